@@ -1,0 +1,1 @@
+"""The unified grid model: what is measured, how it hangs together, and what a reading is."""

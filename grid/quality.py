@@ -1,0 +1,42 @@
+"""Quality of a reading, after IEC 61968-9 ReadingQuality, packed into one byte a meter and interval."""
+
+from __future__ import annotations
+
+from enum import IntFlag
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Quality(IntFlag):
+    """Flags of one reading. No flag set means valid as received."""
+
+    VALID = 0
+    MISSING = 1
+    ESTIMATED = 2
+    SUSPECT = 4
+    SUBSTITUTED = 8
+
+
+#: A missing energy or voltage is the type's minimum, never NULL, so that arrays stay dense.
+MISSING_WH = np.iinfo(np.int64).min
+MISSING_DV = np.iinfo(np.int16).min
+
+# Rank by flag byte: a valid reading beats a suspect, substituted, estimated and missing one, in this order.
+_RANK = np.zeros(256, dtype=np.int8)
+for _flags in range(256):
+    if _flags & Quality.MISSING:
+        _RANK[_flags] = 0
+    elif _flags & Quality.ESTIMATED:
+        _RANK[_flags] = 1
+    elif _flags & Quality.SUBSTITUTED:
+        _RANK[_flags] = 2
+    elif _flags & Quality.SUSPECT:
+        _RANK[_flags] = 3
+    else:
+        _RANK[_flags] = 4
+
+
+def quality_rank(quality: NDArray[np.uint8]) -> NDArray[np.int8]:
+    """Precedence of readings by their flags, 0 (missing) to 4 (valid); same shape as `quality`."""
+    return _RANK[quality]
