@@ -1,0 +1,25 @@
+"""Named SQL statements from the `.sql` files beside this package."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+from typing import LiteralString, cast
+
+_NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+
+
+@cache
+def load_queries(file: str) -> dict[str, LiteralString]:
+    """Statements of `store/queries/<file>.sql` by name.
+
+    Each starts with a line ``-- name: xyz``. The text comes from the package, never from input, so it may be
+    treated as a literal.
+    """
+    text = (files("store") / "queries" / f"{file}.sql").read_text(encoding="utf-8")
+    parts = _NAME.split(text)
+    names, bodies = parts[1::2], parts[2::2]
+    if len(set(names)) != len(names):
+        raise ValueError(f"store/queries/{file}.sql names a statement twice")
+    return {name: cast(LiteralString, body.strip()) for name, body in zip(names, bodies, strict=True)}
