@@ -7,6 +7,9 @@ from enum import IntFlag, StrEnum
 
 #: Members (gateway and customer meters, child units) of one unit; a concentrator reads up to 2,000 meters.
 MAX_MEMBERS = 4_096
+#: Bounds that keep every sum over a unit inside int64: 4,096 × 2 × 10⁹ Wh × 10⁶ < 2⁶³.
+MAX_ENERGY_WH = 1_000_000_000
+MAX_MULTIPLIER = 1_000_000
 _MAX_CODE = 64
 
 
@@ -111,8 +114,8 @@ class Meter:
 
     def __post_init__(self) -> None:
         check_code(self.code)
-        if not 1 <= self.multiplier <= 10_000_000:
-            raise ValueError(f"{self.code}: multiplier {self.multiplier} is not in 1..10,000,000")
+        if not 1 <= self.multiplier <= MAX_MULTIPLIER:
+            raise ValueError(f"{self.code}: multiplier {self.multiplier} is not in 1..{MAX_MULTIPLIER}")
         if not 0 < self.accuracy_class <= 10:
             raise ValueError(f"{self.code}: accuracy class {self.accuracy_class} is not in (0, 10]")
 

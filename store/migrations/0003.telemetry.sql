@@ -97,5 +97,5 @@ select
   case when m.position < length(b.quality) then get_byte(b.quality, m.position) else 1 end as quality
 from telemetry.block b
 join grid.unit u using (unit_id)
-join grid.member m on m.unit_id = b.unit_id and m.valid @> b.observed_at and upper_inf(m.recorded)
+join grid.member m on m.unit_id = b.unit_id and m.valid @> b.observed_at - interval '1 microsecond' and upper_inf(m.recorded)
 where m.meter is not null;

@@ -1,0 +1,1 @@
+"""Numba numerics: arrays and masks in, arrays out. No I/O, no clock."""

@@ -1,0 +1,76 @@
+"""Merging readings of one unit by position: a value is set, never added, and the order of arrival doesn't matter."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+I64 = NDArray[np.int64]
+
+
+def merge_readings(
+    into: tuple[I64, I64, I64, I64, NDArray[np.int16], NDArray[np.uint8]],
+    positions: NDArray[np.int32],
+    source: tuple[I64, I64, I64, I64, NDArray[np.int16], NDArray[np.uint8]],
+    rank: NDArray[np.int8],
+) -> bool:
+    """Set readings of `source` in `into` where they take precedence; True when any position changed.
+
+    Each tuple holds (sequence, import_wh, export_wh, loss_wh, voltage_dv, quality). The greatest of (rank of the
+    quality, sequence, then the values in this order) wins: a total order, so any permutation and repetition of
+    messages ends in the same state.
+
+    Parameters
+    ----------
+    into
+        Arrays of shape (members,), changed in place.
+    positions
+        int32 of shape (n,): where each reading of `source` belongs, within 0…members − 1; −1 = nowhere.
+    source
+        Arrays of shape (n,).
+    rank
+        int8 of shape (256,): precedence of a quality byte (`grid.quality`).
+
+    Raises
+    ------
+    ValueError
+        When a position lies outside.
+    """
+    if len(positions) and (positions.max() >= len(into[0]) or positions.min() < -1):
+        raise ValueError("a position lies outside the unit's roster")
+    return bool(_merge(*into, positions, *source, rank))
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _merge(a_seq, a_imp, a_exp, a_loss, a_volt, a_qual, positions, b_seq, b_imp, b_exp, b_loss, b_volt, b_qual, rank):  # type: ignore[no-untyped-def]  # numba infers
+    changed = False
+    for j in range(len(positions)):
+        i = positions[j]
+        if i < 0:
+            continue
+        a_rank = rank[a_qual[i]]
+        b_rank = rank[b_qual[j]]
+        if a_rank != b_rank:
+            wins = b_rank > a_rank
+        elif a_seq[i] != b_seq[j]:
+            wins = b_seq[j] > a_seq[i]
+        elif a_imp[i] != b_imp[j]:
+            wins = b_imp[j] > a_imp[i]
+        elif a_exp[i] != b_exp[j]:
+            wins = b_exp[j] > a_exp[i]
+        elif a_loss[i] != b_loss[j]:
+            wins = b_loss[j] > a_loss[i]
+        elif a_volt[i] != b_volt[j]:
+            wins = b_volt[j] > a_volt[i]
+        else:
+            wins = b_qual[j] > a_qual[i]
+        if wins:
+            a_seq[i] = b_seq[j]
+            a_imp[i] = b_imp[j]
+            a_exp[i] = b_exp[j]
+            a_loss[i] = b_loss[j]
+            a_volt[i] = b_volt[j]
+            a_qual[i] = b_qual[j]
+            changed = True
+    return changed
