@@ -1,0 +1,1 @@
+"""The web console: HTTP API and pages. Filled by a later release."""

@@ -1,0 +1,1 @@
+"""What runs Meterline: the local stack, the compose file, the Grafana boards and the servers' settings."""
