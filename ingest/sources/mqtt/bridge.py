@@ -1,0 +1,183 @@
+"""The MQTT bridge: decode, check, hand to Kafka, and acknowledge to the broker only after Kafka has.
+
+The broker keeps the session of the fixed client id, so whatever was not acknowledged comes again after a crash; the
+merge by position makes the repeat harmless.
+"""
+
+from __future__ import annotations
+
+import queue
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from kafka import KafkaProducer
+from paho.mqtt.client import CallbackAPIVersion, Client, MQTTMessage, MQTTv5
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from grid.block import encode_block
+from grid.ports import Directory
+from ingest.decode import decode_message
+from ingest.topics import TELEMETRY_REJECTED, rejection_headers, topic_of
+
+log = structlog.get_logger("ingest.mqtt")
+
+_BATCH = 500
+_SESSION_EXPIRY_S = 7 * 86_400
+_KAFKA_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeSettings:
+    """Where the broker is and who the bridge is there."""
+
+    host: str
+    port: int
+    username: str
+    password: str
+    client_id: str = "meterline-bridge"
+    in_flight: int = 2_000
+    """Messages that the broker may send before an acknowledgement (MQTT 5 receive maximum)."""
+    ca_file: str | None = None
+    """Certificate authority for TLS; None speaks plain MQTT, for a broker on the same machine."""
+
+
+class BridgeError(RuntimeError):
+    """The bridge can't go on; the supervisor restarts it and the broker sends again what wasn't acknowledged."""
+
+
+class Bridge:
+    """Moves messages from one broker to Kafka until told to stop.
+
+    Parameters
+    ----------
+    settings
+        See `BridgeSettings`.
+    producer
+        A producer with ``acks="all"``; the bridge doesn't close it.
+    directory
+        What is known of units and gateways.
+    clock
+        Seconds since 1970, for the time of receipt.
+    """
+
+    def __init__(
+        self,
+        settings: BridgeSettings,
+        producer: KafkaProducer,
+        directory: Directory,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._producer = producer
+        self._directory = directory
+        self._clock = clock
+        self._arrived: queue.SimpleQueue[tuple[int, MQTTMessage] | None] = queue.SimpleQueue()
+        self._client = self._make_client()
+        self.forwarded = 0
+        self.rejected = 0
+
+    def run(self, stop: threading.Event) -> None:
+        """Forward until `stop` is set; what is in hand then is finished first.
+
+        Raises
+        ------
+        BridgeError
+            When the broker refuses the account or Kafka doesn't take a batch.
+        """
+        connect = Properties(PacketTypes.CONNECT)
+        connect.SessionExpiryInterval = _SESSION_EXPIRY_S
+        connect.ReceiveMaximum = self._settings.in_flight
+        self._client.connect_async(
+            self._settings.host, self._settings.port, keepalive=30, clean_start=False, properties=connect
+        )
+        self._client.loop_start()
+        try:
+            while not stop.is_set():
+                batch = self._take()
+                if batch:
+                    self._forward(batch)
+        finally:
+            self._client.disconnect()
+            self._client.loop_stop()
+
+    def _make_client(self) -> Client:
+        client = Client(
+            CallbackAPIVersion.VERSION2, client_id=self._settings.client_id, protocol=MQTTv5, manual_ack=True
+        )
+        client.username_pw_set(self._settings.username, self._settings.password)
+        if self._settings.ca_file is not None:
+            client.tls_set(ca_certs=self._settings.ca_file, tls_version=ssl.PROTOCOL_TLS_CLIENT)
+        client.reconnect_delay_set(min_delay=1, max_delay=10)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        return client
+
+    def _on_connect(self, client: Client, _userdata: Any, flags: Any, reason: Any, _properties: Any) -> None:
+        if reason.is_failure:
+            log.error("broker refused the bridge", reason=str(reason))
+            self._arrived.put(None)
+            return
+        log.info("connected to the broker", session_present=flags.session_present)
+        client.subscribe("meterline/v1/+/block/+", qos=1)
+
+    def _on_disconnect(self, _client: Client, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        log.info("disconnected from the broker", reason=str(reason))
+
+    def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
+        self._arrived.put((int(self._clock() * 1e6), message))
+
+    def _take(self) -> list[tuple[int, MQTTMessage]]:
+        batch: list[tuple[int, MQTTMessage]] = []
+        try:
+            item = self._arrived.get(timeout=0.2)
+            while True:
+                if item is None:
+                    raise BridgeError("the broker refused the bridge's account: check mqtt.username and its password")
+                batch.append(item)
+                if len(batch) >= _BATCH:
+                    return batch
+                item = self._arrived.get_nowait()
+        except queue.Empty:
+            return batch
+
+    def _forward(self, batch: list[tuple[int, MQTTMessage]]) -> None:
+        sent = []
+        for received_at_us, message in batch:
+            sent += self._send(received_at_us, message)
+        self._producer.flush(timeout=_KAFKA_TIMEOUT_S)
+        for future in sent:
+            if not future.succeeded():
+                raise BridgeError(f"Kafka didn't take a message: {future.exception}")
+        # In the order received, as MQTT 5 asks of a client.
+        for _, message in batch:
+            self._client.ack(message.mid, message.qos)
+
+    def _send(self, received_at_us: int, message: MQTTMessage) -> list[Any]:
+        decoded = decode_message(message.topic, message.payload, received_at_us, self._directory)
+        futures = []
+        if decoded.block is not None and decoded.kind is not None:
+            self.forwarded += 1
+            futures.append(
+                self._producer.send(
+                    topic_of(decoded.kind), key=decoded.block.unit.encode(), value=encode_block(decoded.block)
+                )
+            )
+        for rejection in decoded.rejections:
+            self.rejected += 1
+            log.warning("rejected", reason=rejection.reason.value, topic=rejection.topic[:200], detail=rejection.detail)
+            futures.append(
+                self._producer.send(
+                    TELEMETRY_REJECTED,
+                    key=rejection.reason.value.encode(),
+                    value=rejection.original,
+                    headers=rejection_headers(rejection),
+                )
+            )
+        return futures

@@ -1,0 +1,40 @@
+"""Connections to the database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg.adapt import Buffer, Loader
+from psycopg.pq import Format
+
+from store.pgbinary import parse_array
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+class _ArrayLoader(Loader):
+    """Integer arrays as NumPy arrays, without a Python object per element."""
+
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> Any:
+        return parse_array(data)  # type: ignore[arg-type]  # bytes, bytearray and memoryview alike
+
+
+def connect(conninfo: str, application: str) -> Connection:
+    """Open a connection that reads integer arrays as NumPy arrays (when asked for in binary) and works in UTC.
+
+    Parameters
+    ----------
+    conninfo
+        libpq connection string.
+    application
+        What the server shows as the connection's owner.
+    """
+    connection = psycopg.connect(
+        conninfo, application_name=application, options="-c timezone=UTC", connect_timeout=10, keepalives_idle=30
+    )
+    connection.adapters.register_loader("int8[]", _ArrayLoader)
+    connection.adapters.register_loader("int2[]", _ArrayLoader)
+    return connection

@@ -1,0 +1,57 @@
+"""The directory that ingest asks, held in memory and read again when a unit is not known."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from grid.model import UnitKind
+from store.connection import Connection
+from store.views import load_directory
+
+#: However many unknown units are invented, the store is asked at most this often.
+_REFRESH_S = 5.0
+
+
+class StoredDirectory:
+    """Implements `grid.ports.Directory`.
+
+    Parameters
+    ----------
+    open_connection
+        Opens a connection; it is closed after each reading.
+    clock
+        Seconds, monotonic.
+    """
+
+    def __init__(
+        self, open_connection: Callable[[], Connection], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._open = open_connection
+        self._clock = clock
+        self._units: dict[str, tuple[UnitKind, str | None]] = {}
+        self._read_at = float("-inf")
+        self._refresh()
+
+    def unit_kind(self, unit: str) -> UnitKind | None:
+        """Kind of a unit; None when it is not known even to a reading of the last few seconds."""
+        if unit not in self._units:
+            self._refresh()
+        known = self._units.get(unit)
+        return None if known is None else known[0]
+
+    def may_send(self, gateway: str, unit: str) -> bool:
+        """Whether the account reads the unit."""
+        known = self._units.get(unit)
+        if known is not None and known[1] != gateway:
+            self._refresh()
+            known = self._units.get(unit)
+        return known is not None and known[1] == gateway
+
+    def _refresh(self) -> None:
+        now = self._clock()
+        if now - self._read_at < _REFRESH_S:
+            return
+        with self._open() as connection:
+            self._units = load_directory(connection)
+        self._read_at = now
