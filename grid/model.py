@@ -147,7 +147,7 @@ class GridModel:
 
     def __post_init__(self) -> None:
         units = _unique("unit", [f.code for f in self.feeders] + [a.code for a in self.areas])
-        meters = _unique("meter", [m.code for m in self.meters])
+        _unique("meter", [m.code for m in self.meters])
         accounts = _unique("account", [a.code for a in self.accounts])
         substations = _unique("substation", [s.code for s in self.substations])
         feeders = {f.code for f in self.feeders}

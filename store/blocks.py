@@ -116,7 +116,9 @@ def _encode(rows: BlockRows, balances: BalanceRows) -> bytes:
     # No member has a loss of its own, or no voltage: the column is NULL or empty and costs nothing.
     with_loss = _any_by_row(rows.loss_wh != lowest, rows.starts)
     with_voltage = _any_by_row(rows.voltage_dv != np.iinfo(np.int16).min, rows.starts)
-    uniform = ~_any_by_row(rows.sequence != np.repeat(rows.sequence[rows.starts[:-1]], np.diff(rows.starts)), rows.starts)
+    uniform = ~_any_by_row(
+        rows.sequence != np.repeat(rows.sequence[rows.starts[:-1]], np.diff(rows.starts)), rows.starts
+    )
     parts = [HEADER]
     starts = rows.starts.tolist()
     observed = (rows.observed_at_us - EPOCH_US).tolist()

@@ -24,9 +24,7 @@ class StoredDirectory:
         Seconds, monotonic.
     """
 
-    def __init__(
-        self, open_connection: Callable[[], Connection], clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, open_connection: Callable[[], Connection], clock: Callable[[], float] = time.monotonic) -> None:
         self._open = open_connection
         self._clock = clock
         self._units: dict[str, tuple[UnitKind, str | None]] = {}

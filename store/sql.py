@@ -22,4 +22,4 @@ def load_queries(file: str) -> dict[str, LiteralString]:
     names, bodies = parts[1::2], parts[2::2]
     if len(set(names)) != len(names):
         raise ValueError(f"store/queries/{file}.sql names a statement twice")
-    return {name: cast(LiteralString, body.strip()) for name, body in zip(names, bodies, strict=True)}
+    return {name: cast("LiteralString", body.strip()) for name, body in zip(names, bodies, strict=True)}

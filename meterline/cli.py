@@ -1,0 +1,192 @@
+"""The command line. Each command is thin: it reads the configuration, asks bootstrap for the parts, and runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Line loss of a power-distribution utility, in real time. Example: meterline run --for 120 --json",
+)
+ingest_app = typer.Typer(no_args_is_help=True, help="Sources of telemetry. Example: meterline ingest mqtt")
+rejected_app = typer.Typer(
+    no_args_is_help=True, help="Inputs that were not taken. Example: meterline rejected list --reason unknown_meter"
+)
+config_app = typer.Typer(no_args_is_help=True, help="The configuration. Example: meterline config show")
+app.add_typer(ingest_app, name="ingest")
+app.add_typer(rejected_app, name="rejected")
+app.add_typer(config_app, name="config")
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", envvar="METERLINE_CONFIG", help="Configuration file; default .meterline/run/config.toml"),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text")]
+
+
+def main() -> None:
+    """Entry point: expected failures end in one line, without a traceback."""
+    try:
+        app()
+    except Exception as error:
+        from meterline.failures import explain
+
+        message = explain(error)
+        if message is None:
+            raise
+        _fail(message)
+
+
+def _fail(message: str, code: int = 1) -> NoReturn:
+    print(f"meterline: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _settings(config: Path | None, quiet: bool = False) -> Any:
+    from meterline.bootstrap import default_config
+    from meterline.config import load_settings
+    from meterline.logs import configure_logs
+
+    settings = load_settings(config or default_config())
+    configure_logs("warning" if quiet else settings.log_level)
+    return settings
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, default=str))
+
+
+@app.command()
+def migrate(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Bring the database and the Kafka topics up to this release. Safe to repeat."""
+    from meterline.bootstrap import prepare
+
+    applied, topics = prepare(_settings(config, quiet=True))
+    if as_json:
+        _print_json({"migrations": applied, "topics": topics})
+    else:
+        print(f"migrations: {', '.join(applied) or 'none new'}; topics: {', '.join(topics) or 'none new'}")
+
+
+@ingest_app.command("mqtt")
+def ingest_mqtt(config: ConfigOption = None) -> None:
+    """Bring the gateways' messages from MQTT into Kafka until stopped."""
+    from meterline.bootstrap import make_bridge, stop_on_signals
+
+    make_bridge(_settings(config)).run(stop_on_signals())
+
+
+@app.command()
+def worker(
+    config: ConfigOption = None,
+    instance: Annotated[str, typer.Option(help="Fixed name of this worker in its group")] = "0",
+) -> None:
+    """Settle assessment units under Faust until stopped. Start more, each with its --instance, to share the work."""
+    from meterline.worker import run_worker
+
+    run_worker(_settings(config), instance)
+
+
+@app.command()
+def top(
+    config: ConfigOption = None,
+    once: Annotated[bool, typer.Option("--once", help="Print one picture and end")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Live view of what is settled. Example: meterline top --once --json"""
+    from meterline.top import show_top
+
+    show_top(_settings(config, quiet=True), once=once, as_json=as_json)
+
+
+@rejected_app.command("list")
+def rejected_list(
+    config: ConfigOption = None,
+    reason: Annotated[str | None, typer.Option(help="Only this reason")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Those already replayed as well")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """List inputs that were not taken, newest first. Example: meterline rejected list --reason unknown_meter"""
+    from dataclasses import asdict
+
+    from meterline.bootstrap import opener
+    from store.rejected import list_rejected
+
+    with opener(_settings(config, quiet=True), "meterline-cli")() as connection:
+        rows = list_rejected(connection, reason, everything, limit)
+    if as_json:
+        _print_json([asdict(row) for row in rows])
+        return
+    table = Table("id", "first seen (UTC)", "reason", "detail", "topic", "bytes", "seen", "state")
+    for row in rows:
+        state = "replayed" if row.replayed_at else "quarantined" if row.quarantined else "rejected"
+        when = f"{row.first_at:%Y-%m-%d %H:%M:%S}"
+        table.add_row(
+            str(row.id), when, row.reason, row.detail[:80], row.topic[:60], str(row.original_size), str(row.seen), state
+        )
+    Console().print(table)
+
+
+@rejected_app.command("show")
+def rejected_show(
+    entry: Annotated[int, typer.Argument(metavar="ID")],
+    config: ConfigOption = None,
+) -> None:
+    """Write the original bytes of one entry to standard output. Example: meterline rejected show 17 > message.json"""
+    from meterline.bootstrap import opener
+    from store.rejected import read_original
+
+    with opener(_settings(config, quiet=True), "meterline-cli")() as connection:
+        original = read_original(connection, entry)
+    if original is None:
+        _fail(f"no rejected input with id {entry}")
+    sys.stdout.buffer.write(original)
+
+
+@rejected_app.command("replay")
+def rejected_replay(
+    ids: Annotated[list[int] | None, typer.Argument(metavar="[ID]...")] = None,
+    config: ConfigOption = None,
+    reason: Annotated[str | None, typer.Option(help="Only this reason")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000)] = 10_000,
+    as_json: JsonOption = False,
+) -> None:
+    """Give inputs back to the pipeline: the named ones, or all in quarantine. What fails again is rejected again."""
+    from meterline.replay import replay_rejected
+
+    counts = replay_rejected(_settings(config, quiet=True), ids or None, reason, limit)
+    if as_json:
+        _print_json(counts)
+    else:
+        print(f"given back {counts['replayed']}; refused again {counts['refused']}")
+
+
+@config_app.command("show")
+def config_show(config: ConfigOption = None) -> None:
+    """Print the configuration as used, as JSON. A secret is shown as the file that holds it, never its content."""
+    print(_settings(config, quiet=True).model_dump_json(indent=2))
+
+
+@app.command()
+def schemas(folder: Annotated[Path, typer.Argument(help="Folder to write to")]) -> None:
+    """Write the JSON Schema of every message that devices send. Example: meterline schemas docs/reference/schemas"""
+    from meterline.schemas import all_schemas
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in all_schemas().items():
+        (folder / name).write_text(text, encoding="utf-8")
+        print(folder / name)
+
+
+def _python() -> str:
+    return sys.executable or os.fspath(Path(sys.prefix) / "bin" / "python")

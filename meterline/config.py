@@ -1,0 +1,176 @@
+"""Configuration: a TOML file, then environment variables, with secrets in files.
+
+The file is named by ``METERLINE_CONFIG`` or ``--config``; a variable such as ``METERLINE_KAFKA__BOOTSTRAP`` overrides
+one setting. A secret is never a value here: each is the path of a file that holds it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from psycopg.conninfo import make_conninfo
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+
+class ConfigError(RuntimeError):
+    """The configuration can't be used; the message says what to mend."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StackSection(_Section):
+    """The native stack that this configuration belongs to."""
+
+    home: Path
+
+
+class MqttSection(_Section):
+    """The broker and the bridge's account there."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(1883, ge=1, le=65_535)
+    username: str = "bridge"
+    password_file: Path
+    gateway_passwords_dir: Path | None = None
+    ca_file: Path | None = None
+
+
+class KafkaSection(_Section):
+    """The Kafka cluster."""
+
+    bootstrap: str = "127.0.0.1:9092"
+    partitions: int = Field(8, ge=1, le=1_000)
+    replication: int = Field(1, ge=1, le=7)
+
+
+class DatabaseSection(_Section):
+    """TimescaleDB and the three roles that work in it."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(5432, ge=1, le=65_535)
+    name: str = "meterline"
+    user: str = "meterline_app"
+    password_file: Path
+    owner: str = "meterline_owner"
+    owner_password_file: Path
+    board: str = "meterline_board"
+    board_password_file: Path
+    sslmode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
+
+    def conninfo(self, role: Literal["app", "owner", "board"] = "app") -> str:
+        """Libpq connection string of one role, with its password."""
+        user, file = {
+            "app": (self.user, self.password_file),
+            "owner": (self.owner, self.owner_password_file),
+            "board": (self.board, self.board_password_file),
+        }[role]
+        return make_conninfo(
+            host=self.host,
+            port=self.port,
+            dbname=self.name,
+            user=user,
+            password=read_secret(file),
+            sslmode=self.sslmode,
+        )
+
+
+class WorkerSection(_Section):
+    """How workers batch."""
+
+    batch: int = Field(1_000, ge=1, le=20_000)
+    linger_s: float = Field(0.2, gt=0, le=10)
+    gather: int = Field(4_096, ge=1, le=100_000)
+    gather_s: float = Field(1.5, gt=0, le=60)
+
+
+class WebhookTarget(_Section):
+    """A receiver of webhooks, signed after Standard Webhooks."""
+
+    name: str = Field(min_length=1, max_length=64)
+    url: str
+    secret_file: Path
+    allow_private: bool = False
+    """Whether an address on a private network or this machine may be called."""
+
+
+class AlertsSection(_Section):
+    """When loss is high, and whom to tell."""
+
+    threshold_rate: float = Field(0.10, gt=0, lt=1)
+    window_h: int = Field(24, ge=1, le=31 * 24)
+    min_hours: float = Field(6, ge=0)
+    min_inflow_wh: int = Field(10_000, ge=0)
+    every_s: float = Field(10, gt=0)
+    webhooks: tuple[WebhookTarget, ...] = ()
+
+
+class SyncSection(_Section):
+    """Who is told of changes of the grid model."""
+
+    webhooks: tuple[WebhookTarget, ...] = ()
+
+
+class Settings(BaseSettings):
+    """All settings of Meterline."""
+
+    model_config = SettingsConfigDict(env_prefix="METERLINE_", env_nested_delimiter="__", extra="ignore", frozen=True)
+
+    stack: StackSection | None = None
+    mqtt: MqttSection
+    kafka: KafkaSection = KafkaSection()
+    database: DatabaseSection
+    worker: WorkerSection = WorkerSection()
+    alerts: AlertsSection = AlertsSection()
+    sync: SyncSection = SyncSection()
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+def load_settings(path: Path) -> Settings:
+    """Read the configuration file at `path`; environment variables override it.
+
+    Raises
+    ------
+    ConfigError
+        When the file isn't there or doesn't say what it must.
+    """
+    if not path.is_file():
+        raise ConfigError(f"no configuration at {path}: start the stack (./run --keep) or name one with --config")
+
+    class FromFile(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return env_settings, TomlConfigSettingsSource(settings_cls, path)
+
+    try:
+        return FromFile()
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{path}: {where}: {first['msg']}") from None
+    except ValueError as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from None
+
+
+def read_secret(path: Path) -> str:
+    """The secret in a file, without the line's end.
+
+    Raises
+    ------
+    ConfigError
+        When it can't be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise ConfigError(f"can't read the secret {path}: {error.strerror}") from None

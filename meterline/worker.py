@@ -1,0 +1,31 @@
+"""Runs one Faust worker in this process."""
+
+from __future__ import annotations
+
+import tempfile
+
+from faust.worker import Worker
+
+from meterline.bootstrap import opener
+from meterline.config import Settings
+from streams.app import WorkerSettings, build_app
+
+
+def run_worker(settings: Settings, instance: str) -> None:
+    """Work until SIGTERM or SIGINT; ends the process."""
+    # Faust keeps no state of ours: its folder may vanish with the process.
+    with tempfile.TemporaryDirectory(prefix="meterline-worker-") as data_dir:
+        options = settings.worker
+        app = build_app(
+            WorkerSettings(
+                bootstrap=settings.kafka.bootstrap,
+                instance=instance,
+                data_dir=data_dir,
+                batch=options.batch,
+                linger_s=options.linger_s,
+                gather=options.gather,
+                gather_s=options.gather_s,
+            ),
+            opener(settings, f"meterline-worker-{instance}"),
+        )
+        Worker(app, loglevel=None, override_logging=False, redirect_stdouts=False).execute_from_commandline()

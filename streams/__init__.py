@@ -1,0 +1,1 @@
+"""Stream processing: pure steps, and the thin Faust agents that run them."""

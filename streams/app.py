@@ -1,0 +1,198 @@
+"""The Faust worker: takes batches, lets the processor make them durable, tells the units above, then acknowledges.
+
+Facts this rests on: ``noack_take`` hands out events unacknowledged (``take`` acknowledges a failed batch too);
+concurrency stays 1, since Faust can commit past an unfinished event otherwise; an agent that fails ends the process,
+and the supervisor of the deployment starts it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import faust
+import psycopg
+import structlog
+from aiokafka import AIOKafkaConsumer
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
+
+from grid.errors import Reason, Rejection
+from grid.unit_energy import UnitEnergies, encode_unit_energies
+from store.connection import Connection
+from streams.processor import ENERGY_UNIT, Processor, Record
+from streams.refusals import RefusalWriter
+
+log = structlog.get_logger("streams.app")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """How a worker joins its group and how it batches.
+
+    Attributes
+    ----------
+    instance
+        Fixed name of this worker in the group: one that was killed gets its partitions back at once.
+    batch, linger_s
+        A batch of blocks is settled when it has this many records or this much time has passed.
+    gather, gather_s
+        The same for units above the areas: they wait for their members, so that a row is written about once.
+    """
+
+    bootstrap: str
+    instance: str
+    data_dir: str
+    group: str = "meterline"
+    batch: int = 1_000
+    linger_s: float = 0.2
+    gather: int = 4_096
+    gather_s: float = 1.5
+    session_timeout_s: float = 10.0
+
+
+def build_app(settings: WorkerSettings, open_connection: Callable[[], Connection]) -> faust.App:
+    """A Faust application that settles areas, dedicated customers and feeders."""
+    app = faust.App(
+        settings.group,
+        broker=f"kafka://{settings.bootstrap}",
+        datadir=settings.data_dir,
+        store="memory://",
+        value_serializer="raw",
+        key_serializer="raw",
+        agent_supervisor="mode.CrashingSupervisor",
+        web_enabled=False,
+        web_tables_enabled=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        consumer_group_instance_id=f"{settings.group}-{settings.instance}",
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=4 * 1024 * 1024,
+        broker_session_timeout=settings.session_timeout_s,
+        broker_heartbeat_interval=settings.session_timeout_s / 4,
+        broker_commit_interval=1.0,
+        stream_buffer_maxsize=8192,
+        stream_wait_empty=True,
+        producer_acks=-1,
+        producer_linger=5,
+        producer_max_request_size=24 * 1024 * 1024,
+    )
+    energy_topic = app.topic(ENERGY_UNIT)
+    areas = Processor(open_connection)
+    greater = Processor(open_connection)
+    refusals = RefusalWriter(open_connection)
+
+    async def tell(energies: Sequence[UnitEnergies]) -> None:
+        sends = [energy_topic.send(key=e.parent.encode(), value=encode_unit_energies(e)) for e in energies]
+        # The first wait hands a record to the producer, the second is Kafka's acknowledgement.
+        await asyncio.gather(*[await sent for sent in sends])
+
+    async def settle(stream: Any, processor: Processor, size: int, within_s: float) -> AsyncIterator[None]:
+        async for events in stream.noack_take(size, within=within_s):
+            records = [Record(event.message.topic, event.value or b"") for event in events]
+            energies = await _until_stored(lambda batch=records: processor.process(batch))
+            await tell(energies)
+            for event in events:
+                await stream.ack(event)
+            yield
+
+    @app.agent(app.topic("telemetry.area"), name="meterline.areas")
+    async def settle_areas(stream: Any) -> None:
+        async for _ in settle(stream, areas, settings.batch, settings.linger_s):
+            pass
+
+    @app.agent(app.topic("telemetry.scada", ENERGY_UNIT), name="meterline.greater")
+    async def settle_greater(stream: Any) -> None:
+        async for _ in settle(stream, greater, settings.gather, settings.gather_s):
+            pass
+
+    @app.agent(app.topic("telemetry.rejected"), name="meterline.rejected")
+    async def store_rejected(stream: Any) -> None:
+        async for events in stream.noack_take(50, within=settings.linger_s):
+            batch = [_rejection(event) for event in events]
+            await _until_stored(lambda rejections=batch: refusals.write(rejections))
+            for event in events:
+                await stream.ack(event)
+
+    @app.task
+    async def follow_changes() -> None:
+        await _follow_changes(settings, [areas, greater])
+
+    @app.timer(interval=10.0)
+    async def report() -> None:
+        for name, processor in (("areas", areas), ("greater", greater)):
+            counters = processor.counters
+            if counters.records:
+                log.info(
+                    "settled",
+                    unit=name,
+                    batches=counters.batches,
+                    records=counters.records,
+                    readings=counters.readings,
+                    rows=counters.rows_written,
+                    rejected=counters.rejected,
+                    conflicts=counters.conflicts,
+                    busy_s=round(counters.seconds, 1),
+                )
+
+    return app
+
+
+async def _until_stored(work: Callable[[], T]) -> T:
+    """Run `work` in a thread until the store takes it: what isn't stored is not acknowledged, so nothing is lost."""
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception_type((psycopg.OperationalError, psycopg.InterfaceError)),
+        wait=wait_random_exponential(multiplier=0.2, max=10),
+        before_sleep=lambda state: log.warning(
+            "the store can't be reached; trying again",
+            attempt=state.attempt_number,
+            error=str(state.outcome.exception()) if state.outcome else "",
+        ),
+    ):
+        with attempt:
+            return await asyncio.to_thread(work)
+    raise AssertionError("unreachable: retries never end")
+
+
+def _rejection(event: Any) -> Rejection:
+    value = event.value or b""
+    try:
+        headers = dict(event.message.headers or [])
+        about = json.loads(headers["rejection"])
+        return Rejection(
+            Reason(about["reason"]), str(about["detail"]), str(about["topic"]), value, tuple(map(str, about["meters"]))
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        return Rejection(Reason.INVALID_BLOCK, f"a rejection without its reason: {error}", event.message.topic, value)
+
+
+async def _follow_changes(settings: WorkerSettings, processors: list[Processor]) -> None:
+    """Drop what is held of a unit when its model changes: outside the group, so that every worker sees every change."""
+    consumer = AIOKafkaConsumer(
+        "grid.change", bootstrap_servers=settings.bootstrap, auto_offset_reset="latest", enable_auto_commit=False
+    )
+    await consumer.start()
+    try:
+        async for message in consumer:
+            units = _units_of(message.value)
+            for processor in processors:
+                if units is None:
+                    processor.views.clear()
+                for unit in units or ():
+                    processor.views.drop(unit)
+    finally:
+        await consumer.stop()
+
+
+def _units_of(value: bytes | None) -> list[str] | None:
+    """Units that a change names; None when it doesn't say, and anything may have changed."""
+    try:
+        payload = json.loads(value or b"{}").get("payload", {})
+        unit = payload.get("unit")
+        return None if unit is None else [str(unit)]
+    except (ValueError, AttributeError):
+        return None

@@ -1,0 +1,44 @@
+"""Writes what ingest refused from its Kafka topic to the rejected store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import psycopg
+
+from grid.errors import Rejection
+from store.connection import Connection
+from store.rejected import add_rejections
+
+
+class RefusalWriter:
+    """Stores rejections through a connection of its own.
+
+    Parameters
+    ----------
+    open_connection
+        Opens a connection; called again after the connection was lost.
+    """
+
+    def __init__(self, open_connection: Callable[[], Connection]) -> None:
+        self._open = open_connection
+        self._connection: Connection | None = None
+
+    def write(self, rejections: Sequence[Rejection]) -> None:
+        """Make `rejections` durable.
+
+        Raises
+        ------
+        psycopg.OperationalError
+            When the store can't be reached; nothing is written.
+        """
+        if self._connection is None or self._connection.closed:
+            self._connection = self._open()
+        try:
+            with self._connection.transaction():
+                add_rejections(self._connection, rejections, datetime.now(UTC))
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            self._connection.close()
+            self._connection = None
+            raise

@@ -1,0 +1,227 @@
+"""Settling assessment units, pure: contributions and stored rows in, new rows, balances and messages upwards out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid.quality import MISSING_DV, MISSING_WH, Quality, quality_rank
+from grid.roster import UnitView
+from grid.rows import BalanceRows, BlockRows, Status
+from grid.unit_energy import UnitEnergies
+from kernels.energy_balance import Balance, line_loss
+from kernels.merge import merge_readings
+from streams.steps.contribution import Contribution
+
+_RANK = quality_rank(np.arange(256, dtype=np.uint8))
+
+#: (unit id, end of the interval in microseconds): what a row is keyed by.
+Key = tuple[int, int]
+
+
+class Stored(Protocol):
+    """A stored row, as the store reads it."""
+
+    interval_s: int
+    version: int
+    received_at_us: int
+    sequence: NDArray[np.int64]
+    import_wh: NDArray[np.int64]
+    export_wh: NDArray[np.int64]
+    loss_wh: NDArray[np.int64] | None
+    voltage_dv: NDArray[np.int16]
+    quality: NDArray[np.uint8]
+    status: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Settled:
+    """What a batch comes to.
+
+    Attributes
+    ----------
+    rows, balances
+        Only what differs from the stored rows, in key order.
+    energies
+        For each parent, of every unit of the batch, changed or not: a repeat tells again.
+    """
+
+    rows: BlockRows
+    balances: BalanceRows
+    energies: list[UnitEnergies]
+
+
+def keys_of(contributions: Sequence[Contribution]) -> list[Key]:
+    """Keys that the contributions touch, in the order in which rows are written."""
+    return sorted({(c.view.unit_id, c.observed_at_us) for c in contributions if c.view.size})
+
+
+def settle(keys: Sequence[Key], contributions: Sequence[Contribution], stored: Mapping[int, Stored]) -> Settled:
+    """Merge contributions with the stored rows, balance, and say what is to be written and told upwards.
+
+    Parameters
+    ----------
+    keys
+        `keys_of(contributions)`.
+    contributions
+        Any order, repeats allowed.
+    stored
+        Stored rows by index into `keys`.
+    """
+    index = {key: r for r, key in enumerate(keys)}
+    views: list[UnitView | None] = [None] * len(keys)
+    by_row: list[list[Contribution]] = [[] for _ in keys]
+    for contribution in contributions:
+        if contribution.view.size:
+            r = index[(contribution.view.unit_id, contribution.observed_at_us)]
+            views[r] = contribution.view
+            by_row[r].append(contribution)
+    known = [view for view in views if view is not None]
+    rows = _empty_rows(keys, known, stored)
+    changed = np.zeros(len(keys), np.bool_)
+    for r, of_row in enumerate(by_row):
+        if r in stored:
+            _place(rows, r, stored[r])
+        members = rows.members(r)
+        for c in of_row:
+            source = (c.sequence, c.import_wh, c.export_wh, c.loss_wh, c.voltage_dv, c.quality)
+            if merge_readings(members, c.positions, source, _RANK):
+                changed[r] = True
+                rows.received_at_us[r] = max(rows.received_at_us[r], c.received_at_us)
+                rows.interval_s[r] = c.interval_s
+    balance = _balance(rows, known)
+    results = _results(rows, balance, changed)
+    energies = _upwards(rows, known, balance, results, changed)
+    keep = np.flatnonzero(changed)
+    if len(keep) == len(keys):
+        return Settled(rows, results, energies)
+    return Settled(_take_rows(rows, keep), _take_balances(results, keep), energies)
+
+
+def _empty_rows(keys: Sequence[Key], views: list[UnitView], stored: Mapping[int, Stored]) -> BlockRows:
+    # A stored row is never longer than the roster: positions are append-only. A view that was loaded before the
+    # roster grew must not cut it.
+    sizes = [max(view.size, len(stored[r].quality) if r in stored else 0) for r, view in enumerate(views)]
+    starts = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+    total = int(starts[-1])
+    found = [stored.get(r) for r in range(len(keys))]
+    return BlockRows(
+        unit_id=np.array([key[0] for key in keys], np.int32),
+        interval_s=np.array([0 if s is None else s.interval_s for s in found], np.int32),
+        version=np.array([0 if s is None else s.version for s in found], np.int32),
+        observed_at_us=np.array([key[1] for key in keys], np.int64),
+        received_at_us=np.array([0 if s is None else s.received_at_us for s in found], np.int64),
+        prior_status=np.array([-1 if s is None else s.status for s in found], np.int8),
+        starts=starts,
+        sequence=np.full(total, -1, np.int64),
+        import_wh=np.full(total, MISSING_WH, np.int64),
+        export_wh=np.full(total, MISSING_WH, np.int64),
+        loss_wh=np.full(total, MISSING_WH, np.int64),
+        voltage_dv=np.full(total, MISSING_DV, np.int16),
+        quality=np.full(total, Quality.MISSING, np.uint8),
+    )
+
+
+def _place(rows: BlockRows, r: int, stored: Stored) -> None:
+    sequence, import_wh, export_wh, loss_wh, voltage_dv, quality = rows.members(r)
+    n = len(stored.quality)
+    sequence[:n] = stored.sequence
+    import_wh[:n] = stored.import_wh
+    export_wh[:n] = stored.export_wh
+    if stored.loss_wh is not None:
+        loss_wh[:n] = stored.loss_wh
+    if stored.voltage_dv is not None:
+        voltage_dv[:n] = stored.voltage_dv
+    quality[:n] = stored.quality
+
+
+def _balance(rows: BlockRows, views: list[UnitView]) -> Balance:
+    total = int(rows.starts[-1])
+    role = np.zeros(total, np.uint8)
+    multiplier = np.ones(total, np.int64)
+    accuracy_class = np.zeros(total, np.float64)
+    for r, view in enumerate(views):
+        roster = view.roster(int(rows.observed_at_us[r]))
+        part = slice(int(rows.starts[r]), int(rows.starts[r]) + len(roster))
+        role[part] = roster.role
+        multiplier[part] = roster.multiplier
+        accuracy_class[part] = roster.accuracy_class
+    return line_loss(rows.starts, rows.import_wh, rows.export_wh, rows.loss_wh, multiplier, role, accuracy_class)
+
+
+def _results(rows: BlockRows, balance: Balance, changed: NDArray[np.bool_]) -> BalanceRows:
+    complete = balance.coverage == 1.0
+    published = rows.prior_status >= Status.FINAL
+    status = np.where(complete, np.int8(Status.FINAL), np.int8(Status.PROVISIONAL))
+    status = np.where(published & changed, np.int8(Status.RESTATED), status)
+    return BalanceRows(
+        inflow_wh=balance.inflow_wh,
+        outflow_wh=balance.outflow_wh,
+        loss_wh=balance.loss_wh,
+        members_loss_wh=balance.members_loss_wh,
+        sigma_wh=balance.sigma_wh,
+        coverage=np.nan_to_num(balance.coverage),
+        status=np.where(changed, status, np.maximum(rows.prior_status, 0)).astype(np.int8),
+        # Until missing members are estimated, loss is only stated where every member is there.
+        computable=complete & balance.gateways_complete,
+    )
+
+
+def _upwards(
+    rows: BlockRows, views: list[UnitView], balance: Balance, results: BalanceRows, changed: NDArray[np.bool_]
+) -> list[UnitEnergies]:
+    by_parent: dict[str, list[int]] = {}
+    for r, view in enumerate(views):
+        for parent in view.parents_at(int(rows.observed_at_us[r])):
+            by_parent.setdefault(parent.parent, []).append(r)
+    loss_below = np.where(results.computable, balance.loss_wh + balance.members_loss_wh, MISSING_WH)
+    taken = np.where(balance.gateways_complete, balance.taken_wh, MISSING_WH)
+    returned = np.where(balance.gateways_complete, balance.returned_wh, MISSING_WH)
+    revision = rows.version.astype(np.int64) + changed
+    messages = []
+    for parent, indexes in by_parent.items():
+        at = np.array(indexes)
+        messages.append(
+            UnitEnergies(
+                parent=parent,
+                child_id=rows.unit_id[at],
+                observed_at_us=rows.observed_at_us[at],
+                interval_s=rows.interval_s[at],
+                received_at_us=rows.received_at_us[at],
+                revision=revision[at],
+                taken_wh=taken[at],
+                returned_wh=returned[at],
+                loss_wh=loss_below[at],
+                quality=np.where(balance.gateways_complete[at], np.uint8(0), np.uint8(Quality.MISSING)),
+            )
+        )
+    return messages
+
+
+def _take_rows(rows: BlockRows, keep: NDArray[np.intp]) -> BlockRows:
+    sizes = np.diff(rows.starts)[keep]
+    starts = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+    members = np.repeat(rows.starts[keep] - starts[:-1], sizes) + np.arange(starts[-1])
+    return BlockRows(
+        unit_id=rows.unit_id[keep],
+        interval_s=rows.interval_s[keep],
+        version=rows.version[keep],
+        observed_at_us=rows.observed_at_us[keep],
+        received_at_us=rows.received_at_us[keep],
+        prior_status=rows.prior_status[keep],
+        starts=starts,
+        sequence=rows.sequence[members],
+        import_wh=rows.import_wh[members],
+        export_wh=rows.export_wh[members],
+        loss_wh=rows.loss_wh[members],
+        voltage_dv=rows.voltage_dv[members],
+        quality=rows.quality[members],
+    )
+
+
+def _take_balances(balances: BalanceRows, keep: NDArray[np.intp]) -> BalanceRows:
+    return BalanceRows(**{name: getattr(balances, name)[keep] for name in BalanceRows.__dataclass_fields__})
