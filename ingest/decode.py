@@ -163,13 +163,7 @@ def _energy(column: list[int | None]) -> NDArray[np.int64]:
     try:
         return np.array(column, dtype=np.int64)
     except TypeError:
-        filled = [MISSING_WH if value is None else value for value in column]
-    except OverflowError as error:
-        raise _RefusedError(Reason.INVALID_FIELD, f"an energy is beyond 64 bits: {error}") from None
-    try:
-        return np.array(filled, dtype=np.int64)
-    except OverflowError as error:
-        raise _RefusedError(Reason.INVALID_FIELD, f"an energy is beyond 64 bits: {error}") from None
+        return np.array([MISSING_WH if value is None else value for value in column], dtype=np.int64)
 
 
 def _voltage(column: list[float | None] | None, size: int) -> NDArray[np.float64]:

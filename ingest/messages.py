@@ -11,6 +11,8 @@ import msgspec
 from grid.block import INTERVALS_S
 from grid.model import MAX_MEMBERS
 
+#: Wide enough for any energy, narrow enough that every JSON reader keeps it exactly.
+Energy = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
 Code = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 
@@ -29,11 +31,11 @@ class BlockMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         msgspec.Meta(min_length=1, max_length=MAX_MEMBERS, description="Asset numbers; the other columns follow them"),
     ]
     import_wh: Annotated[
-        list[int | None],
+        list[Energy | None],
         msgspec.Meta(description="Energy taken in the interval at the meter, before the multiplier; null = not read"),
     ]
     export_wh: Annotated[
-        list[int | None] | None, msgspec.Meta(description="Energy given back; a column left out is 0 throughout")
+        list[Energy | None] | None, msgspec.Meta(description="Energy given back; a column left out is 0 throughout")
     ] = None
     voltage_v: Annotated[
         list[float | None] | None, msgspec.Meta(description="Mean voltage at the meter; null = not read")

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from grid.model import MAX_ENERGY_WH, MAX_MULTIPLIER, Role
+from kernels import energy_balance
+from kernels.energy_balance import line_loss
+from tests.naive.energy_balance import MISSING, Member, balance
+
+energies = st.one_of(st.just(MISSING), st.integers(0, MAX_ENERGY_WH))
+members = st.builds(
+    Member,
+    import_wh=energies,
+    export_wh=energies,
+    loss_wh=st.one_of(st.just(MISSING), st.integers(-(10**12), 10**12)),
+    multiplier=st.integers(1, MAX_MULTIPLIER),
+    role=st.sampled_from([0, 1, 2, 3, 4]),
+    accuracy_class=st.sampled_from([0.2, 0.5, 1.0, 2.0]),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(members, max_size=20), max_size=8))
+def test_agrees_with_plain_python_to_the_watt_hour(units: list[list[Member]]) -> None:
+    flat = [member for unit in units for member in unit]
+    result = line_loss(
+        np.cumsum([0, *(len(unit) for unit in units)]).astype(np.int64),
+        np.array([m.import_wh for m in flat], np.int64),
+        np.array([m.export_wh for m in flat], np.int64),
+        np.array([m.loss_wh for m in flat], np.int64),
+        np.array([m.multiplier for m in flat], np.int64),
+        np.array([m.role for m in flat], np.uint8),
+        np.array([m.accuracy_class for m in flat], np.float64),
+    )
+    for u, unit in enumerate(units):
+        expected = balance(unit)
+        assert int(result.inflow_wh[u]) == expected.inflow_wh
+        assert int(result.outflow_wh[u]) == expected.outflow_wh
+        assert int(result.loss_wh[u]) == expected.loss_wh
+        assert int(result.members_loss_wh[u]) == expected.members_loss_wh
+        assert int(result.taken_wh[u]) == expected.taken_wh
+        assert int(result.returned_wh[u]) == expected.returned_wh
+        assert bool(result.gateways_complete[u]) == expected.gateways_complete
+        assert math.isclose(result.sigma_wh[u], expected.sigma_wh, rel_tol=1e-9, abs_tol=1e-9)
+        assert result.coverage[u] == expected.coverage or (
+            math.isnan(expected.coverage) and np.isnan(result.coverage[u])
+        )
+
+
+def test_the_kernel_and_the_model_mean_the_same_roles() -> None:
+    assert (Role.GATEWAY, Role.CUSTOMER, Role.UNIT) == (
+        energy_balance.GATEWAY,
+        energy_balance.CUSTOMER,
+        energy_balance.UNIT,
+    )
+
+
+def test_the_greatest_unit_stays_inside_64_bits() -> None:
+    n = 4_096
+    result = line_loss(
+        np.array([0, n], np.int64),
+        np.full(n, MAX_ENERGY_WH, np.int64),
+        np.full(n, MAX_ENERGY_WH, np.int64),
+        np.full(n, MISSING, np.int64),
+        np.full(n, MAX_MULTIPLIER, np.int64),
+        np.full(n, 3, np.uint8),
+        np.full(n, 1.0),
+    )
+    assert int(result.inflow_wh[0]) == 2 * n * MAX_ENERGY_WH * MAX_MULTIPLIER
+    assert int(result.loss_wh[0]) == 0
