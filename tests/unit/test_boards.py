@@ -111,10 +111,10 @@ def test_a_wrong_definition_is_refused(wrong: object) -> None:
 
 
 def test_macros_become_literals() -> None:
-    sql = "select $__timeFrom(), $__timeTo(), interval '$__interval' from t where $__timeFilter(t.observed_at)"
+    sql = "select $__timeFrom(), interval '$__interval' from t where $__timeFilter(t.at) or t.at = $__timeTo()"
+    since, until = "timestamptz '2026-11-21T02:00:00+00:00'", "timestamptz '2026-11-22T02:00:00+00:00'"
     assert expand(sql, SINCE, UNTIL, timedelta(minutes=2)) == (
-        "select timestamptz '2026-11-21T02:00:00+00:00', timestamptz '2026-11-22T02:00:00+00:00', interval '120s' from t "
-        "where t.observed_at between timestamptz '2026-11-21T02:00:00+00:00' and timestamptz '2026-11-22T02:00:00+00:00'"
+        f"select {since}, interval '120s' from t where t.at between {since} and {until} or t.at = {until}"
     )
 
 
