@@ -250,9 +250,7 @@ def read_network(folder: Path, areas: int | None = None) -> Network:
     )
 
 
-def _walk(
-    tables: _Tables, sources: dict[str, str]
-) -> tuple[dict[str, tuple[str, str]], list[_Edge], dict[str, _Edge]]:
+def _walk(tables: _Tables, sources: dict[str, str]) -> tuple[dict[str, tuple[str, str]], list[_Edge], dict[str, _Edge]]:
     """Owner (feeder, area) of each energised node, the energised edges from the busbars on, each feeder's head."""
     adjacent: dict[str, list[_Edge]] = defaultdict(list)
     for kind, table, columns, levels in (
@@ -264,7 +262,7 @@ def _walk(
                 edge = _Edge(kind, i, (tables.root(row[columns[0]]), tables.root(row[columns[1]])))
                 adjacent[edge.ends[0]].append(edge)
                 adjacent[edge.ends[1]].append(edge)
-    owner: dict[str, tuple[str, str]] = {name: ("", "") for name in sources}
+    owner: dict[str, tuple[str, str]] = dict.fromkeys(sources, ("", ""))
     edges: list[_Edge] = []
     heads: dict[str, _Edge] = {}
     stack: list[tuple[str, int | None]] = [(name, None) for name in sources]
@@ -311,10 +309,10 @@ def _lines(
 ) -> Lines:
     kinds = {row["id"]: row for row in tables.line_type}
     rows = [tables.line[edge.row] for edge in kept]
-    length_km = np.array([row["length"] for row in rows])
+    length_km: NDArray[np.float64] = np.array([row["length"] for row in rows], dtype=np.float64)
 
     def by_length(column: str) -> NDArray[np.float64]:
-        return np.array([kinds[row["type"]][column] for row in rows]) * length_km
+        return np.array([kinds[row["type"]][column] for row in rows], dtype=np.float64) * length_km
 
     return Lines(
         start=np.array([numbers[edge.ends[0]] for edge in kept], dtype=np.int32),

@@ -163,15 +163,17 @@ class Physics:
             },
             threading=self._threads,
         )
-        line_loss = result["line"]["p_from"] + result["line"]["p_to"]
+        node, line = result[ComponentType.node], result[ComponentType.line]
+        transformer = result[ComponentType.transformer]
+        line_loss = line["p_from"] + line["p_to"]
         return Flows(
             point_w=active_w,
-            point_voltage=result["node"]["u_pu"][:, self._point_node],
-            area_w=-result["transformer"]["p_to"],
-            area_voltage=result["node"]["u_pu"][:, self._low_nodes],
-            feeder_w=result["line"]["p_from"][:, self._heads],
+            point_voltage=node["u_pu"][:, self._point_node],
+            area_w=-transformer["p_to"],
+            area_voltage=node["u_pu"][:, self._low_nodes],
+            feeder_w=line["p_from"][:, self._heads],
             area_line_loss_w=sum_by(line_loss, lines.area, areas),
-            area_transformer_loss_w=result["transformer"]["p_from"] + result["transformer"]["p_to"],
+            area_transformer_loss_w=transformer["p_from"] + transformer["p_to"],
             feeder_line_loss_w=sum_by(line_loss, lines.feeder, len(network.feeders)),
         )
 

@@ -101,9 +101,7 @@ def _numbers(path: Path, wanted: list[str]) -> dict[str, NDArray[np.float64]]:
     table = csv.read_csv(
         path,
         parse_options=csv.ParseOptions(delimiter=";"),
-        convert_options=csv.ConvertOptions(
-            column_types=dict.fromkeys(columns, pa.float64()), include_columns=columns
-        ),
+        convert_options=csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.float64()), include_columns=columns),
     )
     if table.num_rows != PROFILE_ROWS:
         raise DataMissingError(f"{path}: {table.num_rows} rows, not the {PROFILE_ROWS} of a leap year")

@@ -1,0 +1,322 @@
+"""Plays a twin to the broker: the past day quickly, then live, one interval after the other."""
+
+from __future__ import annotations
+
+import queue
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event, Thread
+
+from twin.gateway import GatewayClient
+from twin.ledger import LedgerWriter
+from twin.messages import Message, MessageBuilder
+from twin.scenario import Interval, Readings, Twin
+
+_FILL_S = 900
+_DAY_S = 86_400
+#: Live messages of one interval are spread over at most this long, as concentrators report one after the other.
+_SPREAD_S = 5.0
+_POLL_S = 0.005
+_DRAIN_S = 20.0
+_PROGRESS_S = 0.5
+#: Intervals that are computed ahead of the publisher.
+_AHEAD = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run has done so far."""
+
+    published: int = 0
+    """Messages handed to the client."""
+    acked: int = 0
+    """Messages that the broker has taken."""
+    refused: int = 0
+    """Messages that the broker answered with a failure."""
+    readings: int = 0
+    """Readings in the published messages."""
+    readings_acked: int = 0
+    intervals: int = 0
+    """Intervals published in full."""
+    observed_at: datetime | None = None
+    """End of the last of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioClock:
+    """The scenario's time: never ahead of the wall clock, and faster than it only where it started further back."""
+
+    now: Callable[[], datetime]
+    wall_start_s: float
+    start_s: float
+    speed: float = 1.0
+
+    def __call__(self) -> float:
+        """Seconds since 1970 UTC."""
+        wall_s = self.now().timestamp()
+        return min(wall_s, self.start_s + (wall_s - self.wall_start_s) * self.speed)
+
+
+def schedule(start_s: float, days: float = 1.0, live_interval_s: int = 60) -> Iterator[Interval]:
+    """Intervals of a run that goes live at `start_s`, without end.
+
+    First quarter-hours, up to the last that has ended; then intervals of the live length, from there on.
+
+    Raises
+    ------
+    ValueError
+        When the live interval is not 60, 300 or 900 s.
+    """
+    if live_interval_s not in (60, 300, 900):
+        raise ValueError(f"a live interval has 60, 300 or 900 s, not {live_interval_s}")
+    filled_s = int(start_s // _FILL_S) * _FILL_S
+    return _schedule(filled_s, round(days * _DAY_S / _FILL_S), live_interval_s)
+
+
+def _schedule(filled_s: int, fill: int, live_interval_s: int) -> Iterator[Interval]:
+    for i in range(fill):
+        yield Interval(filled_s - (fill - 1 - i) * _FILL_S, _FILL_S)
+    end_s = filled_s
+    while True:
+        end_s += live_interval_s
+        yield Interval(end_s, live_interval_s)
+
+
+def simulate(
+    twin: Twin,
+    *,
+    host: str,
+    port: int,
+    credentials: Mapping[str, str],
+    ledger_dir: Path,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    stop: Event | None = None,
+    days: float = 1.0,
+    duration_s: float | None = None,
+    live_interval_s: int = 60,
+    speed: float = 1.0,
+    rate: float = 1_200.0,
+    in_flight: int = 200,
+    tls: ssl.SSLContext | None = None,
+    progress: Callable[[Summary], None] | None = None,
+) -> Summary:
+    """Publish the scenario until `stop` is set or `duration_s` is over, then wait for what is unacknowledged.
+
+    Parameters
+    ----------
+    credentials
+        Password of each gateway account that the twin's units name.
+    ledger_dir
+        Where what was published and acknowledged is written; see `twin.ledger`.
+    now
+        The wall clock; no interval is sent before it has ended by this clock.
+    days
+        Past that is filled first, in quarter-hours.
+    duration_s
+        Also ends a fill that is not done.
+    speed
+        Of the scenario's clock. Above 1 the scenario goes live further back, so that it reaches the wall clock
+        when `duration_s` is over.
+    rate
+        Most messages a second.
+    in_flight
+        Most unacknowledged messages of one gateway.
+
+    Raises
+    ------
+    ValueError
+        For a missing credential or arguments that do not fit together.
+    twin.gateway.BrokerError
+        When a gateway is not let in at the start. A connection that is lost later is made again.
+    """
+    if rate <= 0 or speed < 1 or (speed > 1 and duration_s is None):
+        raise ValueError("rate must be positive, speed at least 1, and a speed above 1 needs a duration")
+    accounts = sorted({unit.gateway for unit in twin.units})
+    if missing := [account for account in accounts if account not in credentials]:
+        raise ValueError(f"no password for {', '.join(missing)}")
+    wall_s = now().timestamp()
+    start_s = wall_s - (speed - 1) * (duration_s or 0.0)
+    clock = ScenarioClock(now, wall_s, start_s, speed)
+    intervals = schedule(start_s, days, live_interval_s)
+    stop = stop or Event()
+    clients = {
+        account: GatewayClient(host, port, account, credentials[account], in_flight=in_flight, tls=tls)
+        for account in accounts
+    }
+    run = _Run(clients, stop, time.monotonic() + duration_s if duration_s is not None else None, progress)
+    # Greater than any number of an earlier run, so that what is sent again supersedes it.
+    builder = MessageBuilder(twin, first_sequence=int(wall_s) * 1_000)
+    with LedgerWriter(ledger_dir, [unit.code for unit in twin.units]) as ledger:
+        run.ledger = ledger
+        try:
+            for client in clients.values():
+                client.connect()
+            source = _Ahead(twin.readings(intervals))
+            try:
+                run.play(source, builder, clock, rate, len(twin.units), speed)
+            finally:
+                source.close()
+            run.drain()
+        finally:
+            for client in clients.values():
+                client.close()
+    return run.summary
+
+
+class _Run:
+    """The publishing thread's state."""
+
+    ledger: LedgerWriter
+
+    def __init__(
+        self,
+        clients: Mapping[str, GatewayClient],
+        stop: Event,
+        deadline: float | None,
+        progress: Callable[[Summary], None] | None,
+    ) -> None:
+        self.summary = Summary()
+        self._clients = clients
+        self._stop = stop
+        self._deadline = deadline
+        self._progress = progress
+        self._reported = 0.0
+        self._readings_of: dict[int, int] = {}
+
+    @property
+    def over(self) -> bool:
+        return self._stop.is_set() or (self._deadline is not None and time.monotonic() >= self._deadline)
+
+    def play(
+        self,
+        source: Iterator[Readings],
+        builder: MessageBuilder,
+        clock: ScenarioClock,
+        rate: float,
+        units: int,
+        speed: float,
+    ) -> None:
+        """Publish interval after interval until the run is over."""
+        due = time.monotonic()
+        for readings in source:
+            interval = readings.interval
+            while clock() < interval.end_s:
+                if self._wait():
+                    return
+            behind = clock() - interval.end_s >= interval.length_s
+            spread_s = 0.0 if behind else min(_SPREAD_S, interval.length_s / speed / 4)
+            spacing_s = max(1 / rate, spread_s / units)
+            due = max(due, time.monotonic())
+            for message in builder.build(readings):
+                client = self._clients[message.gateway]
+                while not client.ready or time.monotonic() < due:
+                    if self._wait():
+                        return
+                self._note()
+                if self.over:
+                    return
+                self._publish(client, message, interval)
+                # Catches up after a short delay, not after a long one.
+                due = max(due + spacing_s, time.monotonic() - 10 * spacing_s)
+            self.summary = replace(self.summary, intervals=self.summary.intervals + 1, observed_at=interval.observed_at)
+
+    def _publish(self, client: GatewayClient, message: Message, interval: Interval) -> None:
+        number = self.ledger.published(
+            message.unit,
+            interval.length_s,
+            interval.end_s * 1_000_000,
+            time.time_ns() // 1_000,
+            message.readings,
+            message.import_wh,
+            message.export_wh,
+        )
+        self._readings_of[number] = message.readings
+        client.publish(message.topic, message.payload, number)
+        summary = self.summary
+        self.summary = replace(summary, published=summary.published + 1, readings=summary.readings + message.readings)
+
+    def _wait(self) -> bool:
+        """Note what has come and pause; true when the run is over."""
+        self._note()
+        if self.over:
+            return True
+        time.sleep(_POLL_S)
+        return False
+
+    def _note(self) -> None:
+        acked = refused = readings = 0
+        for client in self._clients.values():
+            for number, at_us, taken in client.answers():
+                count = self._readings_of.pop(number)
+                if taken:
+                    self.ledger.acked(number, at_us)
+                    acked, readings = acked + 1, readings + count
+                else:
+                    refused += 1
+        summary = self.summary
+        if acked or refused:
+            self.summary = replace(
+                summary,
+                acked=summary.acked + acked,
+                refused=summary.refused + refused,
+                readings_acked=summary.readings_acked + readings,
+            )
+        self.ledger.flush()
+        if self._progress and time.monotonic() - self._reported >= _PROGRESS_S:
+            self._reported = time.monotonic()
+            self._progress(self.summary)
+
+    def drain(self) -> None:
+        """Wait for outstanding acknowledgements, for a while."""
+        deadline = time.monotonic() + _DRAIN_S
+        self._note()
+        while self._readings_of and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+            self._note()
+        if self._progress:
+            self._progress(self.summary)
+
+
+class _Ahead:
+    """Runs an endless iterator in a thread, a few items ahead of who takes them."""
+
+    def __init__(self, source: Iterator[Readings]) -> None:
+        self._items: queue.Queue[Readings | Exception] = queue.Queue(_AHEAD)
+        self._closed = Event()
+        self._thread = Thread(target=self._fill, args=(source,), name="twin-physics", daemon=True)
+        self._thread.start()
+
+    def _fill(self, source: Iterator[Readings]) -> None:
+        try:
+            for item in source:
+                if not self._put(item):
+                    return
+        except Exception as error:  # noqa: BLE001 - it is raised in the thread that takes
+            self._put(error)
+
+    def _put(self, item: Readings | Exception) -> bool:
+        while not self._closed.is_set():
+            try:
+                self._items.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def __iter__(self) -> Iterator[Readings]:
+        return self
+
+    def __next__(self) -> Readings:
+        item = self._items.get()
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closed.set()
+        self._thread.join()
