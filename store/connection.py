@@ -35,6 +35,6 @@ def connect(conninfo: str, application: str) -> Connection:
     connection = psycopg.connect(
         conninfo, application_name=application, options="-c timezone=UTC", connect_timeout=10, keepalives_idle=30
     )
-    connection.adapters.register_loader("int8[]", _ArrayLoader)
-    connection.adapters.register_loader("int2[]", _ArrayLoader)
+    for name in ("int8", "int2"):
+        connection.adapters.register_loader(connection.adapters.types[name].array_oid, _ArrayLoader)
     return connection
