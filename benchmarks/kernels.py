@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.report import Result, main, median_seconds, result
 from kernels.energy_balance import MISSING_WH, line_loss
@@ -22,22 +25,21 @@ def measure() -> list[Result]:
     role = np.where(np.arange(total) % members == 0, 1, 2).astype(np.uint8)
     accuracy = np.ones(total)
 
-    def with_numpy() -> object:
+    def with_numpy() -> tuple[NDArray[Any], ...]:
         there = import_wh != MISSING_WH
         taken = np.where(there, import_wh, 0) * multiplier
         given = np.where(there & (export_wh != MISSING_WH), export_wh, 0) * multiplier
         gateway, sink = role & 1 != 0, role & 6 != 0
         variance = (accuracy / 173.2 * taken) ** 2 + (accuracy / 173.2 * given) ** 2 + there / 6
-        sums = (
+        return (
             np.add.reduceat(np.where(gateway, taken, 0) + np.where(sink, given, 0), starts[:-1]),
             np.add.reduceat(np.where(gateway, given, 0) + np.where(sink, taken, 0), starts[:-1]),
             np.sqrt(np.add.reduceat(variance, starts[:-1])),
             np.add.reduceat(there.astype(np.int64), starts[:-1]),
         )
-        assert np.array_equal(sums[0], line_loss(starts, *arrays).inflow_wh)
-        return sums
 
     arrays = (import_wh, export_wh, loss_wh, multiplier, role, accuracy)
+    assert np.array_equal(with_numpy()[0], line_loss(starts, *arrays).inflow_wh)
     ours = total / median_seconds(lambda: line_loss(starts, *arrays))
     theirs = total / median_seconds(with_numpy)
     return [result("energy balance", ours, "readings/s", 200e6, "NumPy reduceat", theirs)]

@@ -76,6 +76,23 @@ class BlockRows:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class StoredBlock:
+    """One stored row, its members as arrays of the length they were written with."""
+
+    interval_s: int
+    version: int
+    received_at_us: int
+    sequence: NDArray[np.int64]
+    import_wh: NDArray[np.int64]
+    export_wh: NDArray[np.int64]
+    loss_wh: NDArray[np.int64] | None
+    voltage_dv: NDArray[np.int16] | None
+    quality: NDArray[np.uint8]
+    status: int
+    """`Status` that was published, −1 where none was."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class BalanceRows:
     """Settled results beside `BlockRows`, row by row; arrays of shape (k,). See `kernels.energy_balance.Balance`."""
 

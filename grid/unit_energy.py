@@ -55,7 +55,7 @@ def encode_unit_energies(energies: UnitEnergies) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, schema) as writer:
         writer.write_batch(batch)
-    return sink.getvalue().to_pybytes()
+    return bytes(sink.getvalue().to_pybytes())
 
 
 def decode_unit_energies(data: bytes) -> UnitEnergies:

@@ -173,4 +173,4 @@ def _voltage(column: list[float | None] | None, size: int) -> NDArray[np.float64
 
 
 def _negative(energy_wh: NDArray[np.int64]) -> NDArray[np.bool_]:
-    return (energy_wh < 0) & (energy_wh != MISSING_WH)
+    return np.asarray((energy_wh < 0) & (energy_wh != MISSING_WH))

@@ -115,7 +115,7 @@ _STEP_VARIANCE = 1.0 / 6.0
 _CLASS_TO_SIGMA = 1.0 / (100.0 * math.sqrt(3.0))
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _line_loss(starts, import_wh, export_wh, loss_wh, multiplier, role, accuracy_class):  # type: ignore[no-untyped-def]  # numba infers
     units = len(starts) - 1
     inflow = np.zeros(units, np.int64)

@@ -42,7 +42,7 @@ def merge_readings(
     return bool(_merge(*into, positions, *source, rank))
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _merge(a_seq, a_imp, a_exp, a_loss, a_volt, a_qual, positions, b_seq, b_imp, b_exp, b_loss, b_volt, b_qual, rank):  # type: ignore[no-untyped-def]  # numba infers
     changed = False
     for j in range(len(positions)):

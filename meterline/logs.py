@@ -10,7 +10,7 @@ import structlog
 
 def configure_logs(level: str) -> None:
     """Send every library's and our own records through structlog at `level`."""
-    shared = [
+    shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -26,7 +27,7 @@ def show_top(settings: Settings, *, once: bool, as_json: bool) -> None:
     with opener(settings, "meterline-top")() as connection:
         overview = read_overview(connection)
         if as_json:
-            print(json.dumps(asdict(overview), default=str))
+            sys.stdout.write(json.dumps(asdict(overview), default=str) + "\n")
             return
         if once:
             Console().print(render(overview, datetime.now(UTC)))

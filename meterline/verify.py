@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid.quality import MISSING_WH, Quality
-from store.blocks import StoredBlock, read_blocks
+from grid.rows import StoredBlock
+from store.blocks import read_blocks
 from store.connection import Connection
 from twin.ledger import read_ledger
 
@@ -44,8 +45,9 @@ def verify(connection: Connection, ledger_dir: Path, patience_s: float) -> Verdi
     """Compare, waiting up to `patience_s` for what is still on its way."""
     ledger = read_ledger(ledger_dir)
     rows = ledger.acknowledged
-    ids = dict(connection.execute("select code, unit_id from grid.unit").fetchall())
-    kinds = dict(connection.execute("select unit_id, kind from grid.unit").fetchall())
+    units = connection.execute("select code, unit_id, kind from grid.unit").fetchall()
+    ids: dict[str, int] = {code: unit_id for code, unit_id, _ in units}
+    kinds: dict[int, str] = {unit_id: kind for _, unit_id, kind in units}
     unit_id = np.array([ids.get(code, -1) for code in ledger.units], np.int32)[rows["unit"]]
     outcome = np.full(len(rows), -1, np.int8)
     stored_readings = np.zeros(len(rows), np.int64)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
-from grid.rows import BalanceRows, BlockRows, Status
+from grid.rows import BalanceRows, BlockRows, Status, StoredBlock
 from store.connection import Connection
 from store.pgbinary import EPOCH_US, HEADER, NULL, TRAILER, ArrayColumn
 from store.sql import load_queries
@@ -22,23 +21,6 @@ _FIELDS = 19
 
 class StaleVersionError(RuntimeError):
     """Rows have moved on since they were read: read again and compute again."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StoredBlock:
-    """One stored row, its members as arrays of the length they were written with."""
-
-    interval_s: int
-    version: int
-    received_at_us: int
-    sequence: NDArray[np.int64]
-    import_wh: NDArray[np.int64]
-    export_wh: NDArray[np.int64]
-    loss_wh: NDArray[np.int64] | None
-    voltage_dv: NDArray[np.int16]
-    quality: NDArray[np.uint8]
-    status: int
-    """`Status` that was published, −1 where none was."""
 
 
 def to_datetime(microseconds: int) -> datetime:

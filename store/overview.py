@@ -60,8 +60,15 @@ def read_overview(connection: Connection, limit: int = 10) -> Overview:
         progress = connection.execute(_SQL["progress"]).fetchone()
         if progress is None:
             raise AssertionError("an aggregate without groups has one row")
+        areas_settled, feeders_settled, area_rows, feeder_rows, newest, recorded_at, delay_s = progress
         return Overview(
-            *progress,
+            areas_settled=areas_settled,
+            feeders_settled=feeders_settled,
+            area_rows=area_rows,
+            feeder_rows=feeder_rows,
+            newest=newest,
+            recorded_at=recorded_at,
+            delay_s=delay_s,
             units=dict(connection.execute(_SQL["units"]).fetchall()),
             feeders=tuple(FeederLoss(*row) for row in connection.execute(_SQL["feeders"], {"limit": limit})),
             areas=tuple(AreaLoss(*row) for row in connection.execute(_SQL["areas"], {"limit": limit})),

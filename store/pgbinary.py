@@ -58,8 +58,9 @@ def parse_array(data: bytes | memoryview) -> NDArray[np.int64] | NDArray[np.int1
     dimensions, has_null, oid = struct.unpack_from(">iii", data)
     wide = oid == _INT8_OID
     if dimensions == 0:
-        return np.empty(0, np.int64 if wide else np.int16)
+        return np.empty(0, np.int64) if wide else np.empty(0, np.int16)
     if dimensions != 1 or has_null or oid not in (_INT8_OID, _INT2_OID):
         raise ValueError(f"not a plain integer array: {dimensions} dimensions, element oid {oid}")
-    element = _INT8_ELEMENT if wide else _INT2_ELEMENT
-    return np.frombuffer(data, dtype=element, offset=20)["value"].astype(np.int64 if wide else np.int16)
+    if wide:
+        return np.frombuffer(data, dtype=_INT8_ELEMENT, offset=20)["value"].astype(np.int64)
+    return np.frombuffer(data, dtype=_INT2_ELEMENT, offset=20)["value"].astype(np.int16)

@@ -8,8 +8,9 @@ and the supervisor of the deployment starts it again.
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -57,7 +58,41 @@ class WorkerSettings:
 
 def build_app(settings: WorkerSettings, open_connection: Callable[[], Connection]) -> faust.App:
     """A Faust application that settles areas, dedicated customers and feeders."""
-    app = faust.App(
+    app = _make_app(settings)
+    energy = app.topic(ENERGY_UNIT)
+    areas = Processor(open_connection)
+    greater = Processor(open_connection)
+    refusals = RefusalWriter(open_connection)
+
+    async def settle_areas(stream: Any) -> None:
+        await _settle(stream, areas, energy, settings.batch, settings.linger_s)
+
+    async def settle_greater(stream: Any) -> None:
+        await _settle(stream, greater, energy, settings.gather, settings.gather_s)
+
+    async def store_rejected(stream: Any) -> None:
+        async for events in stream.noack_take(50, within=settings.linger_s):
+            await _until_stored(functools.partial(refusals.write, [_rejection(event) for event in events]))
+            for event in events:
+                await stream.ack(event)
+
+    async def follow_changes() -> None:
+        await _follow_changes(settings, [areas, greater])
+
+    async def report() -> None:
+        areas.counters.report("areas")
+        greater.counters.report("greater")
+
+    app.agent(app.topic("telemetry.area"), name="meterline.areas")(settle_areas)
+    app.agent(app.topic("telemetry.scada", ENERGY_UNIT), name="meterline.greater")(settle_greater)
+    app.agent(app.topic("telemetry.rejected"), name="meterline.rejected")(store_rejected)
+    app.task(follow_changes)
+    app.timer(interval=10.0)(report)
+    return app
+
+
+def _make_app(settings: WorkerSettings) -> faust.App:
+    return faust.App(
         settings.group,
         broker=f"kafka://{settings.bootstrap}",
         datadir=settings.data_dir,
@@ -81,65 +116,20 @@ def build_app(settings: WorkerSettings, open_connection: Callable[[], Connection
         producer_linger=5,
         producer_max_request_size=24 * 1024 * 1024,
     )
-    energy_topic = app.topic(ENERGY_UNIT)
-    areas = Processor(open_connection)
-    greater = Processor(open_connection)
-    refusals = RefusalWriter(open_connection)
 
-    async def tell(energies: Sequence[UnitEnergies]) -> None:
-        sends = [energy_topic.send(key=e.parent.encode(), value=encode_unit_energies(e)) for e in energies]
-        # The first wait hands a record to the producer, the second is Kafka's acknowledgement.
-        await asyncio.gather(*[await sent for sent in sends])
 
-    async def settle(stream: Any, processor: Processor, size: int, within_s: float) -> AsyncIterator[None]:
-        async for events in stream.noack_take(size, within=within_s):
-            records = [Record(event.message.topic, event.value or b"") for event in events]
-            energies = await _until_stored(lambda batch=records: processor.process(batch))
-            await tell(energies)
-            for event in events:
-                await stream.ack(event)
-            yield
+async def _settle(stream: Any, processor: Processor, energy: Any, size: int, within_s: float) -> None:
+    async for events in stream.noack_take(size, within=within_s):
+        records = [Record(event.message.topic, event.value or b"") for event in events]
+        await _tell(energy, await _until_stored(functools.partial(processor.process, records)))
+        for event in events:
+            await stream.ack(event)
 
-    @app.agent(app.topic("telemetry.area"), name="meterline.areas")
-    async def settle_areas(stream: Any) -> None:
-        async for _ in settle(stream, areas, settings.batch, settings.linger_s):
-            pass
 
-    @app.agent(app.topic("telemetry.scada", ENERGY_UNIT), name="meterline.greater")
-    async def settle_greater(stream: Any) -> None:
-        async for _ in settle(stream, greater, settings.gather, settings.gather_s):
-            pass
-
-    @app.agent(app.topic("telemetry.rejected"), name="meterline.rejected")
-    async def store_rejected(stream: Any) -> None:
-        async for events in stream.noack_take(50, within=settings.linger_s):
-            batch = [_rejection(event) for event in events]
-            await _until_stored(lambda rejections=batch: refusals.write(rejections))
-            for event in events:
-                await stream.ack(event)
-
-    @app.task
-    async def follow_changes() -> None:
-        await _follow_changes(settings, [areas, greater])
-
-    @app.timer(interval=10.0)
-    async def report() -> None:
-        for name, processor in (("areas", areas), ("greater", greater)):
-            counters = processor.counters
-            if counters.records:
-                log.info(
-                    "settled",
-                    unit=name,
-                    batches=counters.batches,
-                    records=counters.records,
-                    readings=counters.readings,
-                    rows=counters.rows_written,
-                    rejected=counters.rejected,
-                    conflicts=counters.conflicts,
-                    busy_s=round(counters.seconds, 1),
-                )
-
-    return app
+async def _tell(energy: Any, energies: Sequence[UnitEnergies]) -> None:
+    sends = [energy.send(key=e.parent.encode(), value=encode_unit_energies(e)) for e in energies]
+    # The first wait hands a record to the producer, the second is Kafka's acknowledgement.
+    await asyncio.gather(*[await sent for sent in sends])
 
 
 async def _until_stored(work: Callable[[], T]) -> T:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
@@ -53,6 +53,11 @@ class Counters:
     conflicts: int = 0
     seconds: float = 0.0
     last_commit_at: float = field(default_factory=time.time)
+
+    def report(self, units: str) -> None:
+        """Log what was done so far, once there is anything."""
+        if self.records:
+            log.info("settled", units=units, **asdict(self))
 
 
 class ViewCache:

@@ -233,7 +233,7 @@ select
   'unit', u.code, 'unit.loaded',
   jsonb_build_object(
     'unit', u.code, 'units', jsonb_build_array(u.code), 'kind', u.kind, 'name', u.name,
-    'valid_from', to_char(%(valid_from)s::timestamptz at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+    'valid_from', %(valid_from_text)s::text
   ),
   %(instant)s
 from grid.unit u

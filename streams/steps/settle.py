@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grid.quality import MISSING_DV, MISSING_WH, Quality, quality_rank
 from grid.roster import UnitView
-from grid.rows import BalanceRows, BlockRows, Status
+from grid.rows import BalanceRows, BlockRows, Status, StoredBlock
 from grid.unit_energy import UnitEnergies
 from kernels.energy_balance import Balance, line_loss
 from kernels.merge import merge_readings
@@ -21,21 +20,6 @@ _RANK = quality_rank(np.arange(256, dtype=np.uint8))
 
 #: (unit id, end of the interval in microseconds): what a row is keyed by.
 Key = tuple[int, int]
-
-
-class Stored(Protocol):
-    """A stored row, as the store reads it."""
-
-    interval_s: int
-    version: int
-    received_at_us: int
-    sequence: NDArray[np.int64]
-    import_wh: NDArray[np.int64]
-    export_wh: NDArray[np.int64]
-    loss_wh: NDArray[np.int64] | None
-    voltage_dv: NDArray[np.int16]
-    quality: NDArray[np.uint8]
-    status: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +44,7 @@ def keys_of(contributions: Sequence[Contribution]) -> list[Key]:
     return sorted({(c.view.unit_id, c.observed_at_us) for c in contributions if c.view.size})
 
 
-def settle(keys: Sequence[Key], contributions: Sequence[Contribution], stored: Mapping[int, Stored]) -> Settled:
+def settle(keys: Sequence[Key], contributions: Sequence[Contribution], stored: Mapping[int, StoredBlock]) -> Settled:
     """Merge contributions with the stored rows, balance, and say what is to be written and told upwards.
 
     Parameters
@@ -102,7 +86,7 @@ def settle(keys: Sequence[Key], contributions: Sequence[Contribution], stored: M
     return Settled(_take_rows(rows, keep), _take_balances(results, keep), energies)
 
 
-def _empty_rows(keys: Sequence[Key], views: list[UnitView], stored: Mapping[int, Stored]) -> BlockRows:
+def _empty_rows(keys: Sequence[Key], views: list[UnitView], stored: Mapping[int, StoredBlock]) -> BlockRows:
     # A stored row is never longer than the roster: positions are append-only. A view that was loaded before the
     # roster grew must not cut it.
     sizes = [max(view.size, len(stored[r].quality) if r in stored else 0) for r, view in enumerate(views)]
@@ -126,7 +110,7 @@ def _empty_rows(keys: Sequence[Key], views: list[UnitView], stored: Mapping[int,
     )
 
 
-def _place(rows: BlockRows, r: int, stored: Stored) -> None:
+def _place(rows: BlockRows, r: int, stored: StoredBlock) -> None:
     sequence, import_wh, export_wh, loss_wh, voltage_dv, quality = rows.members(r)
     n = len(stored.quality)
     sequence[:n] = stored.sequence
@@ -183,11 +167,11 @@ def _upwards(
     returned = np.where(balance.gateways_complete, balance.returned_wh, MISSING_WH)
     revision = rows.version.astype(np.int64) + changed
     messages = []
-    for parent, indexes in by_parent.items():
+    for code, indexes in by_parent.items():
         at = np.array(indexes)
         messages.append(
             UnitEnergies(
-                parent=parent,
+                parent=code,
                 child_id=rows.unit_id[at],
                 observed_at_us=rows.observed_at_us[at],
                 interval_s=rows.interval_s[at],

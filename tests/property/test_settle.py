@@ -15,8 +15,8 @@ from grid.block import Block, decode_block, encode_block
 from grid.model import UnitKind
 from grid.quality import MISSING_WH, Quality
 from grid.roster import BEGINNING_US, END_US, Membership, Parentage, UnitView
+from grid.rows import StoredBlock
 from grid.unit_energy import decode_unit_energies, encode_unit_energies
-from store.blocks import StoredBlock
 from streams.steps.contribution import from_block
 from streams.steps.settle import Key, keys_of, settle
 
@@ -63,7 +63,7 @@ class Table:
         settled = settle(keys, contributions, {i: self.rows[k] for i, k in enumerate(keys) if k in self.rows})
         rows, balances = settled.rows, settled.balances
         for r in range(len(rows)):
-            sequence, import_wh, export_wh, _loss_wh, voltage_dv, quality = (a.copy() for a in rows.members(r))
+            sequence, import_wh, export_wh, _loss_wh, voltage_dv, quality = rows.members(r)
             key = (int(rows.unit_id[r]), int(rows.observed_at_us[r]))
             self.rows[key] = StoredBlock(
                 int(rows.interval_s[r]),
@@ -136,7 +136,7 @@ def test_a_repeat_writes_nothing_but_tells_again() -> None:
 
 def test_a_correction_after_the_final_figure_restates_it() -> None:
     table = Table()
-    whole = {"gateway": 10, "c1": 30, "c2": 30, "c3": 30}
+    whole: dict[str, int | None] = {"gateway": 10, "c1": 30, "c2": 30, "c3": 30}
     table.take([block(1, {**whole, "c3": None}, 1)])
     assert table.rows[(5, HOUR_US)].status == 0
     table.take([block(2, whole, 1)])

@@ -16,7 +16,8 @@ from typing import Any
 
 import structlog
 from kafka import KafkaProducer
-from paho.mqtt.client import CallbackAPIVersion, Client, MQTTMessage, MQTTv5
+from paho.mqtt.client import Client, MQTTMessage, MQTTv5
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -90,7 +91,7 @@ class Bridge:
         BridgeError
             When the broker refuses the account or Kafka doesn't take a batch.
         """
-        connect = Properties(PacketTypes.CONNECT)
+        connect = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         connect.SessionExpiryInterval = _SESSION_EXPIRY_S
         connect.ReceiveMaximum = self._settings.in_flight
         self._client.connect_async(
@@ -160,7 +161,7 @@ class Bridge:
             self._client.ack(message.mid, message.qos)
 
     def _send(self, received_at_us: int, message: MQTTMessage) -> list[Any]:
-        decoded = decode_message(message.topic, message.payload, received_at_us, self._directory)
+        decoded = decode_message(message.topic, bytes(message.payload), received_at_us, self._directory)
         futures = []
         if decoded.block is not None and decoded.kind is not None:
             self.forwarded += 1
