@@ -162,8 +162,10 @@ def test_panels_never_scan_a_hypertable(board: Connection, subtests: pytest.Subt
     now = datetime.now(UTC)
 
     def is_whole_scan(node: dict[str, Any]) -> bool:
+        # A chunk, or the table itself where the extension is missing; a custom scan only holds those of its chunks.
         big = node.get("Relation Name", "").startswith(("_hyper_", "block", "balance"))
-        return big and not node["Node Type"].startswith("Bitmap") and "Index Cond" not in node
+        reads = node["Node Type"] in {"Seq Scan", "Index Scan", "Index Only Scan"}
+        return big and reads and "Index Cond" not in node
 
     def nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield node
@@ -272,6 +274,8 @@ def test_readings_and_delay(board: Connection) -> None:
 
 @pytest.mark.usefixtures("measured")
 def test_the_board_role_can_neither_write_nor_read_customers(board: Connection, subtests: pytest.Subtests) -> None:
+    # A role may lift its own default; what it lacks is the right.
+    board.execute("set default_transaction_read_only = off")
     for sql in (
         "select import_wh from telemetry.block",
         "select * from telemetry.block",
