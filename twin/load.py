@@ -29,8 +29,8 @@ def mean_shares(profiles: Profiles, end_s: int, length_s: int) -> tuple[NDArray[
     """Mean active and reactive share of each profile over the interval that ends at `end_s`.
 
     A quarter-hour has the profile's own value. A shorter interval reads the interpolated curve, which is scaled
-    (active) or moved (reactive, which may be negative) so that its fifteen minutes still have the quarter-hour's
-    mean: the same energy flows whichever interval it is read at.
+    (where nothing is negative) or moved so that its fifteen minutes still have the quarter-hour's mean: the same
+    energy flows whichever interval it is read at.
 
     Parameters
     ----------
@@ -53,7 +53,14 @@ def mean_shares(profiles: Profiles, end_s: int, length_s: int) -> tuple[NDArray[
     rows = [profile_row(first + i) for i in (-1, 0, 1)]
     minute = (end_s - length_s) % _QUARTER_S // _MINUTE_S
     weights = _WEIGHTS[minute : minute + length_s // _MINUTE_S].mean(axis=0)
-    active, reactive = profiles.active[rows], profiles.reactive[rows]
-    mean = _MEAN_WEIGHTS @ active
-    scale = np.divide(active[1], mean, out=np.ones_like(mean), where=mean > 0)
-    return (weights @ active) * scale, weights @ reactive + (reactive[1] - _MEAN_WEIGHTS @ reactive)
+    return _interpolated(profiles.active[rows], weights), _interpolated(profiles.reactive[rows], weights)
+
+
+def _interpolated(means: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weighted sum of three successive means by profile, with the middle one's mean over the quarter-hour."""
+    value, mean = weights @ means, _MEAN_WEIGHTS @ means
+    # Scaling keeps zero at zero and nothing below it; next to a change of sign it would magnify.
+    scalable = (means.min(axis=0) >= 0) & (mean > 0)
+    factor = np.divide(means[1], mean, out=np.ones_like(mean), where=scalable)
+    result: NDArray[np.float64] = np.where(scalable, value * factor, value + (means[1] - mean))
+    return result

@@ -113,7 +113,7 @@ def profile_row(quarter: int) -> int:
 
     The calendar: the instant is moved by whole weeks to the data's year, by that number of weeks which brings
     1 January of its year nearest to 1 January 2016. So the weekday and the time of day are the instant's own and
-    the day of the year is off by at most 3; what falls outside the data's year is moved by another 52 weeks.
+    the day of the year is off by at most 4; what falls outside the data's year is moved by another 52 weeks.
     """
     start_s = int(PROFILE_START.timestamp())
     local_s = quarter * _QUARTER_S - start_s  # seconds of German winter time since 1 January 2016

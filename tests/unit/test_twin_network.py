@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from grid.model import Role, UnitKind, check_code
+from tests.unit.twin_grid import ONE_FEEDER, full_grid, one_feeder
+from twin.network import read_network
+from twin.scenario import demonstration_grid
+from twin.simbench import data_folder
+
+
+def test_the_grid_has_what_simbench_has() -> None:
+    network, model = full_grid().network, full_grid().model
+    assert len(model.substations) == 4
+    assert len(model.feeders) == 36
+    assert Counter(a.kind for a in model.areas) == {UnitKind.AREA: 412, UnitKind.DEDICATED: 70}
+    low = [p for p in network.points if p.area >= 0]
+    assert sum(not p.generation for p in low) == 32_511
+    assert sum(p.generation for p in low) == 2_646
+    assert Counter(m.role for m in model.meters) == {
+        Role.GATEWAY: 412 + 36,
+        Role.CUSTOMER: 32_511 + 2_646,
+        Role.GATEWAY | Role.CUSTOMER: 70,
+    }
+    assert len(model.accounts) == 32_511 + 2_646 + 70
+
+
+def test_every_area_reaches_a_feeder_of_its_own_grid() -> None:
+    model = full_grid().model
+    substation = {f.code: f.substation for f in model.feeders}
+    for area in model.areas:
+        if area.kind is UnitKind.AREA:
+            assert area.feeder is not None
+            assert area.gateway == f"headend-{substation[area.feeder]}"
+    on_busbar = [a.code for a in model.areas if a.feeder is None]
+    assert len(on_busbar) == 6
+    assert {a.kind for a in model.areas if a.feeder is None} == {UnitKind.DEDICATED}
+
+
+def test_an_open_loop_line_belongs_to_the_feeder_that_energises_it() -> None:
+    network = full_grid().network
+    lines = network.lines
+    assert ((lines.area >= 0) != (lines.feeder >= 0)).all()
+    # One line or transformer above each node but the busbars: the grid is a forest, so no loop line joins feeders.
+    above = [*lines.end.tolist(), *(a.low_node for a in network.areas)]
+    assert sorted([*above, *(node for node, _ in network.sources)]) == list(range(len(network.nodes)))
+
+
+def test_a_switching_station_hands_its_areas_to_the_feeder_before_it() -> None:
+    # Feeders 11 and 12 leave a station in the field that feeder 2 supplies.
+    model = full_grid().model
+    codes = {f.code for f in model.feeders}
+    assert "MV3.101_Feeder2" in codes
+    assert not {"MV3.101_Feeder11", "MV3.101_Feeder12", "MV4.101_RS_Line"} & codes
+    assert sum(a.feeder == "MV3.101_Feeder2" and a.kind is UnitKind.AREA for a in model.areas) == 15
+
+
+def test_codes_can_be_used_everywhere() -> None:
+    model = full_grid().model
+    for code in [m.code for m in model.meters] + [a.code for a in model.accounts] + [a.code for a in model.areas]:
+        assert check_code(code) == code
+        assert " " not in code
+
+
+def test_tariff_classes_come_from_the_profiles() -> None:
+    classes = Counter(account.tariff_class for account in full_grid().model.accounts)
+    assert set(classes) == {"household", "commercial", "agricultural", "industrial", "generation"}
+    assert classes["household"] == 28_777
+    assert all(account.contract_w > 0 for account in full_grid().model.accounts)
+
+
+def test_heads_stand_on_current_transformers() -> None:
+    multipliers = {m.unit: m.multiplier for m in full_grid().model.meters if m.code.endswith("-head")}
+    assert set(multipliers.values()) <= {20, 30, 40, 60, 80, 120}
+    assert len(multipliers) == 36
+
+
+def test_a_part_of_the_grid_is_whole_in_itself() -> None:
+    model = one_feeder().model
+    assert [f.code for f in model.feeders] == ["MV1.101_Feeder1"]
+    assert sum(a.kind is UnitKind.AREA for a in model.areas) == ONE_FEEDER
+    assert {a.feeder for a in model.areas} == {"MV1.101_Feeder1"}
+    full = {a.code: a for a in full_grid().model.areas}
+    assert all(full[a.code] == a for a in model.areas)
+
+
+def test_units_cover_all_meters_in_order() -> None:
+    twin = full_grid()
+    assert [u.first for u in twin.units[1:]] == [u.last for u in twin.units[:-1]]
+    assert twin.units[-1].last == len(twin.model.meters)
+    for unit in twin.units:
+        assert {m.unit for m in twin.model.meters[unit.first : unit.last]} == {unit.code}
+
+
+def test_no_areas_is_refused() -> None:
+    with pytest.raises(ValueError, match="must be positive"):
+        read_network(data_folder(), 0)
+
+
+def test_a_hook_in_an_unknown_area_is_refused() -> None:
+    with pytest.raises(ValueError, match="no area LV9"):
+        demonstration_grid(areas=1, unmetered_w={"LV9": 1.0})
