@@ -33,12 +33,12 @@ def _age(table: str) -> str:
     return f"extract(epoch from now() - {table}.observed_at)::float8"
 
 
-def _newest(table: str, columns: str) -> str:
+def _newest(table: str, columns: str, condition: str = "true") -> str:
     """The newest row of unit `u`, by the primary key."""
     return f"""(
   select {columns}
   from {table}
-  where unit_id = u.unit_id and observed_at > now() - {SEARCH}
+  where unit_id = u.unit_id and observed_at > now() - {SEARCH} and {condition}
   order by observed_at desc
   limit 1
 )"""
@@ -47,6 +47,8 @@ def _newest(table: str, columns: str) -> str:
 _BALANCE = _newest(
     "loss.balance",
     "observed_at, interval_s, inflow_wh, loss_wh, members_loss_wh, sigma_wh, coverage, computable, recorded_at",
+    # A row that still gathers its members would flicker: for the length of an interval the one before it stands.
+    "(computable or observed_at <= now() - interval_s * interval '1 second')",
 )
 _BLOCK = _newest("telemetry.block", "observed_at, interval_s")
 # Centres of buckets would fall between two instants: a point stands at the end of its bucket, as an interval does.

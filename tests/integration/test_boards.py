@@ -207,6 +207,15 @@ def test_what_cannot_be_computed_has_no_rate(app: Connection, board: Connection,
     assert (row["class"], row["loss_rate"], row["band"]) == ("not_computable", None, None)
 
 
+def test_an_interval_that_still_gathers_its_members_is_waited_for(
+    app: Connection, board: Connection, grid: None
+) -> None:
+    settle(app, "F1", timedelta(seconds=80), loss_wh=70)
+    settle(app, "F1", timedelta(seconds=20), loss_wh=900, computable=False, coverage=0.1)
+    row = next(row for row in ask(board, panels.FEEDERS) if row["feeder"] == "Unit F1")
+    assert (row["loss_wh"], row["status"], row["coverage"]) == (70, "live", 1.0)
+
+
 @pytest.mark.parametrize(
     ("interval_s", "minutes", "status"),
     [(60, 4.9, "live"), (60, 5.1, "stale"), (900, 44.9, "live"), (900, 45.1, "stale"), (60, 60 * 24 * 8, "silent")],
