@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
+
+from meterline import cli_stack
+from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, read_settings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,12 +26,10 @@ config_app = typer.Typer(no_args_is_help=True, help="The configuration. Example:
 app.add_typer(ingest_app, name="ingest")
 app.add_typer(rejected_app, name="rejected")
 app.add_typer(config_app, name="config")
-
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option("--config", envvar="METERLINE_CONFIG", help="Configuration file; default .meterline/run/config.toml"),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text")]
+app.add_typer(cli_stack.stack_app, name="stack")
+app.command()(cli_stack.run)
+app.command()(cli_stack.simulate)
+app.command()(cli_stack.doctor)
 
 
 def main() -> None:
@@ -43,26 +42,7 @@ def main() -> None:
         message = explain(error)
         if message is None:
             raise
-        _fail(message)
-
-
-def _fail(message: str, code: int = 1) -> NoReturn:
-    print(f"meterline: {message}", file=sys.stderr)
-    sys.exit(code)
-
-
-def _settings(config: Path | None, quiet: bool = False) -> Any:
-    from meterline.bootstrap import default_config
-    from meterline.config import load_settings
-    from meterline.logs import configure_logs
-
-    settings = load_settings(config or default_config())
-    configure_logs("warning" if quiet else settings.log_level)
-    return settings
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, default=str))
+        fail(message)
 
 
 @app.command()
@@ -70,9 +50,9 @@ def migrate(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Bring the database and the Kafka topics up to this release. Safe to repeat."""
     from meterline.bootstrap import prepare
 
-    applied, topics = prepare(_settings(config, quiet=True))
+    applied, topics = prepare(read_settings(config, quiet=True))
     if as_json:
-        _print_json({"migrations": applied, "topics": topics})
+        print_json({"migrations": applied, "topics": topics})
     else:
         print(f"migrations: {', '.join(applied) or 'none new'}; topics: {', '.join(topics) or 'none new'}")
 
@@ -82,7 +62,7 @@ def ingest_mqtt(config: ConfigOption = None) -> None:
     """Bring the gateways' messages from MQTT into Kafka until stopped."""
     from meterline.bootstrap import make_bridge, stop_on_signals
 
-    make_bridge(_settings(config)).run(stop_on_signals())
+    make_bridge(read_settings(config)).run(stop_on_signals())
 
 
 @app.command()
@@ -93,7 +73,7 @@ def worker(
     """Settle assessment units under Faust until stopped. Start more, each with its --instance, to share the work."""
     from meterline.worker import run_worker
 
-    run_worker(_settings(config), instance)
+    run_worker(read_settings(config), instance)
 
 
 @app.command()
@@ -105,7 +85,7 @@ def top(
     """Live view of what is settled. Example: meterline top --once --json"""
     from meterline.top import show_top
 
-    show_top(_settings(config, quiet=True), once=once, as_json=as_json)
+    show_top(read_settings(config, quiet=True), once=once, as_json=as_json)
 
 
 @rejected_app.command("list")
@@ -122,10 +102,10 @@ def rejected_list(
     from meterline.bootstrap import opener
     from store.rejected import list_rejected
 
-    with opener(_settings(config, quiet=True), "meterline-cli")() as connection:
+    with opener(read_settings(config, quiet=True), "meterline-cli")() as connection:
         rows = list_rejected(connection, reason, everything, limit)
     if as_json:
-        _print_json([asdict(row) for row in rows])
+        print_json([asdict(row) for row in rows])
         return
     table = Table("id", "first seen (UTC)", "reason", "detail", "topic", "bytes", "seen", "state")
     for row in rows:
@@ -146,10 +126,10 @@ def rejected_show(
     from meterline.bootstrap import opener
     from store.rejected import read_original
 
-    with opener(_settings(config, quiet=True), "meterline-cli")() as connection:
+    with opener(read_settings(config, quiet=True), "meterline-cli")() as connection:
         original = read_original(connection, entry)
     if original is None:
-        _fail(f"no rejected input with id {entry}")
+        fail(f"no rejected input with id {entry}")
     sys.stdout.buffer.write(original)
 
 
@@ -164,9 +144,9 @@ def rejected_replay(
     """Give inputs back to the pipeline: the named ones, or all in quarantine. What fails again is rejected again."""
     from meterline.replay import replay_rejected
 
-    counts = replay_rejected(_settings(config, quiet=True), ids or None, reason, limit)
+    counts = replay_rejected(read_settings(config, quiet=True), ids or None, reason, limit)
     if as_json:
-        _print_json(counts)
+        print_json(counts)
     else:
         print(f"given back {counts['replayed']}; refused again {counts['refused']}")
 
@@ -174,7 +154,7 @@ def rejected_replay(
 @config_app.command("show")
 def config_show(config: ConfigOption = None) -> None:
     """Print the configuration as used, as JSON. A secret is shown as the file that holds it, never its content."""
-    print(_settings(config, quiet=True).model_dump_json(indent=2))
+    print(read_settings(config, quiet=True).model_dump_json(indent=2))
 
 
 @app.command()
@@ -186,7 +166,3 @@ def schemas(folder: Annotated[Path, typer.Argument(help="Folder to write to")]) 
     for name, text in all_schemas().items():
         (folder / name).write_text(text, encoding="utf-8")
         print(folder / name)
-
-
-def _python() -> str:
-    return sys.executable or os.fspath(Path(sys.prefix) / "bin" / "python")

@@ -10,20 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid.quality import MISSING_WH, Quality
-from grid.rows import StoredBlock
+from grid.rows import Status, StoredBlock
 from store.blocks import read_blocks
 from store.connection import Connection
 from twin.ledger import read_ledger
 
 _CHUNK = 2_000
+_MISSING, _STORED, _DOUBLED = -1, 0, 1
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Messages and readings of one run.
+    """Messages, readings and settled intervals of one run.
 
     A message is missing when its row isn't there or holds less than was sent, doubled when it holds more: by the sums,
-    since a keyed row hides a repeat.
+    since a keyed row hides a repeat. An interval of a feeder is expected when all messages of that interval were
+    acknowledged.
     """
 
     messages_published: int
@@ -34,46 +36,86 @@ class Verdict:
     readings_published: int
     readings_acknowledged: int
     readings_stored: int
+    customers: int
+    """Greatest number of low-voltage customers' meters stored for one interval."""
+    areas: int
+    areas_settled: int
+    """Areas whose every acknowledged interval is settled with all its members."""
+    area_intervals_settled: int
+    feeders: int
+    feeders_settled: int
+    """Feeders whose every expected interval is settled with all its members."""
+    feeder_intervals_settled: int
 
     @property
     def ok(self) -> bool:
-        """Whether every acknowledged reading is stored once."""
-        return self.messages_missing == 0 and self.messages_doubled == 0
+        """Whether every acknowledged reading is stored once, and all that is complete is settled."""
+        return (
+            self.messages_missing == 0
+            and self.messages_doubled == 0
+            and self.areas_settled == self.areas
+            and self.feeders_settled == self.feeders
+        )
 
 
 def verify(connection: Connection, ledger_dir: Path, patience_s: float) -> Verdict:
     """Compare, waiting up to `patience_s` for what is still on its way."""
     ledger = read_ledger(ledger_dir)
     rows = ledger.acknowledged
-    units = connection.execute("select code, unit_id, kind from grid.unit").fetchall()
-    ids: dict[str, int] = {code: unit_id for code, unit_id, _ in units}
-    kinds: dict[int, str] = {unit_id: kind for _, unit_id, kind in units}
+    units = connection.execute(
+        "select code, unit_id, kind, (select count(*) from grid.member m where m.unit_id = u.unit_id and m.role = 2"
+        " and m.meter not like '%SGen%' and upper_inf(m.recorded)) from grid.unit u"
+    ).fetchall()
+    ids: dict[str, int] = {code: unit_id for code, unit_id, _, _ in units}
+    kind_of: dict[int, str] = {unit_id: kind for _, unit_id, kind, _ in units}
     unit_id = np.array([ids.get(code, -1) for code in ledger.units], np.int32)[rows["unit"]]
-    outcome = np.full(len(rows), -1, np.int8)
-    stored_readings = np.zeros(len(rows), np.int64)
+    kind = np.array([kind_of.get(u, "") for u in unit_id.tolist()])
+    _, interval, sent = np.unique(rows["observed_at_us"], return_inverse=True, return_counts=True)
+    settles = (kind == "area") | ((kind == "feeder") & (sent[interval] == len(ledger.units)))
+    outcome = np.full(len(rows), _MISSING, np.int8)
+    settled = np.zeros(len(rows), np.bool_)
+    readings = np.zeros(len(rows), np.int64)
     deadline = time.monotonic() + patience_s
     while True:
-        for at in _chunks(np.flatnonzero(outcome < 0)):
-            found = read_blocks(connection, unit_id[at], rows["observed_at_us"][at])
-            for r, block in found.items():
+        for at in _chunks(np.flatnonzero((outcome == _MISSING) | (settles & ~settled))):
+            for r, block in read_blocks(connection, unit_id[at], rows["observed_at_us"][at]).items():
                 i = int(at[r])
                 # A feeder's own message holds its gateways, which stand first in its roster.
-                first = int(rows["readings"][i]) if kinds[int(unit_id[i])] == "feeder" else None
-                outcome[i], stored_readings[i] = _compare(block, rows[i], first)
+                first = int(rows["readings"][i]) if kind[i] == "feeder" else None
+                outcome[i], readings[i] = _compare(block, rows[i], first)
+                settled[i] = block.status >= Status.FINAL
         connection.commit()
-        if np.all(outcome >= 0) or time.monotonic() > deadline:
+        if (np.all(outcome != _MISSING) and np.all(settled[settles])) or time.monotonic() > deadline:
             break
         time.sleep(0.5)
+    areas, areas_settled = _settled_units(unit_id, settled, settles & (kind == "area"))
+    feeders, feeders_settled = _settled_units(unit_id, settled, settles & (kind == "feeder"))
+    customers_of = {unit: customers for _, unit, of_kind, customers in units if of_kind == "area"}
     return Verdict(
         messages_published=len(ledger.published),
         messages_acknowledged=len(rows),
-        messages_stored=int(np.sum(outcome == 0)),
-        messages_missing=int(np.sum(outcome == -1)),
-        messages_doubled=int(np.sum(outcome == 1)),
+        messages_stored=int(np.sum(outcome == _STORED)),
+        messages_missing=int(np.sum(outcome == _MISSING)),
+        messages_doubled=int(np.sum(outcome == _DOUBLED)),
         readings_published=int(ledger.published["readings"].sum()),
         readings_acknowledged=int(rows["readings"].sum()),
-        readings_stored=int(stored_readings.sum()),
+        readings_stored=int(readings.sum()),
+        customers=sum(customers_of[u] for u in set(unit_id[(outcome == _STORED) & (kind == "area")].tolist())),
+        areas=areas,
+        areas_settled=areas_settled,
+        area_intervals_settled=int(np.sum(settled & (kind == "area"))),
+        feeders=feeders,
+        feeders_settled=feeders_settled,
+        feeder_intervals_settled=int(np.sum(settled & (kind == "feeder"))),
     )
+
+
+def _settled_units(
+    unit_id: NDArray[np.int32], settled: NDArray[np.bool_], expected: NDArray[np.bool_]
+) -> tuple[int, int]:
+    """Units with expected intervals, and those of them whose expected intervals are all settled."""
+    units = set(unit_id[expected].tolist())
+    return len(units), len(units - set(unit_id[expected & ~settled].tolist()))
 
 
 def _compare(block: StoredBlock, row: np.void, first: int | None) -> tuple[int, int]:
@@ -84,8 +126,8 @@ def _compare(block: StoredBlock, row: np.void, first: int | None) -> tuple[int, 
     sums = (readings, int(import_wh.sum()), int(export_wh[export_wh != MISSING_WH].sum()))
     expected = (int(row["readings"]), int(row["import_wh"]), int(row["export_wh"]))
     if sums == expected:
-        return 0, readings
-    return (1 if any(a > b for a, b in zip(sums, expected, strict=True)) else -1), readings
+        return _STORED, readings
+    return (_DOUBLED if any(a > b for a, b in zip(sums, expected, strict=True)) else _MISSING), readings
 
 
 def _chunks(indexes: NDArray[np.intp]) -> list[NDArray[np.intp]]:

@@ -1,0 +1,41 @@
+"""What all commands share: options, the configuration, output."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from meterline.config import Settings
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", envvar="METERLINE_CONFIG", help="Configuration file; default .meterline/run/config.toml"),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text")]
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """End with one line on standard error."""
+    print(f"meterline: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def read_settings(config: Path | None, *, quiet: bool = False) -> Settings:
+    """Settings from the named file or the default one, with logs set up; `quiet` shows warnings only."""
+    from meterline.bootstrap import default_config
+    from meterline.config import load_settings
+    from meterline.logs import configure_logs
+
+    settings = load_settings(config or default_config())
+    configure_logs("warning" if quiet else settings.log_level)
+    return settings
+
+
+def print_json(value: Any) -> None:
+    """Print a value as one line of JSON."""
+    print(json.dumps(value, default=str))

@@ -1,0 +1,172 @@
+"""Commands for the native stack and the demonstration."""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, read_settings
+
+stack_app = typer.Typer(no_args_is_help=True, help="The native stack on this machine. Example: meterline stack status")
+
+HomeOption = Annotated[
+    Path, typer.Option("--home", envvar="METERLINE_HOME", help="Folder of the stack: settings, secrets, data, logs")
+]
+_HOME = Path(".meterline/run")
+
+
+def run(
+    home: HomeOption = _HOME,
+    duration: Annotated[
+        float | None, typer.Option("--for", min=1, metavar="SECONDS", help="Stream this long, then stop everything")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="No live view; print one JSON object at the end")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the stack up")] = False,
+    areas: Annotated[int | None, typer.Option(min=1, help="Only the first transformer areas of the grid")] = None,
+    rate: Annotated[float, typer.Option(min=1, help="Most messages a second while the past is filled")] = 600.0,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Stream workers")] = 1,
+    port_offset: Annotated[
+        int, typer.Option(help="Shift all ports, so that a second stack can live beside the first")
+    ] = 0,
+) -> None:
+    """Run the demonstration on real servers. Example: meterline run --for 120 --json"""
+    from meterline.run import RunOptions
+    from meterline.run import run as run_demonstration
+
+    spec = _spec(home, workers, port_offset)
+    options = RunOptions(duration_s=duration, as_json=as_json, keep=keep, areas=areas, rate=rate)
+    sys.exit(run_demonstration(spec, options))
+
+
+def simulate(
+    config: ConfigOption = None,
+    ledger: Annotated[Path | None, typer.Option(help="Folder for the ledger of what was published")] = None,
+    duration: Annotated[float | None, typer.Option("--for", min=1, metavar="SECONDS")] = None,
+    areas: Annotated[int | None, typer.Option(min=1, help="Only the first transformer areas of the grid")] = None,
+    days: Annotated[float, typer.Option(min=0, max=366, help="Past that is filled first")] = 1.0,
+    rate: Annotated[float, typer.Option(min=1, help="Most messages a second")] = 600.0,
+    speed: Annotated[float, typer.Option(min=1, help="Of the scenario's clock; above 1 needs --for")] = 1.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Publish the demonstration grid's telemetry over MQTT. Example: meterline simulate --for 60 --rate 1000"""
+    from dataclasses import asdict
+
+    from meterline.bootstrap import stop_on_signals
+    from meterline.demonstration import make_twin
+    from meterline.demonstration import simulate as publish
+
+    settings = read_settings(config)
+    folder = ledger or Path(".meterline") / "ledger" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    stop = stop_on_signals()
+    last = [0.0]
+
+    def show(summary: object) -> None:
+        if not as_json and time.monotonic() - last[0] >= 2:
+            last[0] = time.monotonic()
+            print(summary, file=sys.stderr)
+
+    summary = publish(
+        settings,
+        make_twin(areas),
+        folder,
+        stop=stop,
+        duration_s=duration,
+        days=days,
+        rate=rate,
+        speed=speed,
+        progress=show,
+    )
+    if as_json:
+        print_json(asdict(summary))
+    else:
+        print(f"published {summary.published:,} messages, {summary.acked:,} acknowledged; ledger in {folder}")
+
+
+@stack_app.command("up")
+def stack_up(
+    home: HomeOption = _HOME,
+    workers: Annotated[int, typer.Option(min=1, max=64)] = 1,
+    port_offset: Annotated[int, typer.Option(help="Shift all ports")] = 0,
+) -> None:
+    """Start the servers, migrate, and start the programs, without telemetry. Example: meterline stack up"""
+    from meterline.run import bring_up
+
+    bring_up(_spec(home, workers, port_offset), None, Console(stderr=True, highlight=False))
+
+
+@stack_app.command("status")
+def stack_status(home: HomeOption = _HOME, as_json: JsonOption = False) -> None:
+    """Show the stack's processes. Example: meterline stack status --json"""
+    from dataclasses import asdict
+
+    from deploy.stack import StackSpec, status
+
+    found = status(StackSpec.load(home))
+    if as_json:
+        print_json([asdict(process) for process in found])
+        return
+    table = Table("process", "state", "pid", "up for", "port")
+    for process in found:
+        up = f"{process.uptime_s:,.0f} s" if process.pid else ""
+        table.add_row(process.name, process.state, str(process.pid or ""), up, str(process.port or ""))
+    Console().print(table)
+
+
+@stack_app.command("stop")
+def stack_stop(home: HomeOption = _HOME) -> None:
+    """Stop every process of the stack; its data stay."""
+    from deploy.stack import StackSpec, stop
+
+    stop(StackSpec.load(home))
+
+
+@stack_app.command("destroy")
+def stack_destroy(
+    home: HomeOption = _HOME, yes: Annotated[bool, typer.Option("--yes", help="Don't ask")] = False
+) -> None:
+    """Stop the stack and remove its data, secrets and logs. What is cached for other stacks stays."""
+    from deploy.stack import StackSpec, destroy
+
+    spec = StackSpec.load(home)
+    if not yes:
+        typer.confirm(f"Remove all data of the stack in {spec.home}?", abort=True)
+    destroy(spec)
+
+
+def doctor(home: HomeOption = _HOME, as_json: JsonOption = False) -> None:
+    """Check what Meterline needs on this machine and say what to do about what is missing."""
+    from dataclasses import asdict
+
+    from deploy.stack.checks import doctor as examine
+
+    found = examine(_spec(home, 1, 0))
+    if as_json:
+        print_json([asdict(check) for check in found])
+    else:
+        for check in found:
+            mark = "[green]ok[/]  " if check.ok else "[red]not[/] "
+            Console(highlight=False).print(
+                f"{mark} {check.name:22} {check.detail}{'' if check.ok else ': ' + check.todo}"
+            )
+    if not all(check.ok for check in found):
+        fail("something is missing; see above")
+
+
+def _spec(home: Path, workers: int, port_offset: int):  # type: ignore[no-untyped-def]  # StackSpec, imported on use
+    from dataclasses import replace
+
+    from deploy.stack import Ports, StackError, StackSpec
+
+    try:
+        known = StackSpec.load(home)
+    except StackError:
+        known = StackSpec(home=home)
+    ports = Ports(**{name: port + port_offset for name, port in Ports().items()}) if port_offset else known.ports
+    return replace(known, workers=workers, ports=ports, python=sys.executable)

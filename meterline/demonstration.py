@@ -1,0 +1,76 @@
+"""The demonstration: a real grid, its telemetry, and one hidden consumer to be found."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from grid.model import GridModel
+from meterline.bootstrap import opener
+from meterline.config import ConfigError, Settings, read_secret
+from store.grid_writer import LoadReport
+from sync.load import load_grid
+from twin.publisher import Summary
+from twin.publisher import simulate as publish
+from twin.scenario import Twin, demonstration_grid
+
+#: A hook before the meters of one area, in watts, so that the boards have something to show.
+UNMETERED_W = {"LV4.201": 12_000.0}
+
+
+def make_twin(areas: int | None = None, *, honest: bool = False) -> Twin:
+    """The demonstration grid; only the first `areas` of it where given, without the hidden consumer if `honest`."""
+    whole = areas is None and not honest
+    return demonstration_grid(areas=areas, unmetered_w=UNMETERED_W if whole else None)
+
+
+def gateways_of(model: GridModel) -> list[str]:
+    """Accounts that send for the model's units."""
+    return sorted({area.gateway for area in model.areas} | set(model.feeder_gateways.values()))
+
+
+def load_demonstration(settings: Settings, model: GridModel) -> LoadReport:
+    """Load the model into the master data; a second time changes nothing."""
+    with opener(settings, "meterline-load")() as connection:
+        report = load_grid(connection, model)
+        connection.commit()
+        return report
+
+
+def simulate(
+    settings: Settings,
+    twin: Twin,
+    ledger_dir: Path,
+    *,
+    stop: threading.Event,
+    duration_s: float | None = None,
+    days: float = 1.0,
+    rate: float = 1_200.0,
+    speed: float = 1.0,
+    progress: Callable[[Summary], None] | None = None,
+) -> Summary:
+    """Publish the twin's telemetry with its gateways' accounts; see `twin.publisher.simulate`.
+
+    Raises
+    ------
+    ConfigError
+        When a gateway has no password.
+    """
+    folder = settings.mqtt.gateway_passwords_dir
+    if folder is None:
+        raise ConfigError("mqtt.gateway_passwords_dir is not set: the gateways' passwords are read from there")
+    credentials = {name: read_secret(folder / name) for name in gateways_of(twin.model)}
+    return publish(
+        twin,
+        host=settings.mqtt.host,
+        port=settings.mqtt.port,
+        credentials=credentials,
+        ledger_dir=ledger_dir,
+        stop=stop,
+        days=days,
+        duration_s=duration_s,
+        speed=speed,
+        rate=rate,
+        progress=progress,
+    )

@@ -1,0 +1,156 @@
+"""Sends webhooks: signed after Standard Webhooks, within bounds of time and size, to addresses that may be called.
+
+A receiver's answer is never followed elsewhere, and hardly read: the status says all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx
+from standardwebhooks import Webhook
+
+from store.deliveries import Attempt, Outcome, Outgoing, Target
+
+TIMEOUT_S = 10.0
+#: Of an answer's body, what is read for the error message.
+_MAX_ANSWER = 1_024
+_STOP_CHECK_S = 0.1
+_CONNECTIONS = 16
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+class RefusedAddressError(ValueError):
+    """The target is at an address that it isn't allowed to be at."""
+
+
+class WebhookSender:
+    """A `store.deliveries.Send`.
+
+    Parameters
+    ----------
+    stop
+        When it is set, what is on its way is given up at once and counts as not sent.
+    timeout_s
+        For one attempt as a whole, names and TLS included.
+    """
+
+    def __init__(self, stop: threading.Event, timeout_s: float = TIMEOUT_S) -> None:
+        self._stop = stop
+        self._timeout_s = timeout_s
+        self._tls = ssl.create_default_context()
+
+    def __call__(self, batch: Sequence[Outgoing]) -> list[Attempt]:
+        """Send a batch at once; returns an attempt for each, in order."""
+        return asyncio.run(self._send_all(batch))
+
+    async def _send_all(self, batch: Sequence[Outgoing]) -> list[Attempt]:
+        # Environment proxies are passed over: behind one, no address could be checked.
+        async with httpx.AsyncClient(verify=self._tls, trust_env=False, follow_redirects=False) as client:
+            free = asyncio.Semaphore(_CONNECTIONS)
+            tasks = [asyncio.create_task(self._send(client, free, outgoing)) for outgoing in batch]
+            waiting = set(tasks)
+            while waiting and not self._stop.is_set():
+                _, waiting = await asyncio.wait(waiting, timeout=_STOP_CHECK_S)
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+            return [Attempt(Outcome.NOT_SENT) if task.cancelled() else task.result() for task in tasks]
+
+    async def _send(self, client: httpx.AsyncClient, free: asyncio.Semaphore, outgoing: Outgoing) -> Attempt:
+        async with free:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    return await self._post(client, outgoing)
+            except TimeoutError:
+                return Attempt(Outcome.FAILED, f"no answer within {self._timeout_s:g} s")
+            except RefusedAddressError as error:
+                return Attempt(Outcome.FAILED, str(error))
+            except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
+                return Attempt(Outcome.FAILED, f"{type(error).__name__}: {error}")
+
+    async def _post(self, client: httpx.AsyncClient, outgoing: Outgoing) -> Attempt:
+        target = outgoing.target
+        url = httpx.URL(target.url)
+        address = await _resolve(target, url)
+        now = datetime.now(UTC)
+        message_id = str(outgoing.delivery_id)
+        request = client.build_request(
+            "POST",
+            # To the address that was checked, so that the name can't mean another one a moment later.
+            url.copy_with(host=address),
+            content=outgoing.body,
+            headers={
+                "host": url.netloc.decode("ascii"),
+                "content-type": "application/json",
+                "user-agent": "meterline",
+                "webhook-id": message_id,
+                "webhook-timestamp": str(int(now.timestamp())),
+                "webhook-signature": Webhook(target.secret).sign(message_id, now, outgoing.body.decode()),
+            },
+            extensions={"sni_hostname": url.host},
+        )
+        response = await client.send(request, stream=True)
+        try:
+            if response.is_success:
+                return Attempt(Outcome.DELIVERED)
+            detail = f"HTTP {response.status_code}: {await _beginning(response)}".rstrip(": ")
+            if response.status_code == httpx.codes.GONE:
+                return Attempt(Outcome.GONE, detail)
+            return Attempt(Outcome.FAILED, detail, _retry_after_s(response, now))
+        finally:
+            await response.aclose()
+
+
+async def _resolve(target: Target, url: httpx.URL) -> str:
+    if url.scheme not in ("http", "https") or not url.host:
+        raise RefusedAddressError(f"{target.name}: not an http or https address")
+    port = url.port or (443 if url.scheme == "https" else 80)
+    found = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
+    addresses = [str(entry[4][0]) for entry in found]
+    if not target.allow_private:
+        refused = next((address for address in addresses if not is_public(address)), None)
+        if refused is not None:
+            raise RefusedAddressError(f"{target.name}: {refused} is not a public address (allow_private isn't set)")
+    return addresses[0]
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one of the public internet, also when it wraps an IPv4 address."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        if ip in _NAT64:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
+        if inner is not None and not is_public(str(inner)):
+            return False
+        if ip.ipv4_mapped:
+            return True
+    return ip.is_global and not ip.is_multicast
+
+
+async def _beginning(response: httpx.Response) -> str:
+    read = b""
+    async for chunk in response.aiter_raw():
+        read += chunk
+        if len(read) >= _MAX_ANSWER:
+            break
+    text = read[:_MAX_ANSWER].decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else " " for c in text).strip()
+
+
+def _retry_after_s(response: httpx.Response, now: datetime) -> float:
+    value = response.headers.get("retry-after", "")
+    if value.isdecimal():
+        return float(value[:9])
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - now).total_seconds())
+    except (ValueError, TypeError):
+        return 0.0
