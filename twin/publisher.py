@@ -157,7 +157,7 @@ def simulate(
                 client.connect()
             source = _Ahead(twin.readings(intervals))
             try:
-                run.play(source, builder, clock, rate, len(twin.units), speed)
+                run.play(source, builder, clock, rate, len(twin.units), speed, live_interval_s)
             finally:
                 source.close()
             run.drain()
@@ -199,6 +199,7 @@ class _Run:
         rate: float,
         units: int,
         speed: float,
+        live_interval_s: int,
     ) -> None:
         """Publish interval after interval until the run is over."""
         due = time.monotonic()
@@ -207,8 +208,8 @@ class _Run:
             while clock() < interval.end_s:
                 if self._wait():
                     return
-            behind = clock() - interval.end_s >= interval.length_s
-            spread_s = 0.0 if behind else min(_SPREAD_S, interval.length_s / speed / 4)
+            behind = clock() >= interval.end_s + live_interval_s  # the next one has ended as well
+            spread_s = 0.0 if behind else min(_SPREAD_S, live_interval_s / speed / 4)
             spacing_s = max(1 / rate, spread_s / units)
             due = max(due, time.monotonic())
             for message in builder.build(readings):
