@@ -249,16 +249,19 @@ select
   {BAND} * d.sigma_wh / d.supply_wh as band,
   {_class("d.loss_wh", "d.sigma_wh", "d.supply_wh", "true")} as class,
   d.hours
-from grid.unit u
-cross join lateral (
+from (
+  -- A day of all units lies together on disk, and would be read in bits unit by unit.
   select
-    sum(inflow_wh)::float8 as supply_wh,
-    sum(loss_wh)::float8 as loss_wh,
+    unit_id,
+    sum(inflow_wh::float8) as supply_wh,
+    sum(loss_wh::float8) as loss_wh,
     sum(sigma_wh) as sigma_wh,
     sum(interval_s)::float8 / 3600 as hours
   from loss.balance
-  where unit_id = u.unit_id and observed_at > now() - interval '24 hours' and computable
+  where observed_at > now() - interval '24 hours' and computable
+  group by unit_id
 ) d
+join grid.unit u using (unit_id)
 left join lateral {_BALANCE} n on true
 where u.kind = 'area' and d.supply_wh > 0
 order by loss_rate desc, area
