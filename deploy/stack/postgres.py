@@ -26,6 +26,11 @@ SECRETS: Final = {OWNER: "db-owner", APP: "db-app", BOARD: "db-board"}
 # The server's account, of the distribution's package; PostgreSQL refuses to run as root.
 ACCOUNT: Final = "postgres"
 PLACE_FILE: Final = "place.json"
+# The Apache edition schedules this job of its own and then refuses to run it, with an error in the log each time.
+QUIET_JOBS: Final = """
+update _timescaledb_config.bgw_job set scheduled = false
+where proc_name = 'policy_job_stat_history_retention' and scheduled and current_setting('timescaledb.license') = 'apache'
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,7 @@ def settings_text(spec: StackSpec) -> str:
 
 def _paths(spec: StackSpec) -> str:
     inside = f"/var/lib/meterline/{spec.key}"
-    return f"data_directory = '{inside}/data'\nhba_file = '{inside}/pg_hba.conf'\nident_file = ''\n"
+    return f"data_directory = '{inside}/data'\nhba_file = '{inside}/pg_hba.conf'\n"
 
 
 def ensure_cluster(spec: StackSpec, place: PostgresPlace) -> Cluster:
@@ -84,6 +89,9 @@ def ensure_cluster(spec: StackSpec, place: PostgresPlace) -> Cluster:
     cluster = cluster_of(spec)
     if cluster is None or not cluster.place.root.is_dir():
         cluster = Cluster(place, spec.key)
+        # The home is new, so a cluster of its name is of a home that was deleted, and its passwords went with that.
+        if cluster.directory.is_dir():
+            run(privileged(["rm", "-rf", "--one-file-system", str(cluster.directory)]), what="removing an old cluster")
     home = spec.home / "postgres"
     write_atomically(home / "postgresql.conf", postgresql_conf(spec, memory_mib=memory_mib()) + _paths(spec))
     write_atomically(home / "pg_hba.conf", hba_conf())
@@ -150,7 +158,7 @@ def ensure_database(spec: StackSpec, name: str = DATABASE) -> None:
         board = sql.Identifier(BOARD)
         connection.execute(sql.SQL("alter role {} set statement_timeout = '5s'").format(board))
         connection.execute(sql.SQL("alter role {} set default_transaction_read_only = on").format(board))
-        if not connection.execute("select from pg_database where datname = %s", [name]).fetchone():
+        if connection.execute("select from pg_database where datname = %s", [name]).fetchone() is None:
             connection.execute(sql.SQL("create database {} owner {}").format(sql.Identifier(name), sql.Identifier(OWNER)))
     with psycopg.connect(superuser_dsn(spec, name), autocommit=True) as connection:
         for statement in (
@@ -166,14 +174,17 @@ def ensure_database(spec: StackSpec, name: str = DATABASE) -> None:
         ):
             names = {"owner": OWNER, "app": APP, "board": BOARD, "database": name}
             connection.execute(sql.SQL(statement).format(**{k: sql.Identifier(v) for k, v in names.items()}))
+        connection.execute(QUIET_JOBS)
 
 
 def _ensure_role(connection: psycopg.Connection, role: str, password: str) -> None:
-    exists = connection.execute("select from pg_roles where rolname = %s", [role]).fetchone()
+    exists = connection.execute("select from pg_roles where rolname = %s", [role]).fetchone() is not None
     verb = "alter" if exists else "create"
+    # Hashed here: a statement that fails is written to the server's log.
+    hashed = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
     options = "login nosuperuser nocreatedb nocreaterole noreplication nobypassrls"
     statement = sql.SQL(f"{verb} role {{}} {options} password {{}}")
-    connection.execute(statement.format(sql.Identifier(role), sql.Literal(password)))
+    connection.execute(statement.format(sql.Identifier(role), sql.Literal(hashed)))
 
 
 def running_pid(cluster: Cluster) -> int | None:

@@ -24,9 +24,9 @@ from deploy.stack.accounts import ensure_secrets, write_password_file
 from deploy.stack.config_files import config_toml, mosquitto_acl, supervisord_conf
 from deploy.stack.errors import StackError
 from deploy.stack.host import is_root, java_major, need_tool, privileged, run
-from deploy.stack.install import ensure_kafka, ensure_postgres, remove_tree
+from deploy.stack.install import cached_postgres, ensure_kafka, ensure_postgres, host_postgres, remove_tree
 from deploy.stack.kafka_storage import ensure_storage
-from deploy.stack.postgres import cluster_of, destroy_cluster, ensure_cluster, ensure_database, running_pid
+from deploy.stack.postgres import Cluster, cluster_of, destroy_cluster, ensure_cluster, ensure_database, running_pid
 from deploy.stack.probes import PROBES, port_is_free
 from deploy.stack.programs import SERVERS, SERVICES, mosquitto_settings, server_port, stack_programs
 from deploy.stack.spec import StackSpec, write_atomically
@@ -315,7 +315,9 @@ def leftovers(spec: StackSpec) -> list[psutil.Process]:
         with contextlib.suppress(psutil.Error, OSError):
             if process.pid != os.getpid() and process.environ().get("METERLINE_STACK") == spec.key:
                 found[process.pid] = process
-    cluster = cluster_of(spec)
+    # The home may have been deleted under a running stack; its cluster still has its name.
+    place = host_postgres() or cached_postgres(spec)
+    cluster = cluster_of(spec) or (Cluster(place, spec.key) if place else None)
     for pid in (_supervisor_pid(spec), running_pid(cluster) if cluster else None):
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(pid) if pid else None
