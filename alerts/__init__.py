@@ -1,0 +1,1 @@
+"""Turns stored results into alerts: rules, one alert a condition, delivery."""

@@ -1,0 +1,1 @@
+"""Master data: the load and the changes of the grid model, and telling other systems of them."""

@@ -1,0 +1,65 @@
+"""Messages of sync: changes that are asked for, and changes that are told."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from grid.model import MAX_MULTIPLIER, AccountStatus
+
+Code = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+
+
+class _Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
+    """What every change has."""
+
+
+class MeterMultiplier(_Change, frozen=True, tag="meter_multiplier"):
+    """A meter's CT × PT ratio (综合倍率) from an instant on, until the next change that is already known."""
+
+    meter: Code
+    multiplier: Annotated[int, msgspec.Meta(ge=1, le=MAX_MULTIPLIER)]
+    valid_from: Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class AccountStatusChange(_Change, frozen=True, tag="account_status"):
+    """The state of a marketing account."""
+
+    account: Code
+    status: AccountStatus
+
+
+class UnitName(_Change, frozen=True, tag="unit_name"):
+    """The name of an assessment unit."""
+
+    unit: Code
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+
+Change = MeterMultiplier | AccountStatusChange | UnitName
+
+
+class GridChange(msgspec.Struct, frozen=True):
+    """A committed change of the grid model, as on topic `grid.change`.
+
+    The key is ``aggregatetype:aggregateid``. A change is told at least once; `id` is the same each time.
+    """
+
+    id: int
+    aggregatetype: Literal["unit", "meter", "account"]
+    aggregateid: str
+    type: str
+    """Such as ``meter.multiplier``, ``account.status``, ``unit.name``, ``unit.loaded``."""
+    payload: dict[str, Any]
+    """`units` lists the units concerned; `unit` is there when it is one."""
+    recorded_at: datetime
+
+
+class GridChangeWebhook(msgspec.Struct, frozen=True):
+    """Body of a webhook that tells of a change; its id is in header ``webhook-id``."""
+
+    type: Literal["grid.change"]
+    timestamp: datetime
+    data: GridChange

@@ -1,0 +1,97 @@
+"""The relay: what the outbox holds goes to Kafka in commit order, and each change is owed to each target.
+
+At least once: the position moves after Kafka has acknowledged, in one transaction with the deliveries that are owed.
+A relay that dies in between sends the same changes again, with the same ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, cast
+
+import msgspec
+
+from store.connection import Connection
+from store.deliveries import Target, owe_change
+from store.outbox import OutboxRow, lock_relay, move_relay, read_outbox, relay_position
+from sync.messages import GridChange, GridChangeWebhook
+
+TOPIC = "grid.change"
+BATCH = 500
+_ACKNOWLEDGED_WITHIN_S = 30.0
+
+
+class Acknowledgement(Protocol):
+    """What Kafka will have answered to one record."""
+
+    def get(self, timeout: float | None = None) -> object:
+        """Wait for the answer; raises when the record wasn't taken."""
+
+
+class Producer(Protocol):
+    """A Kafka producer with ``acks='all'``, as `kafka.KafkaProducer`."""
+
+    def send(self, topic: str, value: bytes | None = None, key: bytes | None = None) -> Acknowledgement:
+        """Hand over one record."""
+
+    def flush(self, timeout: float | None = None) -> object:
+        """Send what was handed over."""
+
+
+def relay_batch(
+    connection: Connection, producer: Producer, targets: Sequence[Target], topic: str = TOPIC, limit: int = BATCH
+) -> int | None:
+    """Relay up to `limit` changes; returns how many, or None while another relay is at work.
+
+    Parameters
+    ----------
+    connection
+        In autocommit; kept for as long as this relay lives, since the lock is bound to it.
+
+    Raises
+    ------
+    store.outbox.RelayMovedError
+        When the lock was lost to another relay.
+    Exception
+        The producer's own, when Kafka doesn't acknowledge; nothing has moved.
+    """
+    if not lock_relay(connection, topic):
+        return None
+    read_at = relay_position(connection, topic)
+    rows = read_outbox(connection, read_at, limit)
+    if not rows:
+        return 0
+    changes = [_change(row) for row in rows]
+    sent = [
+        producer.send(
+            topic,
+            key=f"{change.aggregatetype}:{change.aggregateid}".encode(),
+            value=msgspec.json.encode(change),
+        )
+        for change in changes
+    ]
+    producer.flush(timeout=_ACKNOWLEDGED_WITHIN_S)
+    for acknowledgement in sent:
+        acknowledgement.get(timeout=_ACKNOWLEDGED_WITHIN_S)
+    with connection.transaction():
+        for change in changes:
+            notice = GridChangeWebhook(type="grid.change", timestamp=change.recorded_at, data=change)
+            payload = cast("dict[str, Any]", msgspec.to_builtins(notice))
+            for target in targets:
+                owe_change(connection, change.id, target.name, payload)
+        move_relay(connection, topic, read_at, rows[-1].position)
+    return len(rows)
+
+
+def _change(row: OutboxRow) -> GridChange:
+    return msgspec.convert(
+        {
+            "id": row.position.outbox_id,
+            "aggregatetype": row.aggregatetype,
+            "aggregateid": row.aggregateid,
+            "type": row.type,
+            "payload": row.payload,
+            "recorded_at": row.recorded_at,
+        },
+        GridChange,
+    )
