@@ -240,7 +240,7 @@ class Program:
 def program_section(spec: StackSpec, program: Program) -> str:
     """Section of supervisord's settings for one program."""
     environment = {
-        "METERLINE_STACK": spec.key,
+        "METERLINE_KEPT_BY": spec.key,
         "METERLINE_SETTINGS": hashlib.sha256(program.settings.encode()).hexdigest()[:16],
         **program.environment,
     }
@@ -297,7 +297,7 @@ directory={spec.home}
 identifier=meterline-{spec.key}
 umask=022
 minfds=4096
-environment=METERLINE_STACK="{spec.key}"
+environment=METERLINE_KEPT_BY="{spec.key}"
 
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface

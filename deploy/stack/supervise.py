@@ -252,7 +252,7 @@ def _launch(spec: StackSpec, conf: Path) -> None:
     directory.chmod(0o700)
     spec.control_socket.unlink(missing_ok=True)
     # The mark lets `stop` find what a supervisor that was killed has left behind.
-    mark = ["/usr/bin/env", f"METERLINE_STACK={spec.key}"]
+    mark = ["/usr/bin/env", f"METERLINE_KEPT_BY={spec.key}"]
     run(
         privileged([*mark, spec.python, "-m", "supervisor.supervisord", "-c", str(conf)]),
         what="starting the supervisor",
@@ -313,7 +313,7 @@ def leftovers(spec: StackSpec) -> list[psutil.Process]:
     found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if process.pid != os.getpid() and process.environ().get("METERLINE_STACK") == spec.key:
+            if process.pid != os.getpid() and process.environ().get("METERLINE_KEPT_BY") == spec.key:
                 found[process.pid] = process
     # The home may have been deleted under a running stack; its cluster still has its name.
     place = host_postgres() or cached_postgres(spec)
