@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -93,11 +93,9 @@ def java_major(java: Path) -> int:
 
 def memory_mib() -> int:
     """Memory of the machine, or of the container if that is less, in MiB."""
-    total = psutil.virtual_memory().total
-    try:
+    total = int(psutil.virtual_memory().total)
+    with suppress(OSError, ValueError):  # there may be no such limit
         total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    except (OSError, ValueError):
-        pass  # no such limit
     return total // (1 << 20)
 
 

@@ -150,7 +150,7 @@ def parse_mirrors(output: str) -> dict[str, list[str]]:
     """Mirrors by origin out of lines `origin|label|uri`."""
     mirrors: dict[str, list[str]] = {}
     for line in output.splitlines():
-        origin, label, uri = (line.split("|") + ["", ""])[:3]
+        origin, label, uri = [*line.split("|"), "", ""][:3]
         own = origin in {"Debian", "Ubuntu"} and origin == label
         if own and re.match(r"https?://", uri) and "security" not in uri and uri not in mirrors.setdefault(origin, []):
             mirrors[origin].append(uri)
@@ -176,7 +176,7 @@ def _bootstrap(release: Release, mirror: str, directory: Path) -> None:
         '--aptopt=APT::Install-Recommends "false"',
         # A package that makes a cluster at its installation would only have it lie there.
         '--essential-hook=mkdir -p "$1/etc/postgresql-common"',
-        "--essential-hook=echo create_main_cluster = false > \"$1/etc/postgresql-common/createcluster.conf\"",
+        '--essential-hook=echo create_main_cluster = false > "$1/etc/postgresql-common/createcluster.conf"',
     ]
     source = f"deb {mirror} {release.suite} {release.components}"
     root = directory / "root"

@@ -29,7 +29,8 @@ PLACE_FILE: Final = "place.json"
 # The Apache edition schedules this job of its own and then refuses to run it, with an error in the log each time.
 QUIET_JOBS: Final = """
 update _timescaledb_config.bgw_job set scheduled = false
-where proc_name = 'policy_job_stat_history_retention' and scheduled and current_setting('timescaledb.license') = 'apache'
+where proc_name = 'policy_job_stat_history_retention' and scheduled
+  and current_setting('timescaledb.license') = 'apache'
 """
 
 
@@ -99,7 +100,10 @@ def ensure_cluster(spec: StackSpec, place: PostgresPlace) -> Cluster:
     chroot = ["/usr/sbin/chroot", root]
     steps = [[*chroot, "install", "-d", "-m", "0755", "/var/lib/meterline"]]
     steps += [[*chroot, "install", "-d", "-o", ACCOUNT, "-g", ACCOUNT, "-m", "0755", cluster.inside]]
-    steps += [["install", "-m", "0644", str(home / name), str(cluster.directory)] for name in ("postgresql.conf", "pg_hba.conf")]
+    steps += [
+        ["install", "-m", "0644", str(home / name), str(cluster.directory)]
+        for name in ("postgresql.conf", "pg_hba.conf")
+    ]
     for step in steps:
         run(privileged(step), what="preparing PostgreSQL's directory")
     if not _initialised(cluster):
@@ -116,7 +120,9 @@ def _initialised(cluster: Cluster) -> bool:
 def _initialise(spec: StackSpec, cluster: Cluster) -> None:
     password = f"{cluster.inside}/password"
     _as_account(cluster, ["rm", "-rf", f"{cluster.inside}/data", password])
-    _as_account(cluster, ["sh", "-c", f"umask 077 && cat > {password}"], stdin=ensure_secret(spec, "db-superuser") + "\n")
+    _as_account(
+        cluster, ["sh", "-c", f"umask 077 && cat > {password}"], stdin=ensure_secret(spec, "db-superuser") + "\n"
+    )
     options = ["--username=postgres", f"--pwfile={password}", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
     options += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--data-checksums", "--no-instructions"]
     command = cluster.as_server("initdb", *options, "-D", f"{cluster.inside}/data")
@@ -159,7 +165,9 @@ def ensure_database(spec: StackSpec, name: str = DATABASE) -> None:
         connection.execute(sql.SQL("alter role {} set statement_timeout = '5s'").format(board))
         connection.execute(sql.SQL("alter role {} set default_transaction_read_only = on").format(board))
         if connection.execute("select from pg_database where datname = %s", [name]).fetchone() is None:
-            connection.execute(sql.SQL("create database {} owner {}").format(sql.Identifier(name), sql.Identifier(OWNER)))
+            connection.execute(
+                sql.SQL("create database {} owner {}").format(sql.Identifier(name), sql.Identifier(OWNER))
+            )
     with psycopg.connect(superuser_dsn(spec, name), autocommit=True) as connection:
         for statement in (
             "create extension if not exists timescaledb",

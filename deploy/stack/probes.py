@@ -10,7 +10,8 @@ from typing import Any, Final
 import psycopg
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
-from paho.mqtt.client import CallbackAPIVersion, Client, MQTTv5
+from paho.mqtt.client import Client, MQTTv5
+from paho.mqtt.enums import CallbackAPIVersion
 
 from deploy.stack.accounts import BRIDGE_ACCOUNT, ensure_secret
 from deploy.stack.postgres import superuser_dsn

@@ -6,7 +6,14 @@ import getpass
 from pathlib import Path
 from typing import Final
 
-from deploy.stack.config_files import Program, kafka_command, kafka_log4j2, kafka_properties, mosquitto_acl, mosquitto_conf
+from deploy.stack.config_files import (
+    Program,
+    kafka_command,
+    kafka_log4j2,
+    kafka_properties,
+    mosquitto_acl,
+    mosquitto_conf,
+)
 from deploy.stack.host import SEARCH_PATH, is_root, memory_mib
 from deploy.stack.postgres import Cluster, settings_text
 from deploy.stack.spec import StackSpec

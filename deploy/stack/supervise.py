@@ -7,32 +7,29 @@ import enum
 import fcntl
 import getpass
 import os
-import signal
-import socket
 import time
 import xmlrpc.client
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
 from deploy.stack.accounts import ensure_secrets, write_password_file
 from deploy.stack.config_files import config_toml, mosquitto_acl, supervisord_conf
 from deploy.stack.errors import StackError
 from deploy.stack.host import is_root, java_major, need_tool, privileged, run
-from deploy.stack.install import cached_postgres, ensure_kafka, ensure_postgres, host_postgres, remove_tree
+from deploy.stack.install import ensure_kafka, ensure_postgres, remove_tree
 from deploy.stack.kafka_storage import ensure_storage
-from deploy.stack.postgres import Cluster, cluster_of, destroy_cluster, ensure_cluster, ensure_database, running_pid
+from deploy.stack.postgres import destroy_cluster, ensure_cluster, ensure_database
 from deploy.stack.probes import PROBES, port_is_free
+from deploy.stack.processes import POLL_S, busy_port_message, stop_leftovers, supervisor_pid, wait_for
 from deploy.stack.programs import SERVERS, SERVICES, mosquitto_settings, server_port, stack_programs
 from deploy.stack.spec import StackSpec, write_atomically
 
 JAVA_MIN: Final = 17
-POLL_S: Final = 0.1
 
 
 class ProcessState(enum.StrEnum):
@@ -86,7 +83,7 @@ def start_servers(spec: StackSpec, *, timeout_s: float = 120) -> None:
         place = ensure_postgres(spec)
         alive = is_alive(spec)
         if not alive:
-            _stop_leftovers(spec)
+            stop_leftovers(spec)
         _refuse_busy_ports(spec)
         _write_settings(spec)
         ensure_storage(spec, libs)
@@ -119,15 +116,15 @@ def stop_programs(spec: StackSpec, names: Sequence[str] = SERVICES) -> None:
 
 
 def stop(spec: StackSpec) -> None:
-    """Stop everything: services, Mosquitto, Kafka, PostgreSQL, the supervisor. No process is left, whatever died before."""
+    """Stop everything: services, Mosquitto, Kafka, PostgreSQL, the supervisor; leave no process behind."""
     with _stack_lock(spec):
         if is_alive(spec):
             for names in (SERVICES, ("mosquitto",), ("kafka",), ("postgres",)):
                 _stop_groups(spec, names)
             with contextlib.suppress(OSError, xmlrpc.client.Error):
                 _supervisor(spec).shutdown()
-        _wait_for(lambda: _supervisor_pid(spec) is None, 10)
-        _stop_leftovers(spec)
+        wait_for(lambda: supervisor_pid(spec) is None, 10)
+        stop_leftovers(spec)
 
 
 def destroy(spec: StackSpec) -> None:
@@ -146,7 +143,9 @@ def status(spec: StackSpec) -> list[ProcessStatus]:
     try:
         infos = _supervisor(spec).getAllProcessInfo()
     except (OSError, xmlrpc.client.Error):
-        return [ProcessStatus(name, name, ProcessState.STOPPED, port=server_port(spec, name)) for name in SERVERS + SERVICES]
+        return [
+            ProcessStatus(name, name, ProcessState.STOPPED, port=server_port(spec, name)) for name in SERVERS + SERVICES
+        ]
     found = [
         ProcessStatus(
             name=info["name"],
@@ -229,21 +228,6 @@ def _refuse_busy_ports(spec: StackSpec) -> None:
                 raise StackError(busy_port_message(label, port))
 
 
-def busy_port_message(label: str, port: int) -> str:
-    """The line that says who has a port and what to do."""
-    return f"port {port} ({label}) is in use by {_listener(port)}: stop that, or give this stack another port"
-
-
-def _listener(port: int) -> str:
-    with contextlib.suppress(psutil.Error):
-        for connection in psutil.net_connections("tcp"):
-            listens = connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
-            if listens and connection.pid:
-                with contextlib.suppress(psutil.Error):
-                    return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
-    return "another program"
-
-
 def _launch(spec: StackSpec, conf: Path) -> None:
     directory = spec.control_socket.parent
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -258,7 +242,7 @@ def _launch(spec: StackSpec, conf: Path) -> None:
         what="starting the supervisor",
         timeout_s=60,
     )
-    if not _wait_for(lambda: is_alive(spec), 20):
+    if not wait_for(lambda: is_alive(spec), 20):
         raise StackError(f"the supervisor doesn't answer; see {spec.log_dir / 'supervisord.log'}")
 
 
@@ -275,7 +259,7 @@ def _start_groups(spec: StackSpec, names: Sequence[str]) -> None:
     try:
         for process in status(spec):
             if process.group in names and process.state.is_down:
-                _supervisor(spec).startProcess(f"{process.group}:{process.name}", False)  # noqa: FBT003
+                _supervisor(spec).startProcess(f"{process.group}:{process.name}", False)
     except xmlrpc.client.Fault as fault:
         raise StackError(f"the supervisor cannot start {', '.join(names)}: {fault.faultString}") from None
     except OSError:
@@ -288,65 +272,14 @@ def _stop_groups(spec: StackSpec, names: Sequence[str]) -> None:
 
     for process in alive():
         with contextlib.suppress(xmlrpc.client.Fault):  # it went down by itself
-            _supervisor(spec).stopProcess(f"{process.group}:{process.name}", False)  # noqa: FBT003
+            _supervisor(spec).stopProcess(f"{process.group}:{process.name}", False)
     # supervisord itself kills what outstays its stopwaitsecs; the longest is PostgreSQL's.
-    _wait_for(lambda: not alive(), 75)
+    wait_for(lambda: not alive(), 75)
 
 
 def _supervisor(spec: StackSpec) -> Any:
     transport = SupervisorTransport(None, None, f"unix://{spec.control_socket}")
     return xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
-
-
-def _supervisor_pid(spec: StackSpec) -> int | None:
-    try:
-        pid = int((spec.home / "supervisor" / "supervisord.pid").read_text())
-        command = psutil.Process(pid).cmdline()
-    except (OSError, ValueError, psutil.Error):
-        return None
-    # A number may have been given to another process since.
-    return pid if str(spec.home / "supervisor" / "supervisord.conf") in command else None
-
-
-def leftovers(spec: StackSpec) -> list[psutil.Process]:
-    """Processes of this stack that still live, found without the supervisor."""
-    found: dict[int, psutil.Process] = {}
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            if process.pid != os.getpid() and process.environ().get("METERLINE_KEPT_BY") == spec.key:
-                found[process.pid] = process
-    # The home may have been deleted under a running stack; its cluster still has its name.
-    place = host_postgres() or cached_postgres(spec)
-    cluster = cluster_of(spec) or (Cluster(place, spec.key) if place else None)
-    for pid in (_supervisor_pid(spec), running_pid(cluster) if cluster else None):
-        with contextlib.suppress(psutil.Error):
-            process = psutil.Process(pid) if pid else None
-            if process and (process.name().startswith("postgres") or pid == _supervisor_pid(spec)):
-                # PostgreSQL writes its titles over its environment, so its children are found through their parent.
-                found |= {p.pid: p for p in (process, *process.children(recursive=True))}
-    return [p for p in found.values() if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
-
-
-def _stop_leftovers(spec: StackSpec) -> None:
-    for ask, patience_s in ((signal.SIGTERM, 30.0), (signal.SIGKILL, 5.0)):
-        alive = leftovers(spec)
-        # The supervisor goes first, or it would start again what is stopped.
-        for process in sorted(alive, key=lambda p: p.pid != _supervisor_pid(spec)):
-            polite = signal.SIGINT if process.name().startswith("postgres") else signal.SIGTERM
-            _send(process, polite if ask is signal.SIGTERM else ask)
-        if not alive or _wait_for(lambda: not leftovers(spec), patience_s):
-            return
-    raise StackError(f"processes {', '.join(str(p.pid) for p in leftovers(spec))} of the stack cannot be stopped")
-
-
-def _send(process: psutil.Process, number: signal.Signals) -> None:
-    try:
-        process.send_signal(number)
-    except psutil.NoSuchProcess:
-        pass
-    except psutil.AccessDenied:
-        with contextlib.suppress(StackError):  # gone meanwhile; who stays is seen by the caller
-            run(privileged(["kill", f"-{int(number)}", str(process.pid)]), what="stopping a process")
 
 
 def _last_words(spec: StackSpec, name: str) -> str:
@@ -358,15 +291,6 @@ def _last_words(spec: StackSpec, name: str) -> str:
     except OSError:
         lines = []
     return f"{log} ends with: {lines[-1][:200]}" if lines else f"see {log}"
-
-
-def _wait_for(condition: Callable[[], bool], timeout_s: float) -> bool:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(POLL_S)
-    return True
 
 
 @contextmanager
