@@ -13,16 +13,11 @@ from store.grid_writer import LoadReport
 from sync.load import load_grid
 from twin.publisher import Summary
 from twin.publisher import simulate as publish
-from twin.scenario import Twin, demonstration_grid
+from twin.scenario import DEMONSTRATION_UNMETERED, Twin, demonstration_grid
 
-#: A hook before the meters of one area, in watts, so that the boards have something to show.
-UNMETERED_W = {"LV4.201": 12_000.0}
-
-
-def make_twin(areas: int | None = None, *, honest: bool = False) -> Twin:
-    """The demonstration grid; only the first `areas` of it where given, without the hidden consumer if `honest`."""
-    whole = areas is None and not honest
-    return demonstration_grid(areas=areas, unmetered_w=UNMETERED_W if whole else None)
+def make_twin(areas: int | None = None) -> Twin:
+    """The demonstration grid with its hidden consumer; only the first `areas` of it where given."""
+    return demonstration_grid(areas=areas, unmetered_w=DEMONSTRATION_UNMETERED)
 
 
 def gateways_of(model: GridModel) -> list[str]:

@@ -28,4 +28,4 @@ def run_worker(settings: Settings, instance: str) -> None:
             ),
             opener(settings, f"meterline-worker-{instance}"),
         )
-        Worker(app, loglevel=None, override_logging=False, redirect_stdouts=False).execute_from_commandline()
+        Worker(app, loglevel=None, override_logging=False, redirect_stdouts=False, quiet=True).execute_from_commandline()

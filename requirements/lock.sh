@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Makes the lock files anew from pyproject.toml and data.in. Needs uv.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+options=(--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet)
+uv pip compile "${options[@]}" pyproject.toml -o requirements/run.lock
+uv pip compile "${options[@]}" --extra test -c requirements/run.lock pyproject.toml -o requirements/test.lock
+uv pip compile "${options[@]}" --no-deps requirements/data.in -o requirements/data.lock
