@@ -89,6 +89,9 @@ transaction.state.log.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+# A node that was killed is let in again when its last session has ended.
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 
 message.max.bytes={KAFKA_MESSAGE_MAX}
 replica.fetch.max.bytes={KAFKA_MESSAGE_MAX}

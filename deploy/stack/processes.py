@@ -47,7 +47,14 @@ def leftovers(spec: StackSpec) -> list[psutil.Process]:
             if process and (process.name().startswith("postgres") or pid == supervisor_pid(spec)):
                 # PostgreSQL writes its titles over its environment, so its children are found through their parent.
                 found |= {p.pid: p for p in (process, *process.children(recursive=True))}
-    return [p for p in found.values() if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    return [process for process in found.values() if _lives(process)]
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def stop_leftovers(spec: StackSpec) -> None:
@@ -62,8 +69,7 @@ def stop_leftovers(spec: StackSpec) -> None:
         alive = leftovers(spec)
         # The supervisor goes first, or it would start again what is stopped.
         for process in sorted(alive, key=lambda p: p.pid != supervisor_pid(spec)):
-            polite = signal.SIGINT if process.name().startswith("postgres") else signal.SIGTERM
-            _send(process, polite if ask is signal.SIGTERM else ask)
+            _send(process, ask)
         if not alive or wait_for(lambda: not leftovers(spec), patience_s):
             return
     raise StackError(f"processes {', '.join(str(p.pid) for p in leftovers(spec))} of the stack cannot be stopped")
@@ -71,6 +77,9 @@ def stop_leftovers(spec: StackSpec) -> None:
 
 def _send(process: psutil.Process, number: signal.Signals) -> None:
     try:
+        # PostgreSQL waits for its clients at SIGTERM.
+        if number is signal.SIGTERM and process.name().startswith("postgres"):
+            number = signal.SIGINT
         process.send_signal(number)
     except psutil.NoSuchProcess:
         pass
