@@ -35,7 +35,7 @@ PURE = (
     "streams/steps/**/*.py",
     "alerts/rules*.py",
     "alerts/lifecycle*.py",
-    "sync/planner*.py",
+    "sync/plan*.py",
 )
 #: What the packages at the bottom may rest on, besides the standard library and themselves.
 FOUNDATION = {"grid": {"numpy", "pyarrow"}, "kernels": {"numpy", "numba"}}
@@ -155,7 +155,7 @@ def test_the_search_for_clocks_finds_them(source: str, found: list[str]) -> None
 # A letter of each stands in brackets, so that this file doesn't contain what it looks for.
 FORBIDDEN = {
     "package registry": re.compile(
-        r"py[p]i\.|pythonho[s]ted|repo1?\.mave[n]|maven\.apach[e]|npm[j]s|deb\.debi[a]n|security\.debi[a]n"
+        r"py[p]i\.|pythonho[s]ted|repo1?\.mave[n]|npm[j]s|deb\.debi[a]n|security\.debi[a]n"
         r"|(archive|ports|security)\.ubunt[u]|[^a-z](docker|ghcr|quay)\.i[o]\b"
     ),
     "path of one machine": re.compile(r"(?<![\w.~-])/(wor[k]|roo[t]|tmp/[x]|home/[a-z]+)/"),
