@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,7 +10,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from deploy.boards.__main__ import DIRECTORY, main
 from deploy.boards.control_room import BOARDS, CONTROL_ROOM
-from deploy.boards.grafana import DATASOURCE_UID, PostgresQuery, draw, dumps, loads
+from deploy.boards.grafana import DATASOURCE_TYPE, DATASOURCE_UID, PostgresQuery, draw, dumps, loads
 from deploy.boards.macros import expand
 from deploy.boards.model import Board, Colour, Column, Link, Panel, Picture, Place, Step
 
@@ -80,6 +81,17 @@ def test_stale_values_are_red() -> None:
     assert values["mappings"][0]["options"]["stale"]["color"] == "red"
     assert values["mappings"][0]["options"]["live"]["color"] == "green"
     assert values["custom.cellOptions"] == {"type": "color-text"}
+
+
+def test_provisioned_data_source_is_the_one_that_panels_name() -> None:
+    folder = DIRECTORY.parents[1] / "grafana" / "provisioning"
+    source = (folder / "datasources" / "meterline.yaml").read_text(encoding="utf-8")
+    assert f"uid: {DATASOURCE_UID}\n" in source
+    assert f"type: {DATASOURCE_TYPE}\n" in source
+    # No address, name or secret stands in the file.
+    for key in ("url", "user", "database", "password"):
+        (value,) = re.findall(rf"^ +{key}: (.*)$", source, re.MULTILINE)
+        assert value.startswith("$"), key
 
 
 def test_links_are_drawn() -> None:
