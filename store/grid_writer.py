@@ -138,7 +138,7 @@ def _staged(model: GridModel) -> Iterator[tuple[str, Iterable[tuple[object, ...]
         "substation",
         ((s.code, s.name, s.high_voltage_v, s.medium_voltage_v) for s in model.substations),
     )
-    yield "unit", _units(model)
+    yield "unit", ((ordinal, *unit) for ordinal, unit in enumerate(_units(model)))
     yield "account", ((a.code, a.tariff_class, a.contract_w, a.status.value) for a in model.accounts)
     yield "meter", ((m.code, m.accuracy_class, m.account) for m in model.meters)
     yield "member", _members(model)

@@ -3,7 +3,7 @@ create temporary table stage_substation (
   code text, name text, high_voltage_v integer, medium_voltage_v integer
 ) on commit drop;
 create temporary table stage_unit (
-  code text, kind text, name text, substation text, gateway text, rating_va integer,
+  ordinal integer, code text, kind text, name text, substation text, gateway text, rating_va integer,
   no_load_loss_w double precision, load_loss_w double precision,
   longitude_deg double precision, latitude_deg double precision
 ) on commit drop;
@@ -56,6 +56,8 @@ with written as (
         s.longitude_deg, s.latitude_deg
       )
   )
+  -- The same model gets the same ids in any new database.
+  order by s.ordinal
   on conflict (code) do update set
     kind = excluded.kind,
     name = excluded.name,
