@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Literal
 
@@ -49,3 +50,9 @@ class AlertWebhook(msgspec.Struct, frozen=True):
     type: Literal["alert.opened", "alert.resolved"]
     timestamp: datetime
     data: AlertNotice
+
+
+def schema_files() -> dict[str, str]:
+    """Published schema files by name."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(AlertWebhook)}
+    return {"alert-webhook.schema.json": json.dumps(schema, indent=2) + "\n"}

@@ -113,7 +113,7 @@ def _make_app(settings: WorkerSettings) -> faust.App:
         stream_buffer_maxsize=8192,
         stream_wait_empty=True,
         producer_acks=-1,
-        producer_linger=5,
+        producer_linger=0.005,
         producer_max_request_size=24 * 1024 * 1024,
     )
 

@@ -77,7 +77,7 @@ def read_change(data: bytes) -> Change:
     """
     try:
         change: Change = msgspec.json.decode(data, type=Change)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidChangeError(str(error)) from None
     return change
 

@@ -59,6 +59,8 @@ def find_problems(model: GridModel) -> list[str]:
     problems += [
         f"account {a.code}: contract of {a.contract_w} W" for a in model.accounts if not 0 <= a.contract_w <= _MAX_INT4
     ]
+    named = [*model.substations, *model.feeders, *model.areas]
+    problems += [f"{n.code}: the name {n.name!r} has control characters" for n in named if not n.name.isprintable()]
     return problems
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -9,7 +10,9 @@ import msgspec
 
 from grid.model import MAX_MULTIPLIER, AccountStatus
 
-Code = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+#: Without control characters: NUL can't be stored, the others can't be seen.
+_PRINTED = r"^[^\x00-\x1f\x7f]*$"
+Code = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=_PRINTED)]
 
 
 class _Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
@@ -35,7 +38,7 @@ class UnitName(_Change, frozen=True, tag="unit_name"):
     """The name of an assessment unit."""
 
     unit: Code
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=_PRINTED)]
 
 
 Change = MeterMultiplier | AccountStatusChange | UnitName
@@ -63,3 +66,17 @@ class GridChangeWebhook(msgspec.Struct, frozen=True):
     type: Literal["grid.change"]
     timestamp: datetime
     data: GridChange
+
+
+def schema_files() -> dict[str, str]:
+    """Published schema files by name."""
+    return {
+        "grid-change-request.schema.json": _schema(Change),
+        "grid-change.schema.json": _schema(GridChange),
+        "grid-change-webhook.schema.json": _schema(GridChangeWebhook),
+    }
+
+
+def _schema(message: Any) -> str:
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(message)}
+    return json.dumps(schema, indent=2) + "\n"

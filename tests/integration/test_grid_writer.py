@@ -83,7 +83,7 @@ class TestLoad:
             (2, "A1-m2", 2, 1, ALWAYS),
         ]
         assert [row[0] for row in outbox(connection)] == ["F1", "F2", "A1", "A2"]
-        gateways = dict(connection.execute("select code, gateway from grid.unit").fetchall())
+        gateways: dict[str, str] = dict(connection.execute("select code, gateway from grid.unit").fetchall())
         assert gateways == {"F1": "rtu", "F2": "rtu", "A1": "headend", "A2": "headend"}
         view = load_views(connection, ["A1"])["A1"]
         assert [p.parent for p in view.parents] == ["F1"]

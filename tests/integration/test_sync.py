@@ -281,7 +281,7 @@ def test_a_change_reaches_kafka_and_a_webhook(connection: Connection, conninfo: 
         stop.set()
         service.join(5)
         assert time.monotonic() - started < 2
-    names = []
+    names: list[str] = []
     deadline = time.monotonic() + 20
     while len(names) < 2 and time.monotonic() < deadline:
         for records in consumer.poll(timeout_ms=500).values():
