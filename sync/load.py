@@ -59,8 +59,10 @@ def find_problems(model: GridModel) -> list[str]:
     problems += [
         f"account {a.code}: contract of {a.contract_w} W" for a in model.accounts if not 0 <= a.contract_w <= _MAX_INT4
     ]
-    named = [*model.substations, *model.feeders, *model.areas]
-    problems += [f"{n.code}: the name {n.name!r} has control characters" for n in named if not n.name.isprintable()]
+    named = [(s.code, s.name) for s in model.substations]
+    named += [(f.code, f.name) for f in model.feeders]
+    named += [(a.code, a.name) for a in model.areas]
+    problems += [f"{code}: the name {name!r} has control characters" for code, name in named if not name.isprintable()]
     return problems
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -48,7 +50,7 @@ class Receiver:
 
 
 @contextmanager
-def receive(answer: Callable[[int], int] = lambda _: 204) -> Iterator[Receiver]:
+def receive(answer: Callable[[int], int] = lambda _: 204, certificate: Path | None = None) -> Iterator[Receiver]:
     """A receiver on 127.0.0.1, for as long as the block runs."""
     receiver = Receiver(answer)
 
@@ -79,7 +81,11 @@ def receive(answer: Callable[[int], int] = lambda _: 204) -> Iterator[Receiver]:
             """A sender that hangs up is part of the tests."""
 
     server = Server(("127.0.0.1", 0), Handler)
-    receiver.url = f"http://127.0.0.1:{server.server_address[1]}/hook"
+    if certificate is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    receiver.url = f"{'http' if certificate is None else 'https'}://127.0.0.1:{server.server_address[1]}/hook"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
