@@ -109,27 +109,22 @@ def kafka_log4j2(spec: StackSpec) -> str:
     """Kafka's log: warnings and what it is started with, in one bounded file."""
     log = spec.log_dir / "kafka-server.log"
     return f"""\
-Configuration:
-  status: error
-  Appenders:
-    RollingFile:
-      name: file
-      fileName: "{log}"
-      filePattern: "{log}.%i"
-      PatternLayout:
-        pattern: "%d{{ISO8601}} %p %m (%c)%n"
-      SizeBasedTriggeringPolicy:
-        size: 10MB
-      DefaultRolloverStrategy:
-        max: 3
-  Loggers:
-    Root:
-      level: warn
-      AppenderRef:
-        - ref: file
-    Logger:
-      - name: kafka.server.KafkaRaftServer
-        level: info
+status = error
+appender.file.type = RollingFile
+appender.file.name = file
+appender.file.fileName = {log}
+appender.file.filePattern = {log}.%i
+appender.file.layout.type = PatternLayout
+appender.file.layout.pattern = %d{{ISO8601}} %p %m (%c)%n
+appender.file.policies.type = Policies
+appender.file.policies.size.type = SizeBasedTriggeringPolicy
+appender.file.policies.size.size = 10MB
+appender.file.strategy.type = DefaultRolloverStrategy
+appender.file.strategy.max = 3
+rootLogger.level = warn
+rootLogger.appenderRef.file.ref = file
+logger.server.name = kafka.server.KafkaRaftServer
+logger.server.level = info
 """
 
 
@@ -316,5 +311,5 @@ def kafka_command(spec: StackSpec, java: Path, libs: Path) -> tuple[str, ...]:
     """How Kafka is started."""
     home = spec.home / "kafka"
     options = ("-Xms256m", "-Xmx768m", "-XX:+UseG1GC", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true")
-    log = f"-Dlog4j2.configurationFile={home / 'log4j2.yaml'}"
+    log = f"-Dlog4j2.configurationFile={home / 'log4j2.properties'}"
     return (str(java), *options, log, "-cp", f"{libs}/*", "kafka.Kafka", str(home / "server.properties"))

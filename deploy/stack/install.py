@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import re
 import shutil
 import tempfile
@@ -56,8 +57,9 @@ class PostgresPlace:
 
 
 def kafka_libs(spec: StackSpec) -> Path:
-    """Directory of Kafka's jars, there or not."""
-    return spec.cache / f"kafka-{KAFKA_VERSION}" / "libs"
+    """Directory of Kafka's jars, there or not; another list of jars has another directory."""
+    key = hashlib.sha256(KAFKA_POM.read_bytes()).hexdigest()[:8]
+    return spec.cache / f"kafka-{KAFKA_VERSION}-{key}" / "libs"
 
 
 def ensure_kafka(spec: StackSpec) -> Path:

@@ -283,14 +283,14 @@ def _supervisor(spec: StackSpec) -> Any:
 
 
 def _last_words(spec: StackSpec, name: str) -> str:
-    log = spec.log_dir / f"{name}.log"
-    try:
-        with log.open("rb") as file:
+    # Kafka writes a log of its own; what it prints besides matters only when that is empty.
+    for log in (spec.log_dir / f"{name}-server.log", spec.log_dir / f"{name}.log"):
+        with contextlib.suppress(OSError), log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 4096))
             lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
-    except OSError:
-        lines = []
-    return f"{log} ends with: {lines[-1][:200]}" if lines else f"see {log}"
+            if lines:
+                return f"{log} ends with: {lines[-1][:200]}"
+    return f"see {spec.log_dir}"
 
 
 @contextmanager
