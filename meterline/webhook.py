@@ -6,6 +6,7 @@ A receiver's answer is never followed elsewhere, and hardly read: the status say
 from __future__ import annotations
 
 import asyncio
+import base64
 import ipaddress
 import socket
 import ssl
@@ -24,11 +25,30 @@ TIMEOUT_S = 10.0
 _MAX_ANSWER = 1_024
 _STOP_CHECK_S = 0.1
 _CONNECTIONS = 16
+#: What Standard Webhooks asks for.
+_MIN_KEY = 24
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class RefusedAddressError(ValueError):
     """The target is at an address that it isn't allowed to be at."""
+
+
+def signing_key(secret: str) -> bytes:
+    """Key of a shared secret: base64, with or without ``whsec_`` before it, as receivers' libraries read it.
+
+    Raises
+    ------
+    ValueError
+        When it isn't base64, or has less than 24 bytes.
+    """
+    try:
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        raise ValueError("the secret is not base64") from None
+    if len(key) < _MIN_KEY:
+        raise ValueError(f"a secret of {len(key)} bytes is too short: at least {_MIN_KEY}")
+    return key
 
 
 class WebhookSender:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import subprocess
@@ -12,8 +13,9 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from standardwebhooks import Webhook
 
-from meterline.webhook import WebhookSender, is_public
+from meterline.webhook import WebhookSender, is_public, signing_key
 from store.deliveries import MAX_DELAY_S, Attempt, Outcome, Outgoing, Target, retry_delay_s
 from tests.webhook_receiver import SECRET, receive
 
@@ -192,6 +194,14 @@ def test_stop_gives_up_what_is_on_its_way() -> None:
     assert WebhookSender(stop)([outgoing(server.url)]) == [Attempt(Outcome.NOT_SENT)]
     assert time.monotonic() - started < 1.5
     server.socket.close()
+
+
+def test_secrets_are_read_as_receivers_read_them() -> None:
+    secret = "whsec_" + base64.b64encode(b"twenty-four bytes or more").decode()
+    assert signing_key(secret) == signing_key(secret.removeprefix("whsec_")) == Webhook(secret)._whsecret
+    for bad in ("", "short", "whsec_", "whsec_@@@@", "whsec_c2hvcnQ=", "twenty-four bytes or more"):
+        with pytest.raises(ValueError, match=r"too short|not base64"):
+            signing_key(bad)
 
 
 def test_the_secret_is_not_shown() -> None:

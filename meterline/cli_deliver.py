@@ -1,0 +1,124 @@
+"""Commands that tell other systems: `meterline alert` and `meterline sync`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, read_settings
+
+if TYPE_CHECKING:
+    from store.deliveries import Backlog
+
+alert_app = typer.Typer(no_args_is_help=True, help="Alerts and who is told. Example: meterline alert targets")
+sync_app = typer.Typer(
+    no_args_is_help=True, help="Changes of the grid model and who is told. Example: meterline sync apply change.json"
+)
+
+
+@alert_app.command("deliver")
+def alert_deliver(config: ConfigOption = None) -> None:
+    """Look at the results, open and resolve alerts, and send them to the targets until stopped."""
+    from meterline.bootstrap import stop_on_signals
+    from meterline.deliver import run_alert_service
+
+    run_alert_service(read_settings(config), stop_on_signals())
+
+
+@alert_app.command("targets")
+def alert_targets(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """What each target of alerts is owed and has received."""
+    _show_backlog("alerts", config, as_json)
+
+
+@alert_app.command("resume")
+def alert_resume(target: Annotated[str, typer.Argument(help="Its name")], config: ConfigOption = None) -> None:
+    """Send again to a target that had answered that it is gone."""
+    _resume("alerts", target, config)
+
+
+@sync_app.command("deliver")
+def sync_deliver(config: ConfigOption = None) -> None:
+    """Send changes of the grid model to Kafka and to the targets until stopped."""
+    from meterline.bootstrap import stop_on_signals
+    from meterline.deliver import run_sync_service
+
+    run_sync_service(read_settings(config), stop_on_signals())
+
+
+@sync_app.command("apply")
+def sync_apply(
+    file: Annotated[Path, typer.Argument(help="JSON file of one change; - reads standard input")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make one change of the grid model. The same again changes nothing."""
+    from meterline.bootstrap import opener
+    from sync.change import ChangeError, apply_change, read_change
+
+    try:
+        data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    except OSError as error:
+        fail(f"can't read {file}: {error.strerror}")
+    try:
+        change = read_change(data)
+        with opener(read_settings(config, quiet=True), "meterline-cli")() as connection:
+            applied = apply_change(connection, change)
+    except ChangeError as error:
+        fail(f"the change was not made: {error}")
+    if as_json:
+        print_json(asdict(applied))
+    elif applied.outbox_id is None:
+        print("nothing to change: the model says so already")
+    else:
+        print(f"change {applied.outbox_id} is made; units concerned: {', '.join(applied.units) or 'none'}")
+
+
+@sync_app.command("targets")
+def sync_targets(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """What each target of changes is owed and has received."""
+    _show_backlog("sync", config, as_json)
+
+
+@sync_app.command("resume")
+def sync_resume(target: Annotated[str, typer.Argument(help="Its name")], config: ConfigOption = None) -> None:
+    """Send again to a target that had answered that it is gone."""
+    _resume("sync", target, config)
+
+
+def _show_backlog(queue: str, config: Path | None, as_json: bool) -> None:
+    from meterline.bootstrap import opener
+    from store.deliveries import Queue, read_backlog
+
+    with opener(read_settings(config, quiet=True), "meterline-cli")() as connection:
+        rows = read_backlog(connection, Queue(queue))
+    if as_json:
+        print_json([asdict(row) for row in rows])
+    else:
+        Console().print(_table(rows))
+
+
+def _table(rows: Sequence[Backlog]) -> Table:
+    table = Table("target", "waiting", "delivered", "oldest that waits (UTC)", "state")
+    for row in rows:
+        oldest = "" if row.oldest_waiting is None else f"{row.oldest_waiting:%Y-%m-%d %H:%M:%S}"
+        state = "gone: see resume" if row.disabled else "behind" if row.waiting else "up to date"
+        table.add_row(row.target, str(row.waiting), str(row.delivered), oldest, state)
+    return table
+
+
+def _resume(queue: str, target: str, config: Path | None) -> None:
+    from meterline.bootstrap import opener
+    from store.deliveries import Queue, resume_target
+
+    with opener(read_settings(config, quiet=True), "meterline-cli")() as connection:
+        resumed = resume_target(connection, Queue(queue), target, datetime.now(UTC))
+    print(f"{resumed} deliveries to {target} will be sent again")
