@@ -28,6 +28,7 @@ from meterline.bootstrap import opener, prepare, stop_on_signals
 from meterline.config import Settings, load_settings
 from meterline.delay import Delay, DelayWatch
 from meterline.demonstration import gateways_of, load_demonstration, make_twin
+from meterline.ready import wait_until_ready
 from meterline.top import render
 from meterline.verify import Verdict, verify
 from store.overview import read_overview
@@ -87,6 +88,7 @@ def bring_up(spec: StackSpec, areas: int | None, say: Console) -> Settings:
     load_demonstration(settings, model)
     set_gateways(spec, gateways_of(model))
     start_programs(spec)
+    wait_until_ready(settings, spec.workers)
     return settings
 
 

@@ -9,10 +9,12 @@ from faust.worker import Worker
 from meterline.bootstrap import opener
 from meterline.config import Settings
 from streams.app import WorkerSettings, build_app
+from streams.warm import warm_steps
 
 
 def run_worker(settings: Settings, instance: str) -> None:
     """Work until SIGTERM or SIGINT; ends the process."""
+    warm_steps()
     # Faust keeps no state of ours: its folder may vanish with the process.
     with tempfile.TemporaryDirectory(prefix="meterline-worker-") as data_dir:
         options = settings.worker

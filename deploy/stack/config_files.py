@@ -53,10 +53,11 @@ connection_messages false
 
 
 def mosquitto_acl() -> str:
-    """A gateway writes below its own name, the bridge reads everything."""
+    """A gateway writes below its own name; the bridge reads everything and says whether it is there."""
     return """\
 user bridge
 topic read meterline/v1/#
+topic readwrite meterline/status/bridge
 
 pattern write meterline/v1/%u/block/+
 """

@@ -6,6 +6,7 @@ merge by position makes the repeat harmless.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import ssl
 import threading
@@ -27,6 +28,9 @@ from ingest.decode import decode_message
 from ingest.topics import TELEMETRY_REJECTED, rejection_headers, topic_of
 
 log = structlog.get_logger("ingest.mqtt")
+
+#: Retained: "online" while the bridge listens, "offline" once it is gone.
+STATUS_TOPIC = "meterline/status/bridge"
 
 _BATCH = 500
 _SESSION_EXPIRY_S = 7 * 86_400
@@ -104,6 +108,9 @@ class Bridge:
                 if batch:
                     self._forward(batch)
         finally:
+            # After a clean goodbye the broker doesn't send the will.
+            with contextlib.suppress(RuntimeError):  # not connected: the broker has sent the will already
+                self._client.publish(STATUS_TOPIC, b"offline", qos=1, retain=True).wait_for_publish(timeout=1)
             self._client.disconnect()
             self._client.loop_stop()
 
@@ -115,7 +122,9 @@ class Bridge:
         if self._settings.ca_file is not None:
             client.tls_set(ca_certs=self._settings.ca_file, tls_version=ssl.PROTOCOL_TLS_CLIENT)
         client.reconnect_delay_set(min_delay=1, max_delay=10)
+        client.will_set(STATUS_TOPIC, b"offline", qos=1, retain=True)
         client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         return client
@@ -127,6 +136,9 @@ class Bridge:
             return
         log.info("connected to the broker", session_present=flags.session_present)
         client.subscribe("meterline/v1/+/block/+", qos=1)
+
+    def _on_subscribe(self, client: Client, _userdata: Any, _mid: int, _reasons: Any, _properties: Any) -> None:
+        client.publish(STATUS_TOPIC, b"online", qos=1, retain=True)
 
     def _on_disconnect(self, _client: Client, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         log.info("disconnected from the broker", reason=str(reason))
