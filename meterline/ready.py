@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from kafka.admin import KafkaAdminClient
+from kafka.errors import CoordinatorNotAvailableError
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
@@ -59,14 +60,22 @@ def _wait_for_workers(settings: Settings, workers: int, deadline: float) -> None
     admin = KafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap)
     try:
         while True:
-            group = admin.describe_groups(["meterline"])["meterline"]
-            if group["group_state"] == "Stable" and len(group["members"]) >= workers:
+            state, members = _group(admin)
+            if state == "Stable" and members >= workers:
                 return
             if time.monotonic() > deadline:
                 raise NotReadyError(
-                    f"the workers' group is {group['group_state']} with {len(group['members'])} of {workers} members;"
+                    f"the workers' group is {state} with {members} of {workers} members;"
                     " their logs are log/worker-*.log in the stack's folder"
                 )
             time.sleep(0.2)
     finally:
         admin.close()
+
+
+def _group(admin: KafkaAdminClient) -> tuple[str, int]:
+    try:
+        group = admin.describe_groups(["meterline"])["meterline"]
+    except CoordinatorNotAvailableError:
+        return "without a coordinator", 0  # a new cluster is making its offsets topic
+    return group["group_state"], len(group["members"])
