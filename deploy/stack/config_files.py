@@ -16,8 +16,28 @@ MQTT_PACKET_MAX: Final = 16 * MIB
 KAFKA_MESSAGE_MAX: Final = 24 * MIB
 
 
-def mosquitto_conf(spec: StackSpec, *, memory_mib: int, as_root: bool) -> str:
-    """Settings of the broker. Queues have no bound of their own: over one, Mosquitto drops what it has acknowledged."""
+def broker_memory_mib(memory_mib: int, queue_mib: int) -> int:
+    """How much the broker may take: a quarter of the machine, 0.5…4 GiB, and always room for what it has on disk.
+
+    A broker at its limit takes nothing and, seen, hands nothing out either: a reader's connection needs memory too. It
+    keeps what it has; started again with room for it, it handed out all of it.
+    """
+    usual = max(512, min(4096, memory_mib // 4))
+    return usual if queue_mib < usual // 2 else 2 * queue_mib + usual
+
+
+def mosquitto_conf(spec: StackSpec, *, memory_mib: int, queue_mib: int = 0, as_root: bool) -> str:
+    """Settings of the broker. Queues have no bound of their own: over one, Mosquitto drops what it has acknowledged.
+
+    Parameters
+    ----------
+    memory_mib
+        Memory of the machine.
+    queue_mib
+        Size of the queue that the broker has on disk.
+    as_root
+        Whether it is started by root.
+    """
     home = spec.home / "mosquitto"
     return f"""\
 # Written by Meterline at each start.
@@ -34,10 +54,10 @@ autosave_interval 2
 persistent_client_expiration 7d
 
 # 0 is "no limit". Both would drop in silence what the sender holds an acknowledgement for; memory_limit instead
-# breaks the sender's connection, so that it keeps the message and sends it again.
+# breaks the sender's connection, so that it keeps the message and sends it again. See broker_memory_mib.
 max_queued_messages 0
 max_queued_bytes 0
-memory_limit {max(512, min(4096, memory_mib // 4)) * MIB}
+memory_limit {broker_memory_mib(memory_mib, queue_mib) * MIB}
 
 # max_packet_size breaks the connection of who exceeds it; message_size_limit would acknowledge and drop.
 max_packet_size {MQTT_PACKET_MAX}

@@ -34,7 +34,9 @@ def server_port(spec: StackSpec, name: str) -> int | None:
 
 
 def mosquitto_settings(spec: StackSpec) -> str:
-    return mosquitto_conf(spec, memory_mib=memory_mib(), as_root=is_root())
+    queue = spec.home / "mosquitto" / "data" / "mosquitto.db"
+    queue_mib = queue.stat().st_size >> 20 if queue.is_file() else 0
+    return mosquitto_conf(spec, memory_mib=memory_mib(), queue_mib=queue_mib, as_root=is_root())
 
 
 def stack_programs(spec: StackSpec, *, mosquitto: Path, java: Path, libs: Path, cluster: Cluster) -> list[Program]:

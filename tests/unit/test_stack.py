@@ -21,6 +21,7 @@ from deploy.stack.checks import check_memory, check_ports, check_python, doctor
 from deploy.stack.config_files import (
     KAFKA_MESSAGE_MAX,
     MQTT_PACKET_MAX,
+    broker_memory_mib,
     config_toml,
     kafka_properties,
     mosquitto_acl,
@@ -126,6 +127,11 @@ def test_the_broker_listens_on_this_machine_only_and_drops_nothing_in_silence(sp
     assert ["max_queued_messages", "0"] in settings
     assert ["max_queued_bytes", "0"] in settings
     assert not [line for line in settings if line[0] in {"message_size_limit", "user"}]
+
+
+def test_a_broker_always_has_room_for_the_queue_it_has_on_disk() -> None:
+    assert [broker_memory_mib(mib, 0) for mib in (1_000, 8_000, 64_000)] == [512, 2_000, 4_096]
+    assert all(broker_memory_mib(8_000, queue) >= 2 * queue for queue in range(0, 20_000, 100))
 
 
 def test_the_access_list_holds_a_gateway_to_its_own_name() -> None:
