@@ -1,11 +1,38 @@
-"""Real servers for the integration tests: one stack a session, beside whatever else runs on the machine."""
+"""Real servers for the integration tests: one stack a session, beside whatever else runs on the machine.
 
+A template database is migrated once and cloned for each test.
+"""
+
+from __future__ import annotations
+
+import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg import sql
 
 from deploy.stack import StackSpec, destroy, start_servers
+from deploy.stack.postgres import ensure_database, superuser_dsn
+from meterline.bootstrap import prepare
+from meterline.config import DatabaseSection, Settings, load_settings
+from store.migrate import migrate
+
+_TEMPLATE = "meterline_template"
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Database:
+    """A freshly migrated database."""
+
+    section: DatabaseSection
+
+    def conninfo(self, role: str) -> str:
+        """Connection string of `app`, `owner` or `board`."""
+        return self.section.conninfo(role)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +50,50 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackSpec]:
 def config_path(stack: StackSpec) -> Path:
     """Meterline's settings file for that stack."""
     return stack.config_path
+
+
+@pytest.fixture(scope="session")
+def settings(config_path: Path) -> Settings:
+    """Settings of the stack, its own database migrated and its topics made."""
+    loaded = load_settings(config_path)
+    prepare(loaded)
+    return loaded
+
+
+@pytest.fixture(scope="session")
+def template(stack: StackSpec, config_path: Path) -> str:
+    """Name of the migrated database that tests clone."""
+    ensure_database(stack, _TEMPLATE)
+    section = load_settings(config_path).database
+    migrate(section.host, section.port, _TEMPLATE, section.owner, section.owner_password_file.read_text().strip())
+    with psycopg.connect(superuser_dsn(stack), autocommit=True) as connection:
+        # TimescaleDB's background worker would connect, and a database with sessions can't be cloned.
+        connection.execute(sql.SQL("alter database {} allow_connections false").format(sql.Identifier(_TEMPLATE)))
+        connection.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [_TEMPLATE])
+    return _TEMPLATE
+
+
+@pytest.fixture
+def database(stack: StackSpec, config_path: Path, template: str) -> Iterator[Database]:
+    """A database of the test's own."""
+    name = f"test_{next(_numbers)}"
+    section = load_settings(config_path).database.model_copy(update={"name": name})
+    names = {
+        "name": sql.Identifier(name),
+        "template": sql.Identifier(template),
+        "owner": sql.Identifier(section.owner),
+        "app": sql.Identifier(section.user),
+        "board": sql.Identifier(section.board),
+    }
+    with psycopg.connect(superuser_dsn(stack), autocommit=True) as connection:
+        for statement in (
+            "create database {name} template {template} owner {owner}",
+            "revoke all on database {name} from public",
+            "grant connect, temporary on database {name} to {app}",
+            "grant connect on database {name} to {board}",
+        ):
+            connection.execute(sql.SQL(statement).format(**names))
+        try:
+            yield Database(section)
+        finally:
+            connection.execute(sql.SQL("drop database {name} with (force)").format(**names))
