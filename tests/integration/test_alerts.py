@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -214,19 +215,16 @@ def test_alert_and_notice_are_one_transaction(connection: Connection) -> None:
 
 def test_two_evaluators_open_one_alert(connection: Connection, conninfo: str) -> None:
     settle(connection, "A1", loss_wh=2_000)
-    found: list[AlertEvent] = []
+    together = threading.Barrier(3)
 
-    def judge() -> None:
+    def judge(_: int) -> list[AlertEvent]:
         with connect(conninfo, "evaluator") as own:
             own.autocommit = True
-            for _ in range(5):
-                found.extend(evaluate(own, POLICY, TARGETS, NOW))
+            together.wait(10)
+            return [event for _ in range(5) for event in evaluate(own, POLICY, TARGETS, NOW)]
 
-    threads = [threading.Thread(target=judge) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(3) as pool:
+        found = [event for own in pool.map(judge, range(3)) for event in own]
     assert events(found) == [(Event.OPENED, "high_loss:A1")]
 
 
