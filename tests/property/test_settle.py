@@ -15,10 +15,10 @@ from grid.block import Block, decode_block, encode_block
 from grid.model import UnitKind
 from grid.quality import MISSING_WH, Quality
 from grid.roster import BEGINNING_US, END_US, Membership, Parentage, UnitView
-from grid.rows import StoredBlock
 from grid.unit_energy import decode_unit_energies, encode_unit_energies
 from streams.steps.contribution import from_block
-from streams.steps.settle import Key, keys_of, settle
+from streams.steps.settle import Settled
+from tests.memory import MemoryStore
 
 HOUR_US = 3_600_000_000
 METERS = ["gateway", "c1", "c2", "c3"]
@@ -49,47 +49,23 @@ def block(sequence: int, readings: dict[str, int | None], hour: int) -> Block:
     )
 
 
-class Table:
+class Table(MemoryStore):
     """Rows as the store would keep them."""
 
-    def __init__(self) -> None:
-        self.rows: dict[Key, StoredBlock] = {}
-        self.losses: dict[Key, tuple[int, int, int, bool]] = {}
-
-    def take(self, blocks: list[Block]) -> Any:
+    def take_blocks(self, blocks: list[Block]) -> Settled:
         held = view()
-        contributions = [from_block(b, held, "telemetry.area", b"")[0] for b in blocks]
-        keys = keys_of(contributions)
-        settled = settle(keys, contributions, {i: self.rows[k] for i, k in enumerate(keys) if k in self.rows})
-        rows, balances = settled.rows, settled.balances
-        for r in range(len(rows)):
-            sequence, import_wh, export_wh, _loss_wh, voltage_dv, quality = rows.members(r)
-            key = (int(rows.unit_id[r]), int(rows.observed_at_us[r]))
-            self.rows[key] = StoredBlock(
-                int(rows.interval_s[r]),
-                int(rows.version[r]) + 1,
-                int(rows.received_at_us[r]),
-                sequence,
-                import_wh,
-                export_wh,
-                None,
-                voltage_dv,
-                quality,
-                int(balances.status[r]),
-            )
-            self.losses[key] = (
-                int(balances.inflow_wh[r]),
-                int(balances.outflow_wh[r]),
-                int(balances.loss_wh[r]),
-                bool(balances.computable[r]),
-            )
-        return settled
+        return self.take([from_block(b, held, "telemetry.area", b"")[0] for b in blocks])
 
     def state(self) -> Any:
         return {
             key: (row.sequence.tobytes(), row.import_wh.tobytes(), row.export_wh.tobytes(), row.quality.tobytes())
             for key, row in self.rows.items()
         }, self.losses
+
+
+def figures(table: Table) -> tuple[int, int, int, bool]:
+    loss = table.losses[(5, HOUR_US)]
+    return loss.inflow_wh, loss.outflow_wh, loss.loss_wh, loss.computable
 
 
 messages = st.lists(
@@ -112,22 +88,22 @@ def test_order_repetition_and_batching_make_no_difference(
     blocks: list[Block], shuffle: random.Random, batch: int
 ) -> None:
     straight = Table()
-    straight.take(blocks)
+    straight.take_blocks(blocks)
     again = blocks + shuffle.sample(blocks, k=len(blocks) // 2)
     shuffle.shuffle(again)
     other = Table()
     for start in range(0, len(again), batch):
-        other.take(again[start : start + batch])
+        other.take_blocks(again[start : start + batch])
     assert straight.state() == other.state()
 
 
 def test_a_repeat_writes_nothing_but_tells_again() -> None:
     table = Table()
-    first = table.take([block(1, {"gateway": 10, "c1": 30, "c2": 30, "c3": 30}, 1)])
-    repeat = table.take([block(1, {"gateway": 10, "c1": 30, "c2": 30, "c3": 30}, 1)])
+    first = table.take_blocks([block(1, {"gateway": 10, "c1": 30, "c2": 30, "c3": 30}, 1)])
+    repeat = table.take_blocks([block(1, {"gateway": 10, "c1": 30, "c2": 30, "c3": 30}, 1)])
     assert len(first.rows) == 1
     assert len(repeat.rows) == 0
-    assert table.losses[(5, HOUR_US)] == (100, 90, 10, True)
+    assert figures(table) == (100, 90, 10, True)
     for settled in (first, repeat):
         (energies,) = settled.energies
         assert (energies.parent, energies.taken_wh.tolist(), energies.loss_wh.tolist()) == ("F1", [100], [10])
@@ -137,17 +113,17 @@ def test_a_repeat_writes_nothing_but_tells_again() -> None:
 def test_a_correction_after_the_final_figure_restates_it() -> None:
     table = Table()
     whole: dict[str, int | None] = {"gateway": 10, "c1": 30, "c2": 30, "c3": 30}
-    table.take([block(1, {**whole, "c3": None}, 1)])
+    table.take_blocks([block(1, {**whole, "c3": None}, 1)])
     assert table.rows[(5, HOUR_US)].status == 0
-    table.take([block(2, whole, 1)])
+    table.take_blocks([block(2, whole, 1)])
     assert table.rows[(5, HOUR_US)].status == 1
-    table.take([block(3, {"c3": 25}, 1)])
+    table.take_blocks([block(3, {"c3": 25}, 1)])
     assert table.rows[(5, HOUR_US)].status == 2
-    assert table.losses[(5, HOUR_US)] == (100, 85, 15, True)
+    assert figures(table) == (100, 85, 15, True)
 
 
 def test_without_its_gateway_a_unit_tells_that_it_is_missing() -> None:
-    (energies,) = Table().take([block(1, {"c1": 1}, 1)]).energies
+    (energies,) = Table().take_blocks([block(1, {"c1": 1}, 1)]).energies
     assert energies.quality.tolist() == [Quality.MISSING]
     assert energies.taken_wh.tolist() == [MISSING_WH]
 
@@ -170,7 +146,7 @@ def test_blocks_and_energies_survive_kafka(blocks: list[Block]) -> None:
         for name in ("import_wh", "export_wh", "voltage_dv", "quality"):
             assert getattr(restored, name).tolist() == getattr(original, name).tolist()
         assert (restored.observed_at_us, restored.sequence) == (original.observed_at_us, original.sequence)
-    for energies in Table().take(blocks).energies:
+    for energies in Table().take_blocks(blocks).energies:
         back = decode_unit_energies(encode_unit_energies(energies))
         assert back.parent == energies.parent
         assert back.taken_wh.tolist() == energies.taken_wh.tolist()
