@@ -144,8 +144,13 @@ def package_mirrors() -> dict[str, list[str]]:
     """The mirrors that apt uses for the distribution itself, by origin; neither security's nor third parties'."""
     need_tool("apt-get", "apt")
     form = "$(ORIGIN)|$(LABEL)|$(REPO_URI)"
-    output = run(["apt-get", "indextargets", "--format", form, "Created-By: Packages"], what="reading apt's sources")
-    return parse_mirrors(output)
+    command = ["apt-get", "indextargets", "--format", form, "Created-By: Packages"]
+    mirrors = parse_mirrors(run(command, what="reading apt's sources"))
+    if not mirrors:
+        # Images of distributions come without lists, and the origin stands in those.
+        run(privileged(["apt-get", "update", "-qq"]), what="apt-get update")
+        mirrors = parse_mirrors(run(command, what="reading apt's sources"))
+    return mirrors
 
 
 def parse_mirrors(output: str) -> dict[str, list[str]]:

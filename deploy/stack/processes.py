@@ -69,13 +69,14 @@ def stop_leftovers(spec: StackSpec) -> None:
         alive = leftovers(spec)
         # The supervisor goes first, or it would start again what is stopped.
         for process in sorted(alive, key=lambda p: p.pid != supervisor_pid(spec)):
-            _send(process, ask)
+            send_signal(process, ask)
         if not alive or wait_for(lambda: not leftovers(spec), patience_s):
             return
     raise StackError(f"processes {', '.join(str(p.pid) for p in leftovers(spec))} of the stack cannot be stopped")
 
 
-def _send(process: psutil.Process, number: signal.Signals) -> None:
+def send_signal(process: psutil.Process, number: signal.Signals) -> None:
+    """Signal a process of the stack, with root's rights where it is not the user's; one that is gone is no fault."""
     try:
         # PostgreSQL waits for its clients at SIGTERM.
         if number is signal.SIGTERM and process.name().startswith("postgres"):
@@ -85,7 +86,8 @@ def _send(process: psutil.Process, number: signal.Signals) -> None:
         pass
     except psutil.AccessDenied:
         with contextlib.suppress(StackError):  # gone meanwhile; who stays is seen by the caller
-            run(privileged(["kill", f"-{int(number)}", str(process.pid)]), what="stopping a process")
+            # The shell's own: a small system has no program of that name.
+            run(privileged(["sh", "-c", f"kill -{int(number)} {process.pid}"]), what="stopping a process")
 
 
 def wait_for(condition: Callable[[], bool], timeout_s: float) -> bool:
