@@ -33,7 +33,7 @@ TARGETS = ("marketing", "control-room")
 
 @pytest.fixture
 def conninfo(database: Any) -> str:
-    return database if isinstance(database, str) else str(database.conninfo("app"))
+    return str(database.conninfo("app"))
 
 
 @pytest.fixture
@@ -204,9 +204,10 @@ def test_a_suppressed_alert_ends_without_a_notice(connection: Connection) -> Non
     assert [kind for _, kind in owed(connection)] == ["alert.opened", "alert.opened"]
 
 
-def test_alert_and_notice_are_one_transaction(connection: Connection) -> None:
+def test_alert_and_notice_are_one_transaction(connection: Connection, database: Any) -> None:
     settle(connection, "A1", loss_wh=2_000)
-    connection.execute("alter table alerts.delivery add constraint broken check (target <> 'marketing')")
+    with connect(database.conninfo("owner"), "owner") as owner:
+        owner.execute("alter table alerts.delivery add constraint broken check (target <> 'marketing')")
     with pytest.raises(Exception, match="broken"):
         evaluate(connection, POLICY, TARGETS, NOW)
     assert alerts(connection) == []

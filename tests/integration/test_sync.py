@@ -29,7 +29,7 @@ from tests.webhook_receiver import SECRET, receive
 
 @pytest.fixture
 def conninfo(database: Any) -> str:
-    return database if isinstance(database, str) else str(database.conninfo("app"))
+    return str(database.conninfo("app"))
 
 
 @pytest.fixture
