@@ -71,6 +71,10 @@ def run(argv: Sequence[str], *, what: str, timeout_s: float = 900, stdin: str | 
         raise StackError(f"{what} took longer than {timeout_s:.0f} s and was stopped") from None
     except OSError as error:
         raise StackError(f"{what} failed: {error}") from None
+    if done.returncode and "sudo: a password is required" in done.stderr:
+        raise StackError(
+            f"{what} needs root's rights and sudo asks for a password: run `sudo -v` in this terminal first"
+        )
     if done.returncode:
         lines = [line.strip() for line in (done.stdout + "\n" + done.stderr).splitlines() if line.strip()]
         telling = [

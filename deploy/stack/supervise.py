@@ -297,8 +297,12 @@ def _last_words(spec: StackSpec, name: str) -> str:
 def _stack_lock(spec: StackSpec) -> Iterator[None]:
     try:
         spec.home.mkdir(parents=True, exist_ok=True)
-        with (spec.home / "lock").open("w") as lock:
+        lock = (spec.home / "lock").open("w")
+    except OSError as error:
+        raise StackError(f"cannot write {spec.home} ({error.strerror}): use a directory of your own") from None
+    try:
+        with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
     except PermissionError as error:
-        raise StackError(f"no right to write {error.filename}: use a directory of your own") from None
+        raise StackError(f"no right to {error.filename}: another user started this stack, or root did") from None

@@ -194,6 +194,11 @@ def test_a_stack_that_never_ran_is_stopped_and_stops(spec: StackSpec) -> None:
         start_programs(spec, ["nonsense"])
 
 
+def test_a_home_that_cannot_be_written_gives_one_line() -> None:
+    with pytest.raises(StackError, match=r"^cannot write /proc/nothing \(.*\): use a directory of your own$"):
+        stop(StackSpec(Path("/proc/nothing")))
+
+
 # Accounts.
 
 
