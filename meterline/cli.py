@@ -12,6 +12,7 @@ from rich.table import Table
 
 from meterline import cli_stack
 from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, read_settings
+from meterline.cli_deliver import alert_app, sync_app
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -27,6 +28,8 @@ app.add_typer(ingest_app, name="ingest")
 app.add_typer(rejected_app, name="rejected")
 app.add_typer(config_app, name="config")
 app.add_typer(cli_stack.stack_app, name="stack")
+app.add_typer(alert_app, name="alert")
+app.add_typer(sync_app, name="sync")
 app.command()(cli_stack.run)
 app.command()(cli_stack.simulate)
 app.command()(cli_stack.doctor)

@@ -15,6 +15,7 @@ from twin.publisher import Summary
 from twin.publisher import simulate as publish
 from twin.scenario import DEMONSTRATION_UNMETERED, Twin, demonstration_grid
 
+
 def make_twin(areas: int | None = None) -> Twin:
     """The demonstration grid with its hidden consumer; only the first `areas` of it where given."""
     return demonstration_grid(areas=areas, unmetered_w=DEMONSTRATION_UNMETERED)
@@ -25,12 +26,17 @@ def gateways_of(model: GridModel) -> list[str]:
     return sorted({area.gateway for area in model.areas} | set(model.feeder_gateways.values()))
 
 
-def load_demonstration(settings: Settings, model: GridModel) -> LoadReport:
-    """Load the model into the master data; a second time changes nothing."""
+def load_demonstration(settings: Settings, model: GridModel) -> LoadReport | None:
+    """Load the model into the master data; None when its units are there already.
+
+    A load would take back what was changed by hand since the last one.
+    """
     with opener(settings, "meterline-load")() as connection:
-        report = load_grid(connection, model)
-        connection.commit()
-        return report
+        known = {code for (code,) in connection.execute("select code from grid.unit")}
+        connection.rollback()
+        if known.issuperset({area.code for area in model.areas} | {feeder.code for feeder in model.feeders}):
+            return None
+        return load_grid(connection, model)
 
 
 def simulate(

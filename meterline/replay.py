@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from grid.block import encode_block
+from grid.block import InvalidBlockError, decode_block, encode_block
 from ingest.decode import decode_message
 from ingest.topics import TELEMETRY_AREA, TELEMETRY_REJECTED, TELEMETRY_SCADA, rejection_headers, topic_of
 from meterline.bootstrap import make_producer, opener
@@ -34,7 +34,7 @@ def replay_rejected(settings: Settings, ids: list[int] | None, reason: str | Non
         futures = []
         for _, topic, original in entries:
             if topic in (TELEMETRY_AREA, TELEMETRY_SCADA):
-                futures.append(producer.send(topic, value=original))
+                futures.append(producer.send(topic, key=_unit_of(original), value=original))
                 continue
             decoded = decode_message(topic, original, int(time.time() * 1e6), directory)
             refused += bool(decoded.rejections)
@@ -50,3 +50,10 @@ def replay_rejected(settings: Settings, ids: list[int] | None, reason: str | Non
         connection.commit()
     producer.close(timeout=10)
     return {"replayed": len(entries), "refused": refused}
+
+
+def _unit_of(original: bytes) -> bytes | None:
+    try:
+        return decode_block(original).unit.encode()
+    except InvalidBlockError:
+        return None

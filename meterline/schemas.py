@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from ingest.messages import schema_files
+import alerts.messages
+import ingest.messages
+import sync.messages
 
 
 def all_schemas() -> dict[str, str]:
     """Schema texts by file name."""
-    return schema_files()
+    return ingest.messages.schema_files() | alerts.messages.schema_files() | sync.messages.schema_files()

@@ -30,4 +30,5 @@ def run_worker(settings: Settings, instance: str) -> None:
             ),
             opener(settings, f"meterline-worker-{instance}"),
         )
-        Worker(app, loglevel=None, override_logging=False, redirect_stdouts=False, quiet=True).execute_from_commandline()
+        worker = Worker(app, loglevel=None, override_logging=False, redirect_stdouts=False, quiet=True)
+        worker.execute_from_commandline()

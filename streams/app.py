@@ -181,8 +181,7 @@ async def _follow_changes(settings: WorkerSettings, processors: list[Processor])
 def _units_of(value: bytes | None) -> list[str] | None:
     """Units that a change names; None when it doesn't say, and anything may have changed."""
     try:
-        payload = json.loads(value or b"{}").get("payload", {})
-        unit = payload.get("unit")
-        return None if unit is None else [str(unit)]
-    except (ValueError, AttributeError):
+        payload = json.loads(value or b"{}")["payload"]
+        return [str(unit) for unit in payload["units"]] if "units" in payload else [str(payload["unit"])]
+    except (ValueError, TypeError, KeyError):
         return None
