@@ -215,7 +215,7 @@ def test_an_unknown_meter_waits_in_quarantine_until_the_model_knows_it(
         "insert into grid.outbox (aggregatetype, aggregateid, type, payload)"
         """ values ('unit', 'A2', 'member.added', '{"unit": "A2"}') returning id"""
     ).fetchone() or [None]
-    until(lambda: connection.execute("select from sync.relay where outbox_id >= %s", [change]).fetchone())
+    until(lambda: connection.execute("select 1 from sync.relay where outbox_id >= %s", [change]).fetchone())
     try:
         time.sleep(1.0)  # the worker follows the topic of changes
         assert replay_rejected(pipeline, None, None, 100) == {"replayed": 1, "refused": 0}
