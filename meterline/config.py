@@ -1,7 +1,8 @@
 """Configuration: a TOML file, then environment variables, with secrets in files.
 
-The file is named by ``METERLINE_CONFIG`` or ``--config``; a variable such as ``METERLINE_KAFKA__BOOTSTRAP`` overrides
-one setting. A secret is never a value here: each is the path of a file that holds it.
+The file is named by ``METERLINE_CONFIG`` or ``--config``. A ``local.toml`` beside it overrides single settings: the native
+stack writes its file anew at each start, and leaves that one alone. A variable such as ``METERLINE_KAFKA__BOOTSTRAP``
+overrides both. A secret is never a value here: each is the path of a file that holds it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from typing import Literal
 from psycopg.conninfo import make_conninfo
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+
+LOCAL_FILE = "local.toml"
 
 
 class ConfigError(RuntimeError):
@@ -150,7 +154,11 @@ def load_settings(path: Path) -> Settings:
             dotenv_settings: PydanticBaseSettingsSource,
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return env_settings, TomlConfigSettingsSource(settings_cls, path)
+            return (
+                env_settings,
+                TomlConfigSettingsSource(settings_cls, path.with_name(LOCAL_FILE)),
+                TomlConfigSettingsSource(settings_cls, path),
+            )
 
     try:
         return FromFile()
