@@ -78,7 +78,10 @@ def run(argv: Sequence[str], *, what: str, timeout_s: float = 900, stdin: str | 
     if done.returncode:
         lines = [line.strip() for line in (done.stdout + "\n" + done.stderr).splitlines() if line.strip()]
         telling = [
-            line for line in lines if re.match(r"(?i)^(\[?error|e:|sudo:|.*(fatal|denied|password|cannot))", line)
+            line
+            for line in lines
+            if re.match(r"(?i)^(\[?error|e:|sudo:|.*(fatal|denied|password|cannot))", line)
+            and not re.fullmatch(r"(?i)\[?error\]?:?", line)
         ]
         said = (telling or lines or ["it said nothing"])[-1 if not telling else 0]
         raise StackError(f"{what} failed (status {done.returncode}): {said[:300]}")
