@@ -3,70 +3,25 @@
 from __future__ import annotations
 
 import base64
-import json
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import psutil
 import psycopg
 import pytest
 
 from deploy.boards.control_room import CONTROL_ROOM
 from deploy.boards.macros import expand
-from deploy.stack import StackSpec, destroy, pid_of
+from deploy.stack import StackSpec
 from meterline.config import load_settings
+from tests.demonstration import finish, left_behind, start, until_streaming
 from tests.webhook_receiver import SECRET, receive
 
 FULL_S = 100
-SMALL_S = 40
-
-
-@pytest.fixture
-def spec(tmp_path: Path) -> Iterator[StackSpec]:
-    """A stack beside any other; removed afterwards."""
-    made = StackSpec.with_free_ports(tmp_path / "run")
-    made.save()
-    yield made
-    destroy(made)
-
-
-def start(spec: StackSpec, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "meterline", "run", "--home", str(spec.home), *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def finish(process: subprocess.Popen[str], timeout_s: float) -> dict[str, Any]:
-    """The report of a run that ends well."""
-    out, err = process.communicate(timeout=timeout_s)
-    assert process.returncode == 0, f"{out}\n{err[-3000:]}"
-    report: dict[str, Any] = json.loads(out)
-    return report
-
-
-def until_streaming(spec: StackSpec, process: subprocess.Popen[str]) -> None:
-    """Wait until some messages have been published."""
-    deadline = time.monotonic() + 120
-    while not any(f.stat().st_size > 10_000 for f in spec.home.glob("ledger/*/published.bin")):
-        assert process.poll() is None, process.communicate()[1][-3000:]
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-
-
-def left_behind(spec: StackSpec) -> list[str]:
-    """Processes that still work in the stack's folder or for it."""
-    found = []
-    for process in psutil.process_iter(["pid", "cmdline"]):
-        words = " ".join(process.info["cmdline"] or [])
-        if str(spec.home) in words and process.pid != os.getpid():
-            found.append(words[:200])
-    return found
 
 
 def board_rows(spec: StackSpec) -> dict[str, list[tuple[Any, ...]]]:
@@ -121,25 +76,6 @@ def test_the_whole_grid_arrives_once_and_is_settled(spec: StackSpec, tmp_path: P
     # The goal of 5 s is measured by the run itself; here it only must not be wildly off on a machine that is shared.
     assert report["delay_p99_s"] < 15
     assert left_behind(spec) == []
-
-
-@pytest.mark.timeout(300)
-def test_killing_worker_and_bridge_loses_and_doubles_nothing(spec: StackSpec) -> None:
-    process = start(spec, "--for", str(SMALL_S), "--json", "--areas", "40", "--rate", "300")
-    until_streaming(spec, process)
-    killed = []
-    for name in ("worker", "bridge", "worker", "bridge"):
-        time.sleep(3)
-        pid = pid_of(spec, name)
-        if pid is not None:
-            os.kill(pid, signal.SIGKILL)
-            killed.append(name)
-    assert {"worker", "bridge"} <= set(killed)
-    report = finish(process, SMALL_S + 180)
-    assert report["ok"] is True
-    assert report["messages_missing"] == report["messages_doubled"] == 0
-    assert report["readings_stored"] == report["readings_acknowledged"] > 0
-    assert report["areas_settled"] == report["areas"] == 40
 
 
 @pytest.mark.timeout(180)

@@ -1,0 +1,19 @@
+"""What tests of the whole share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.stack import StackSpec, destroy
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Iterator[StackSpec]:
+    """A stack beside any other; removed afterwards."""
+    made = StackSpec.with_free_ports(tmp_path / "run")
+    made.save()
+    yield made
+    destroy(made)

@@ -1,0 +1,46 @@
+"""The main job, started as a user starts it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import Any
+
+import psutil
+
+from deploy.stack import StackSpec
+
+
+def start(spec: StackSpec, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "meterline", "run", "--home", str(spec.home), *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(process: subprocess.Popen[str], timeout_s: float) -> dict[str, Any]:
+    """The report of a run that ends well."""
+    out, err = process.communicate(timeout=timeout_s)
+    assert process.returncode == 0, f"{out}\n{err[-3000:]}"
+    report: dict[str, Any] = json.loads(out)
+    return report
+
+
+def until_streaming(spec: StackSpec, process: subprocess.Popen[str]) -> None:
+    """Wait until some messages have been published."""
+    deadline = time.monotonic() + 120
+    while not any(f.stat().st_size > 10_000 for f in spec.home.glob("ledger/*/published.bin")):
+        assert process.poll() is None, process.communicate()[1][-3000:]
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def left_behind(spec: StackSpec) -> list[str]:
+    """Processes that still work in the stack's folder or for it."""
+    found = []
+    for process in psutil.process_iter(["pid", "cmdline"]):
+        words = " ".join(process.info["cmdline"] or [])
+        if str(spec.home) in words and process.pid != os.getpid():
+            found.append(words[:200])
+    return found
