@@ -35,6 +35,8 @@ STATUS_TOPIC = "meterline/status/bridge"
 _BATCH = 500
 _SESSION_EXPIRY_S = 7 * 86_400
 _KAFKA_TIMEOUT_S = 60
+#: Bytes that may wait in memory. Beyond, the bridge stops reading from the broker, which holds the rest.
+_MAX_HELD = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,14 @@ class BridgeSettings:
     """Messages that the broker may send before an acknowledgement (MQTT 5 receive maximum)."""
     ca_file: str | None = None
     """Certificate authority for TLS; None speaks plain MQTT, for a broker on the same machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    message: MQTTMessage
+    received_at_us: int
+    connection: int
+    """Number of the connection that it came by."""
 
 
 class BridgeError(RuntimeError):
@@ -82,7 +92,12 @@ class Bridge:
         self._producer = producer
         self._directory = directory
         self._clock = clock
-        self._arrived: queue.SimpleQueue[tuple[int, MQTTMessage] | None] = queue.SimpleQueue()
+        self._arrived: queue.SimpleQueue[_Arrival | BridgeError] = queue.SimpleQueue()
+        # Guards the number of the connection and what is held.
+        self._lock = threading.Condition()
+        self._connection = 0
+        self._held = 0
+        self._stopping = False
         self._client = self._make_client()
         self.forwarded = 0
         self.rejected = 0
@@ -93,7 +108,7 @@ class Bridge:
         Raises
         ------
         BridgeError
-            When the broker refuses the account or Kafka doesn't take a batch.
+            When the broker refuses the account or the subscription, or Kafka doesn't take a message.
         """
         connect = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         connect.SessionExpiryInterval = _SESSION_EXPIRY_S
@@ -108,6 +123,9 @@ class Bridge:
                 if batch:
                     self._forward(batch)
         finally:
+            with self._lock:
+                self._stopping = True
+                self._lock.notify_all()
             # After a clean goodbye the broker doesn't send the will.
             with contextlib.suppress(RuntimeError):  # not connected: the broker has sent the will already
                 self._client.publish(STATUS_TOPIC, b"offline", qos=1, retain=True).wait_for_publish(timeout=1)
@@ -131,28 +149,38 @@ class Bridge:
 
     def _on_connect(self, client: Client, _userdata: Any, flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
-            log.error("broker refused the bridge", reason=str(reason))
-            self._arrived.put(None)
+            self._arrived.put(
+                BridgeError(f"the broker refused the bridge ({reason}): check mqtt.username and its password")
+            )
             return
         log.info("connected to the broker", session_present=flags.session_present)
         client.subscribe("meterline/v1/+/block/+", qos=1)
 
-    def _on_subscribe(self, client: Client, _userdata: Any, _mid: int, _reasons: Any, _properties: Any) -> None:
+    def _on_subscribe(self, client: Client, _userdata: Any, _mid: int, reasons: Any, _properties: Any) -> None:
+        if any(reason.is_failure for reason in reasons):
+            self._arrived.put(BridgeError(f"the broker refused the bridge's subscription ({reasons[0]})"))
+            return
         client.publish(STATUS_TOPIC, b"online", qos=1, retain=True)
 
     def _on_disconnect(self, _client: Client, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         log.info("disconnected from the broker", reason=str(reason))
+        with self._lock:
+            self._connection += 1
 
     def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
-        self._arrived.put((int(self._clock() * 1e6), message))
+        received_at_us = int(self._clock() * 1e6)
+        with self._lock:
+            self._lock.wait_for(lambda: self._held < _MAX_HELD or self._stopping)
+            self._held += len(message.payload)
+            self._arrived.put(_Arrival(message, received_at_us, self._connection))
 
-    def _take(self) -> list[tuple[int, MQTTMessage]]:
-        batch: list[tuple[int, MQTTMessage]] = []
+    def _take(self) -> list[_Arrival]:
+        batch: list[_Arrival] = []
         try:
             item = self._arrived.get(timeout=0.2)
             while True:
-                if item is None:
-                    raise BridgeError("the broker refused the bridge's account: check mqtt.username and its password")
+                if isinstance(item, BridgeError):
+                    raise item
                 batch.append(item)
                 if len(batch) >= _BATCH:
                     return batch
@@ -160,17 +188,22 @@ class Bridge:
         except queue.Empty:
             return batch
 
-    def _forward(self, batch: list[tuple[int, MQTTMessage]]) -> None:
+    def _forward(self, batch: list[_Arrival]) -> None:
         sent = []
-        for received_at_us, message in batch:
-            sent += self._send(received_at_us, message)
+        for arrival in batch:
+            sent += self._send(arrival.received_at_us, arrival.message)
         self._producer.flush(timeout=_KAFKA_TIMEOUT_S)
         for future in sent:
             if not future.succeeded():
                 raise BridgeError(f"Kafka didn't take a message: {future.exception}")
-        # In the order received, as MQTT 5 asks of a client.
-        for _, message in batch:
-            self._client.ack(message.mid, message.qos)
+        with self._lock:
+            # In the order received, as MQTT 5 asks of a client. What an earlier connection brought comes again, and a
+            # broker that has lost the session may by now have given its number to a message that Kafka hasn't.
+            for arrival in batch:
+                if arrival.connection == self._connection:
+                    self._client.ack(arrival.message.mid, arrival.message.qos)
+            self._held -= sum(len(arrival.message.payload) for arrival in batch)
+            self._lock.notify_all()
 
     def _send(self, received_at_us: int, message: MQTTMessage) -> list[Any]:
         decoded = decode_message(message.topic, bytes(message.payload), received_at_us, self._directory)
@@ -184,7 +217,9 @@ class Bridge:
             )
         for rejection in decoded.rejections:
             self.rejected += 1
-            log.warning("rejected", reason=rejection.reason.value, topic=rejection.topic[:200], detail=rejection.detail)
+            # Both are of the sender's making, and may be long.
+            topic, detail = rejection.topic[:200], rejection.detail[:200]
+            log.warning("rejected", reason=rejection.reason.value, topic=topic, detail=detail)
             futures.append(
                 self._producer.send(
                     TELEMETRY_REJECTED,
