@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from meterline import cli_stack
-from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, read_settings
+from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, printable, read_settings
 from meterline.cli_deliver import alert_app, sync_app
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ rejected_app = typer.Typer(
     no_args_is_help=True, help="Inputs that were not taken. Example: meterline rejected list --reason unknown_meter"
 )
 config_app = typer.Typer(no_args_is_help=True, help="The configuration. Example: meterline config show")
+app.add_typer(cli_stack.load_app, name="load")
 app.add_typer(ingest_app, name="ingest")
 app.add_typer(rejected_app, name="rejected")
 app.add_typer(config_app, name="config")
@@ -39,6 +40,9 @@ def main() -> None:
     """Entry point: expected failures end in one line, without a traceback."""
     try:
         app()
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except Exception as error:
         from meterline.failures import explain
 
@@ -50,7 +54,7 @@ def main() -> None:
 
 @app.command()
 def migrate(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Bring the database and the Kafka topics up to this release. Safe to repeat."""
+    """Bring the database and the Kafka topics up to this release. Safe to repeat. Example: meterline migrate --json"""
     from meterline.bootstrap import prepare
 
     applied, topics = prepare(read_settings(config, quiet=True))
@@ -62,7 +66,7 @@ def migrate(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
 @ingest_app.command("mqtt")
 def ingest_mqtt(config: ConfigOption = None) -> None:
-    """Bring the gateways' messages from MQTT into Kafka until stopped."""
+    """Bring the gateways' messages from MQTT into Kafka until stopped. Example: meterline ingest mqtt"""
     from meterline.bootstrap import make_bridge, stop_on_signals
 
     make_bridge(read_settings(config)).run(stop_on_signals())
@@ -73,7 +77,10 @@ def worker(
     config: ConfigOption = None,
     instance: Annotated[str, typer.Option(help="Fixed name of this worker in its group")] = "0",
 ) -> None:
-    """Settle assessment units under Faust until stopped. Start more, each with its --instance, to share the work."""
+    """Settle assessment units under Faust until stopped. Start more, each with its --instance, to share the work.
+
+    Example: meterline worker --instance 1
+    """
     from meterline.worker import run_worker
 
     run_worker(read_settings(config), instance)
@@ -85,10 +92,26 @@ def top(
     once: Annotated[bool, typer.Option("--once", help="Print one picture and end")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Live view of what is settled. Example: meterline top --once --json"""
-    from meterline.top import show_top
+    """Live view of what is settled: loss by feeder, worst areas, alerts. Example: meterline top --once"""
+    from dataclasses import asdict
+    from datetime import UTC, datetime
 
-    show_top(read_settings(config, quiet=True), once=once, as_json=as_json)
+    from meterline.bootstrap import opener, stop_on_signals
+    from meterline.top import LiveView, render, show_live
+    from store.overview import read_overview
+
+    open_connection = opener(read_settings(config, quiet=True), "meterline-top")
+    console = Console()
+    if not (as_json or once) and console.is_terminal:
+        open_connection().close()  # what is wrong from the start ends in one line; what comes later is shown
+        show_live(LiveView(open_connection, "Ctrl-C ends"), stop_on_signals(), console, lambda: True)
+        return
+    with open_connection() as connection:
+        overview = read_overview(connection)
+    if as_json:
+        print_json(asdict(overview))
+    else:
+        console.print(render(overview, datetime.now(UTC), width=console.width))
 
 
 @rejected_app.command("list")
@@ -110,14 +133,13 @@ def rejected_list(
     if as_json:
         print_json([asdict(row) for row in rows])
         return
-    table = Table("id", "first seen (UTC)", "reason", "detail", "topic", "bytes", "seen", "state")
     for row in rows:
         state = "replayed" if row.replayed_at else "quarantined" if row.quarantined else "rejected"
-        when = f"{row.first_at:%Y-%m-%d %H:%M:%S}"
-        table.add_row(
-            str(row.id), when, row.reason, row.detail[:80], row.topic[:60], str(row.original_size), str(row.seen), state
-        )
-    Console().print(table)
+        times = "once" if row.seen == 1 else f"{row.seen} times"
+        print(f"{row.id}  {row.first_at:%Y-%m-%d %H:%M:%S} UTC  {row.reason}  {state}  {row.original_size} B, {times}")
+        print(f"    {printable(row.topic)}: {printable(row.detail)}")
+    if not rows:
+        print("no such input" if reason else "nothing was rejected" if everything else "nothing waits")
 
 
 @rejected_app.command("show")
@@ -144,7 +166,10 @@ def rejected_replay(
     limit: Annotated[int, typer.Option(min=1, max=100_000)] = 10_000,
     as_json: JsonOption = False,
 ) -> None:
-    """Give inputs back to the pipeline: the named ones, or all in quarantine. What fails again is rejected again."""
+    """Give inputs back to the pipeline: the named ones, or all in quarantine. What fails again is rejected again.
+
+    Example: meterline rejected replay --reason unknown_meter
+    """
     from meterline.replay import replay_rejected
 
     counts = replay_rejected(read_settings(config, quiet=True), ids or None, reason, limit)
@@ -156,13 +181,16 @@ def rejected_replay(
 
 @config_app.command("show")
 def config_show(config: ConfigOption = None) -> None:
-    """Print the configuration as used, as JSON. A secret is shown as the file that holds it, never its content."""
+    """Print the configuration as used, as JSON. A secret is shown as the file that holds it, never its content.
+
+    Example: meterline config show
+    """
     print(read_settings(config, quiet=True).model_dump_json(indent=2))
 
 
 @app.command()
 def schemas(folder: Annotated[Path, typer.Argument(help="Folder to write to")]) -> None:
-    """Write the JSON Schema of every message that devices send. Example: meterline schemas docs/reference/schemas"""
+    """Write the JSON Schema of every message that other systems send or receive. Example: meterline schemas FOLDER"""
     from meterline.schemas import all_schemas
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -37,5 +38,15 @@ def read_settings(config: Path | None, *, quiet: bool = False) -> Settings:
 
 
 def print_json(value: Any) -> None:
-    """Print a value as one line of JSON."""
-    print(json.dumps(value, default=str))
+    """Print a value as one line of JSON; times after ISO 8601."""
+    print(json.dumps(value, default=_plain))
+
+
+def printable(text: str, limit: int = 200) -> str:
+    """Text from outside for a terminal: cut, and without control characters."""
+    cut = text if len(text) <= limit else text[: limit - 1] + "…"
+    return "".join(c if c.isprintable() else "?" for c in cut)
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

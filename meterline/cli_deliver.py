@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, read_settings
 
 if TYPE_CHECKING:
+    from meterline.config import Settings
     from store.deliveries import Backlog
 
 alert_app = typer.Typer(no_args_is_help=True, help="Alerts and who is told. Example: meterline alert targets")
@@ -26,7 +28,10 @@ sync_app = typer.Typer(
 
 @alert_app.command("deliver")
 def alert_deliver(config: ConfigOption = None) -> None:
-    """Look at the results, open and resolve alerts, and send them to the targets until stopped."""
+    """Look at the results, open and resolve alerts, and send them to the targets until stopped.
+
+    Example: meterline alert deliver
+    """
     from meterline.bootstrap import stop_on_signals
     from meterline.deliver import run_alert_service
 
@@ -35,19 +40,19 @@ def alert_deliver(config: ConfigOption = None) -> None:
 
 @alert_app.command("targets")
 def alert_targets(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """What each target of alerts is owed and has received."""
+    """What each target of alerts is owed and has received. Example: meterline alert targets --json"""
     _show_backlog("alerts", config, as_json)
 
 
 @alert_app.command("resume")
 def alert_resume(target: Annotated[str, typer.Argument(help="Its name")], config: ConfigOption = None) -> None:
-    """Send again to a target that had answered that it is gone."""
+    """Send again to a target that had answered that it is gone. Example: meterline alert resume marketing"""
     _resume("alerts", target, config)
 
 
 @sync_app.command("deliver")
 def sync_deliver(config: ConfigOption = None) -> None:
-    """Send changes of the grid model to Kafka and to the targets until stopped."""
+    """Send changes of the grid model to Kafka and to the targets until stopped. Example: meterline sync deliver"""
     from meterline.bootstrap import stop_on_signals
     from meterline.deliver import run_sync_service
 
@@ -60,7 +65,7 @@ def sync_apply(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make one change of the grid model. The same again changes nothing."""
+    """Make one change of the grid model. The same again changes nothing. Example: meterline sync apply change.json"""
     from meterline.bootstrap import opener
     from sync.change import ChangeError, apply_change, read_change
 
@@ -84,26 +89,31 @@ def sync_apply(
 
 @sync_app.command("targets")
 def sync_targets(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """What each target of changes is owed and has received."""
+    """What each target of changes is owed and has received. Example: meterline sync targets --json"""
     _show_backlog("sync", config, as_json)
 
 
 @sync_app.command("resume")
 def sync_resume(target: Annotated[str, typer.Argument(help="Its name")], config: ConfigOption = None) -> None:
-    """Send again to a target that had answered that it is gone."""
+    """Send again to a target that had answered that it is gone. Example: meterline sync resume billing"""
     _resume("sync", target, config)
 
 
 def _show_backlog(queue: str, config: Path | None, as_json: bool) -> None:
     from meterline.bootstrap import opener
-    from store.deliveries import Queue, read_backlog
+    from store.deliveries import Backlog, Queue, read_backlog
 
-    with opener(read_settings(config, quiet=True), "meterline-cli")() as connection:
+    settings = read_settings(config, quiet=True)
+    with opener(settings, "meterline-cli")() as connection:
         rows = read_backlog(connection, Queue(queue))
+    silent = _configured(settings, queue) - {row.target for row in rows}
+    rows += [Backlog(name, waiting=0, delivered=0, oldest_waiting=None, disabled=False) for name in sorted(silent)]
     if as_json:
         print_json([asdict(row) for row in rows])
-    else:
+    elif rows:
         Console().print(_table(rows))
+    else:
+        print(f"no target is configured: name one under [[{queue}.webhooks]]")
 
 
 def _table(rows: Sequence[Backlog]) -> Table:
@@ -111,14 +121,22 @@ def _table(rows: Sequence[Backlog]) -> Table:
     for row in rows:
         oldest = "" if row.oldest_waiting is None else f"{row.oldest_waiting:%Y-%m-%d %H:%M:%S}"
         state = "gone: see resume" if row.disabled else "behind" if row.waiting else "up to date"
-        table.add_row(row.target, str(row.waiting), str(row.delivered), oldest, state)
+        table.add_row(Text(row.target), str(row.waiting), str(row.delivered), oldest, state)
     return table
 
 
 def _resume(queue: str, target: str, config: Path | None) -> None:
     from meterline.bootstrap import opener
-    from store.deliveries import Queue, resume_target
+    from store.deliveries import Queue, read_backlog, resume_target
 
-    with opener(read_settings(config, quiet=True), "meterline-cli")() as connection:
+    settings = read_settings(config, quiet=True)
+    with opener(settings, "meterline-cli")() as connection:
+        known = _configured(settings, queue) | {row.target for row in read_backlog(connection, Queue(queue))}
+        if target not in known:
+            fail(f"no target is named {target}; there are: {', '.join(sorted(known)) or 'none'}")
         resumed = resume_target(connection, Queue(queue), target, datetime.now(UTC))
     print(f"{resumed} deliveries to {target} will be sent again")
+
+
+def _configured(settings: Settings, queue: str) -> set[str]:
+    return {target.name for target in (settings.alerts if queue == "alerts" else settings.sync).webhooks}

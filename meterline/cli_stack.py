@@ -11,9 +11,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, read_settings
 
+load_app = typer.Typer(no_args_is_help=True, help="Grid models. Example: meterline load demonstration")
 stack_app = typer.Typer(no_args_is_help=True, help="The native stack on this machine. Example: meterline stack status")
 
 HomeOption = Annotated[
@@ -43,6 +45,29 @@ def run(
     spec = _spec(home, workers, port_offset)
     options = RunOptions(duration_s=duration, as_json=as_json, keep=keep, areas=areas, rate=rate)
     sys.exit(run_demonstration(spec, options))
+
+
+@load_app.command("demonstration")
+def load_demonstration(
+    config: ConfigOption = None,
+    areas: Annotated[int | None, typer.Option(min=1, help="Only the first transformer areas of the grid")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Load the demonstration grid into the configured database. Safe to repeat.
+
+    Example: meterline load demonstration --areas 10
+    """
+    from meterline.demonstration import load_demonstration as load
+    from meterline.demonstration import make_twin
+
+    settings = read_settings(config, quiet=True)
+    model = make_twin(areas).model
+    loaded = load(settings, model) is not None
+    units, meters = len(model.areas) + len(model.feeders), len(model.meters)
+    if as_json:
+        print_json({"loaded": loaded, "units": units, "meters": meters})
+    else:
+        print(f"{units:,} units with {meters:,} meters {'are loaded' if loaded else 'are there already'}")
 
 
 def simulate(
@@ -121,27 +146,35 @@ def stack_status(home: HomeOption = _HOME, as_json: JsonOption = False) -> None:
 
 @stack_app.command("stop")
 def stack_stop(home: HomeOption = _HOME) -> None:
-    """Stop every process of the stack; its data stay."""
+    """Stop every process of the stack; its data stay. Example: meterline stack stop"""
     from deploy.stack import StackSpec, stop
 
     stop(StackSpec.load(home))
+    print("stopped; the data stay")
 
 
 @stack_app.command("destroy")
 def stack_destroy(
     home: HomeOption = _HOME, yes: Annotated[bool, typer.Option("--yes", help="Don't ask")] = False
 ) -> None:
-    """Stop the stack and remove its data, secrets and logs. What is cached for other stacks stays."""
+    """Stop the stack and remove its data, secrets and logs. What is cached for other stacks stays.
+
+    Example: meterline stack destroy --yes
+    """
     from deploy.stack import StackSpec, destroy
 
     spec = StackSpec.load(home)
     if not yes:
         typer.confirm(f"Remove all data of the stack in {spec.home}?", abort=True)
     destroy(spec)
+    print(f"{spec.home} is removed")
 
 
 def doctor(home: HomeOption = _HOME, as_json: JsonOption = False) -> None:
-    """Check what Meterline needs on this machine and say what to do about what is missing."""
+    """Check what Meterline needs on this machine and say what to do about what is missing.
+
+    Example: meterline doctor
+    """
     from dataclasses import asdict
 
     from deploy.stack.checks import doctor as examine
@@ -150,11 +183,10 @@ def doctor(home: HomeOption = _HOME, as_json: JsonOption = False) -> None:
     if as_json:
         print_json([asdict(check) for check in found])
     else:
+        console = Console(highlight=False, soft_wrap=True)
         for check in found:
-            mark = "[green]ok[/]  " if check.ok else "[red]not[/] "
-            Console(highlight=False).print(
-                f"{mark} {check.name:22} {check.detail}{'' if check.ok else ': ' + check.todo}"
-            )
+            mark = Text("ok  ", style="green") if check.ok else Text("not ", style="red")
+            console.print(mark, f"{check.name:22} {check.detail}{'' if check.ok else ': ' + check.todo}", markup=False)
     if not all(check.ok for check in found):
         fail("something is missing; see above")
 

@@ -16,6 +16,10 @@ from twin.publisher import simulate as publish
 from twin.scenario import DEMONSTRATION_UNMETERED, Twin, demonstration_grid
 
 
+class PublisherError(RuntimeError):
+    """The demonstration's publisher didn't do its work; the message says where to look."""
+
+
 def make_twin(areas: int | None = None) -> Twin:
     """The demonstration grid with its hidden consumer; only the first `areas` of it where given."""
     return demonstration_grid(areas=areas, unmetered_w=DEMONSTRATION_UNMETERED)

@@ -8,17 +8,35 @@ from kafka.errors import KafkaError
 from deploy.stack import StackError
 from ingest.sources.mqtt.bridge import BridgeError
 from meterline.config import ConfigError
+from meterline.demonstration import PublisherError
 from meterline.ready import NotReadyError
+from twin.gateway import BrokerError
 from twin.simbench import DataMissingError
+
+_PLAIN = (ConfigError, BridgeError, BrokerError, StackError, DataMissingError, NotReadyError, PublisherError)
+#: The database answers and isn't ours yet: another release's, or never migrated.
+_NOT_MIGRATED = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.InvalidSchemaName,
+    psycopg.errors.InsufficientPrivilege,
+)
 
 
 def explain(error: Exception) -> str | None:
     """One line for an expected failure; None for a bug, which shall show its traceback."""
-    if isinstance(error, (ConfigError, BridgeError, StackError, DataMissingError, NotReadyError)):
+    if isinstance(error, _PLAIN):
         return str(error)
     if isinstance(error, psycopg.OperationalError):
-        first = str(error).strip().splitlines()[0]
-        return f"the database can't be used ({first}); `meterline doctor` tells more"
+        return f"the database can't be used ({_first_line(error)}); `meterline doctor` tells more"
+    if isinstance(error, _NOT_MIGRATED):
+        return f"the database isn't that of this release ({_first_line(error)}): run `meterline migrate`"
     if isinstance(error, KafkaError):
         return f"Kafka can't be used ({error}); `meterline doctor` tells more"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else f"no connection: {error.strerror}"
     return None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

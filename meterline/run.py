@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -17,24 +18,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psycopg
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.live import Live
 
-from deploy.stack import StackSpec, set_gateways, start_programs, start_servers
+from deploy.stack import StackError, StackSpec, is_alive, set_gateways, start_programs, start_servers
 from deploy.stack import stop as stop_stack
 from meterline.bootstrap import opener, prepare, stop_on_signals
 from meterline.config import Settings, load_settings
 from meterline.delay import Delay, DelayWatch
-from meterline.demonstration import gateways_of, load_demonstration, make_twin
+from meterline.demonstration import PublisherError, gateways_of, load_demonstration, make_twin
 from meterline.ready import wait_until_ready
-from meterline.top import render
+from meterline.top import LiveView, show_live
 from meterline.verify import Verdict, verify
-from store.overview import read_overview
 
 _PATIENCE_S = 90.0
 _PUBLISHER_STOP_S = 40.0
+_WATCH_S = 1.0
+#: What a shell says of a command that Ctrl-C has ended.
+_INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,32 +50,73 @@ class RunOptions:
 
 
 def run(spec: StackSpec, options: RunOptions) -> int:
-    """Run the demonstration; returns the exit code: 0 when every acknowledged reading is stored once."""
-    say = Console(stderr=True, highlight=False)
-    stop = stop_on_signals()
-    started = time.monotonic()
-    try:
-        settings = bring_up(spec, options.areas, say)
-        say.print(f"ready after {time.monotonic() - started:.0f} s")
-        with streaming(spec, settings, options) as (ledger_dir, watch, publisher):
-            began = time.monotonic()
-            follow(settings, options, stop, publisher)
-            seconds = time.monotonic() - began
-            stop_publisher(publisher)
-            delay = watch.stop()
-        say.print("checking what is stored against what was acknowledged")
-        report = check(settings, ledger_dir, delay, seconds)
-    finally:
-        if options.keep:
-            say.print("the stack is left up: `meterline stack status`, `meterline stack stop`")
-        else:
-            stop_stack(spec)
+    """Run the demonstration; returns the exit code: 0 when every acknowledged reading is stored once.
+
+    Raises
+    ------
+    StackError
+        What is missing, or a run goes on in this home already.
+    meterline.demonstration.PublisherError
+        When the publisher ends by itself, or had no time to publish anything.
+    """
+    say = Console(stderr=True, highlight=False, soft_wrap=True)
+    with _one_run(spec):
+        stays = options.keep and is_alive(spec)
+        try:
+            # Until all is up, Ctrl-C ends whatever is being waited for.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            started = time.monotonic()
+            settings = bring_up(spec, options.areas, say)
+            stays = options.keep
+            stop = stop_on_signals()
+            say.print(f"ready after {time.monotonic() - started:.0f} s; logs are in {spec.log_dir}")
+            report = stream(spec, settings, options, stop, say)
+        except KeyboardInterrupt:
+            say.print("stopped before it was ready")
+            return _INTERRUPTED
+        finally:
+            stop_on_signals()  # a second Ctrl-C would leave half of it running
+            if stays:
+                say.print(f"the stack is left up: `meterline stack status` and `meterline stack stop`{_home(spec)}")
+            else:
+                say.print("stopping the stack")
+                stop_stack(spec)
     if options.as_json:
         sys.stdout.write(json.dumps(report) + "\n")
     else:
-        for name, value in report.items():
-            say.print(f"{name:28} {value}")
+        sys.stdout.write(describe(report))
     return 0 if report["ok"] else 1
+
+
+def stream(
+    spec: StackSpec, settings: Settings, options: RunOptions, stop: threading.Event, say: Console
+) -> dict[str, Any]:
+    """Stream until told to stop or the time is over; returns the run's figures."""
+    with streaming(spec, settings, options) as (ledger_dir, watch, publisher):
+        began = time.monotonic()
+        if options.duration_s is not None:
+            say.print(f"streaming for {options.duration_s:g} s")
+        follow(settings, options, stop, publisher, spec)
+        seconds = time.monotonic() - began
+        stop_publisher(publisher)
+        delay = watch.stop()
+    say.print("checking what is stored against what was acknowledged")
+    return check(settings, ledger_dir, delay, seconds)
+
+
+def describe(report: dict[str, Any]) -> str:
+    """The figures as lines of text, with the verdict last."""
+    lines = []
+    for name, value in report.items():
+        if name != "ok":
+            shown = "" if value is None else f"{value:,}"
+            lines.append(f"{name:26}{shown:>14}\n")
+    verdict = (
+        "every acknowledged reading is stored once, and all that is complete is settled"
+        if report["ok"]
+        else "NOT OK: compare acknowledged with stored, missing and doubled, and areas and feeders with those settled"
+    )
+    return "".join(lines) + verdict + "\n"
 
 
 def bring_up(spec: StackSpec, areas: int | None, say: Console) -> Settings:
@@ -87,6 +129,7 @@ def bring_up(spec: StackSpec, areas: int | None, say: Console) -> Settings:
     model = make_twin(areas).model
     load_demonstration(settings, model)
     set_gateways(spec, gateways_of(model))
+    say.print("starting bridge, workers and deliveries")
     start_programs(spec)
     wait_until_ready(settings, spec.workers)
     return settings
@@ -112,7 +155,8 @@ def streaming(
             stdin=subprocess.DEVNULL,
             # Ctrl-C in the terminal is for us; we tell the publisher ourselves, and wait for its last acknowledgement.
             start_new_session=True,
-            env={**os.environ, "METERLINE_CONFIG": str(spec.config_path)},
+            # With the supervisor's mark, so that stopping the stack ends it too when we were killed.
+            env={**os.environ, "METERLINE_CONFIG": str(spec.config_path), "METERLINE_KEPT_BY": spec.key},
         )
     watch.start()
     try:
@@ -133,23 +177,30 @@ def stop_publisher(publisher: subprocess.Popen[bytes]) -> None:
             publisher.wait()
 
 
-def follow(settings: Settings, options: RunOptions, stop: threading.Event, publisher: subprocess.Popen[bytes]) -> None:
+def follow(
+    settings: Settings, options: RunOptions, stop: threading.Event, publisher: subprocess.Popen[bytes], spec: StackSpec
+) -> None:
     """Show the live view, or just wait, until told to stop or the time is over."""
     deadline = time.monotonic() + options.duration_s if options.duration_s is not None else float("inf")
-    view = not options.as_json and sys.stderr.isatty()
+
+    def goes_on() -> bool:
+        return publisher.poll() is None and time.monotonic() < deadline
+
     console = Console(stderr=True)
-    with Live(console=console, screen=view, auto_refresh=False) if view else contextlib.nullcontext() as live:
-        while not stop.is_set() and time.monotonic() < deadline:
-            if publisher.poll() is not None:
-                raise RuntimeError("the publisher ended by itself; its log is log/simulate.log in the stack's folder")
-            if live is not None:
-                with contextlib.suppress(psycopg.Error), opener(settings, "meterline-run")() as connection:
-                    live.update(render(read_overview(connection), datetime.now(UTC), "Ctrl-C stops"), refresh=True)
-            stop.wait(min(2.0, max(0.0, deadline - time.monotonic())))
+    if console.is_terminal and not options.as_json:
+        view = LiveView(opener(settings, "meterline-run"), "Ctrl-C stops" if not options.keep else "Ctrl-C ends")
+        show_live(view, stop, console, goes_on)
+    else:
+        while goes_on() and not stop.wait(min(_WATCH_S, max(0.0, deadline - time.monotonic()))):
+            pass
+    if publisher.poll() is not None and not stop.is_set():
+        raise PublisherError(f"the publisher ended by itself; {_last_line(spec.log_dir / 'simulate.log')}")
 
 
 def check(settings: Settings, ledger_dir: Path, delay: Delay, seconds: float) -> dict[str, Any]:
     """Compare the ledger with the store and gather the run's figures."""
+    if not (ledger_dir / "acked.bin").is_file():
+        raise PublisherError("nothing was published: it was stopped too early")
     with opener(settings, "meterline-verify")() as connection:
         verdict: Verdict = verify(connection, ledger_dir, _PATIENCE_S)
         rejected = connection.execute("select coalesce(sum(seen), 0)::bigint from telemetry.rejected").fetchone()
@@ -164,6 +215,34 @@ def check(settings: Settings, ledger_dir: Path, delay: Delay, seconds: float) ->
         "delay_samples": delay.samples,
         "rejected": rejected[0] if rejected else 0,
     }
+
+
+@contextlib.contextmanager
+def _one_run(spec: StackSpec) -> Iterator[None]:
+    """Two runs on one home would take each other's gateways, and the first to end would stop the other's servers."""
+    try:
+        spec.home.mkdir(parents=True, exist_ok=True)
+        lock = (spec.home / "run.lock").open("w")
+    except OSError as error:
+        raise StackError(f"cannot write {spec.home} ({error.strerror}): use a directory of your own") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StackError(
+                f"a run goes on in {spec.home} already: end it, or give this one its own --home and --port-offset"
+            ) from None
+        yield
+
+
+def _home(spec: StackSpec) -> str:
+    return "" if spec.home == StackSpec.default(Path.cwd()).home else f" with --home {spec.home}"
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []
+    last = next((line for line in reversed(lines) if line.strip()), "")
+    return f"{log} ends with: {last[:200]}" if last else f"see {log}"
 
 
 class _UnitIds:

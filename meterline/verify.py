@@ -25,7 +25,7 @@ class Verdict:
 
     A message is missing when its row isn't there or holds less than was sent, doubled when it holds more: by the sums,
     since a keyed row hides a repeat. An interval of a feeder is expected when all messages of that interval were
-    acknowledged.
+    acknowledged, and the run streams all of the feeder's members.
     """
 
     messages_published: int
@@ -68,10 +68,21 @@ def verify(connection: Connection, ledger_dir: Path, patience_s: float) -> Verdi
     ).fetchall()
     ids: dict[str, int] = {code: unit_id for code, unit_id, _, _ in units}
     kind_of: dict[int, str] = {unit_id: kind for _, unit_id, kind, _ in units}
+    # Of a smaller part of a grid that was loaded whole, some feeders can't be settled.
+    partial = {
+        code
+        for code, members in connection.execute(
+            "select f.code, array_agg(c.code) from grid.member m join grid.unit f using (unit_id)"
+            " join grid.unit c on c.unit_id = m.child_id"
+            " where upper_inf(m.recorded) and upper_inf(m.valid) group by f.code"
+        )
+        if not set(members) <= set(ledger.units)
+    }
+    whole = np.array([code not in partial for code in ledger.units], np.bool_)[rows["unit"]]
     unit_id = np.array([ids.get(code, -1) for code in ledger.units], np.int32)[rows["unit"]]
     kind = np.array([kind_of.get(u, "") for u in unit_id.tolist()])
     _, interval, sent = np.unique(rows["observed_at_us"], return_inverse=True, return_counts=True)
-    settles = (kind == "area") | ((kind == "feeder") & (sent[interval] == len(ledger.units)))
+    settles = (kind == "area") | ((kind == "feeder") & whole & (sent[interval] == len(ledger.units)))
     outcome = np.full(len(rows), _MISSING, np.int8)
     settled = np.zeros(len(rows), np.bool_)
     readings = np.zeros(len(rows), np.int64)

@@ -20,7 +20,12 @@ class FeederLoss:
     own_loss_wh: int
     loss_with_areas_wh: int
     sigma_wh: float
-    observed_at: datetime
+    intervals: int
+    """Computable or not; without any, nothing has come."""
+    observed_at: datetime | None
+    """End of the newest computable interval; None when there is none."""
+    interval_s: int | None
+    """Its length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +37,26 @@ class AreaLoss:
     loss_wh: int
     sigma_wh: float
     observed_at: datetime
+    """End of the newest of them."""
+    interval_s: int
+    """Its length."""
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What the live view shows. Counts are of intervals settled completely in the last two days."""
+    """What the live view shows: intervals of the last two days that are settled with all members, and their units."""
 
+    area_intervals_settled: int
+    feeder_intervals_settled: int
     areas_settled: int
     feeders_settled: int
-    area_rows: int
-    feeder_rows: int
     newest: datetime | None
+    """End of the newest interval."""
     recorded_at: datetime | None
-    delay_s: float
-    """Greatest time from receipt to the row, over the last 10 seconds."""
+    readings_per_s: float
+    """Readings that were settled in the last minute, a second."""
+    delay_s: float | None
+    """Greatest time from receipt to the row, over the last minute; None when nothing came."""
     units: dict[str, int]
     feeders: tuple[FeederLoss, ...]
     areas: tuple[AreaLoss, ...]
@@ -53,21 +64,22 @@ class Overview:
     rejected: dict[str, int]
 
 
-def read_overview(connection: Connection, limit: int = 10) -> Overview:
-    """Read the figures in one snapshot."""
+def read_overview(connection: Connection, limit: int = 40) -> Overview:
+    """Read the figures in one snapshot; of feeders, areas and alerts at most `limit` each, the worst or newest."""
     with connection.transaction():
         connection.execute("set transaction isolation level repeatable read, read only")
         progress = connection.execute(_SQL["progress"]).fetchone()
         if progress is None:
             raise AssertionError("an aggregate without groups has one row")
-        areas_settled, feeders_settled, area_rows, feeder_rows, newest, recorded_at, delay_s = progress
+        area_intervals, feeder_intervals, areas, feeders, newest, recorded_at, readings_per_s, delay_s = progress
         return Overview(
-            areas_settled=areas_settled,
-            feeders_settled=feeders_settled,
-            area_rows=area_rows,
-            feeder_rows=feeder_rows,
+            area_intervals_settled=area_intervals,
+            feeder_intervals_settled=feeder_intervals,
+            areas_settled=areas,
+            feeders_settled=feeders,
             newest=newest,
             recorded_at=recorded_at,
+            readings_per_s=readings_per_s,
             delay_s=delay_s,
             units=dict(connection.execute(_SQL["units"]).fetchall()),
             feeders=tuple(FeederLoss(*row) for row in connection.execute(_SQL["feeders"], {"limit": limit})),
