@@ -1,0 +1,29 @@
+"""Every panel, each defined once.
+
+A statement reads grid.* and bounded ranges of loss.balance and telemetry.block, unit by unit through the primary key
+(a lateral subquery) where a range of all units would be long. It names only what the role meterline_board may read.
+"""
+
+from deploy.boards.panels.alerts import ALERTS_BY_STATE, OPEN_ALERTS
+from deploy.boards.panels.loss import FEEDERS, LOSS, NOW, SUPPLY, WORST_AREAS
+from deploy.boards.panels.parts import BAND, HIGH_LOSS_RATE, SEARCH
+from deploy.boards.panels.pipeline import DELAY, FRESHNESS, READINGS, REJECTED, SETTLED, UNITS_BY_STATUS
+
+__all__ = [
+    "ALERTS_BY_STATE",
+    "BAND",
+    "DELAY",
+    "FEEDERS",
+    "FRESHNESS",
+    "HIGH_LOSS_RATE",
+    "LOSS",
+    "NOW",
+    "OPEN_ALERTS",
+    "READINGS",
+    "REJECTED",
+    "SEARCH",
+    "SETTLED",
+    "SUPPLY",
+    "UNITS_BY_STATUS",
+    "WORST_AREAS",
+]
