@@ -54,9 +54,8 @@ def make_bridge(settings: Settings) -> Bridge:
 def prepare(settings: Settings) -> tuple[list[str], list[str]]:
     """Migrate the database and make the Kafka topics; returns what was new of each."""
     database = settings.database
-    applied = migrate(
-        database.host, database.port, database.name, database.owner, read_secret(database.owner_password_file)
-    )
+    password = read_secret(database.owner_password_file)
+    applied = migrate(database.host, database.port, database.name, database.owner, password, database.sslmode)
     topics = ensure_topics(settings.kafka.bootstrap, settings.kafka.partitions, settings.kafka.replication)
     return applied, topics
 

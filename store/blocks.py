@@ -34,11 +34,12 @@ def read_blocks(
     """Stored rows of the keys (unit_id[r], observed_at_us[r]), by r; keys without a row are left out."""
     if not len(unit_id):
         return {}
+    observed_at = [to_datetime(us) for us in observed_at_us.tolist()]
     arguments = {
         "unit_id": unit_id.tolist(),
-        "observed_at_us": observed_at_us.tolist(),
-        "first": to_datetime(int(observed_at_us.min())),
-        "last": to_datetime(int(observed_at_us.max())),
+        "observed_at": observed_at,
+        "first": min(observed_at),
+        "last": max(observed_at),
     }
     with connection.cursor(binary=True) as cursor:
         rows = cursor.execute(_SQL["read"], arguments).fetchall()
@@ -74,7 +75,6 @@ def write_blocks(connection: Connection, rows: BlockRows, balances: BalanceRows)
         return
     with connection.cursor() as cursor:
         cursor.execute(_SQL["stage"])
-        cursor.execute(_SQL["stage_storage"])
         with cursor.copy(_SQL["copy"]) as copy:
             copy.write(_encode(rows, balances))
         cursor.execute(_SQL["write_blocks"])

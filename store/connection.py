@@ -12,6 +12,17 @@ from store.pgbinary import parse_array
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
+#: Failures of the store and not of what is written: it is away, or not yet what this release needs. To be tried again.
+STORE_ERRORS: tuple[type[psycopg.Error], ...] = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.InvalidSchemaName,
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+)
+
 
 class _ArrayLoader(Loader):
     """Integer arrays as NumPy arrays, without a Python object per element."""

@@ -9,13 +9,14 @@ from urllib.parse import quote
 from yoyo import get_backend, read_migrations
 
 
-def migrate(host: str, port: int, name: str, owner: str, password: str) -> list[str]:
+def migrate(host: str, port: int, name: str, owner: str, password: str, sslmode: str = "prefer") -> list[str]:
     """Apply the migrations that are missing; returns their ids in order.
 
     Two callers at once are kept apart by yoyo's lock in the database.
     """
     logging.getLogger("yoyo").setLevel(logging.WARNING)
-    url = f"postgresql+psycopg://{quote(owner)}:{quote(password)}@{host}:{port}/{quote(name)}"
+    user, secret, database = (quote(part, safe="") for part in (owner, password, name))
+    url = f"postgresql+psycopg://{user}:{secret}@{host}:{port}/{database}?sslmode={sslmode}"
     with as_file(files("store") / "migrations") as folder, get_backend(url) as backend:
         migrations = read_migrations(str(folder))
         with backend.lock(timeout=60):

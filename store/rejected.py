@@ -36,7 +36,7 @@ def add_rejections(connection: Connection, rejections: Iterable[Rejection], at: 
     rows: list[dict[str, Any]] = []
     for rejection in rejections:
         digest = hashlib.sha256()
-        for part in (rejection.reason.value.encode(), rejection.topic.encode(), rejection.original):
+        for part in (rejection.reason.value.encode(), _storable(rejection.topic).encode(), rejection.original):
             digest.update(len(part).to_bytes(8, "big"))
             digest.update(part)
         rows.append(
@@ -86,5 +86,5 @@ def mark_replayed(connection: Connection, ids: list[int]) -> None:
 
 
 def _storable(text: str) -> str:
-    # PostgreSQL's text holds no NUL.
-    return text.replace("\0", "\\0")
+    # PostgreSQL's text holds no NUL, and UTF-8 no lone surrogate, which JSON can name: a rejection must never fail.
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()

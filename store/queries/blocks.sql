@@ -12,10 +12,10 @@ select
   b.voltage_dv,
   b.quality,
   l.status
-from unnest(%(unit_id)s::int[], %(observed_at_us)s::bigint[]) with ordinality as k (unit_id, observed_at_us, n)
+from unnest(%(unit_id)s::int[], %(observed_at)s::timestamptz[]) with ordinality as k (unit_id, observed_at, n)
 join telemetry.block b
   on b.unit_id = k.unit_id
-  and b.observed_at = timestamptz 'epoch' + k.observed_at_us * interval '1 microsecond'
+  and b.observed_at = k.observed_at
 left join loss.balance l
   on l.unit_id = b.unit_id
   and l.observed_at = b.observed_at
@@ -23,18 +23,19 @@ left join loss.balance l
 where b.observed_at between %(first)s and %(last)s
 
 -- name: stage
+-- Made once a connection. Compressing a row that is read once, a moment later, is waste.
 create temporary table if not exists stage_block (
   unit_id integer,
   observed_at timestamptz,
   interval_s integer,
   version integer,
   received_at timestamptz,
-  sequence bigint[],
-  import_wh bigint[],
-  export_wh bigint[],
-  loss_wh bigint[],
-  voltage_dv smallint[],
-  quality bytea,
+  sequence bigint[] storage external,
+  import_wh bigint[] storage external,
+  export_wh bigint[] storage external,
+  loss_wh bigint[] storage external,
+  voltage_dv smallint[] storage external,
+  quality bytea storage external,
   inflow_wh bigint,
   outflow_wh bigint,
   own_loss_wh bigint,
@@ -44,16 +45,6 @@ create temporary table if not exists stage_block (
   status text,
   computable boolean
 ) on commit delete rows
-
--- name: stage_storage
--- Compressing a row that is read once, a moment later, is waste.
-alter table pg_temp.stage_block
-  alter column sequence set storage external,
-  alter column import_wh set storage external,
-  alter column export_wh set storage external,
-  alter column loss_wh set storage external,
-  alter column voltage_dv set storage external,
-  alter column quality set storage external
 
 -- name: copy
 copy pg_temp.stage_block from stdin (format binary)

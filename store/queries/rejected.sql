@@ -6,7 +6,9 @@ values (
   %(fingerprint)s, %(reason)s, %(detail)s, %(quarantined)s, %(topic)s, %(meters)s, %(original)s,
   %(original_size)s, %(at)s
 )
-on conflict (fingerprint) do update set seen = r.seen + 1, replayed_at = null
+-- Another try may name other meters: some have become known meanwhile.
+on conflict (fingerprint) do update set
+  seen = r.seen + 1, replayed_at = null, detail = excluded.detail, meters = excluded.meters
 
 -- name: list
 select id, reason, detail, quarantined, topic, meters, original_size, first_at, seen, replayed_at

@@ -1,0 +1,256 @@
+"""Blocks in the real database: what is written is what is read, and no writer overwrites another."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import psycopg
+import pytest
+from psycopg import sql
+
+from deploy.stack import StackSpec
+from deploy.stack.postgres import superuser_dsn
+from grid.errors import Reason, Rejection
+from grid.quality import MISSING_DV, MISSING_WH, Quality
+from grid.rows import BalanceRows, BlockRows
+from store.blocks import _SQL, StaleVersionError, read_blocks, to_datetime, write_blocks
+from store.connection import Connection, connect
+from store.migrate import migrate
+from store.rejected import add_rejections, list_rejected, read_original
+from tests.integration.conftest import Database
+
+DAY_US = 86_400_000_000
+JUNE_US = 1_780_272_000_000_000  # 2026-06-01T00:00:00Z
+LIMIT = 2**63 - 1
+
+
+@pytest.fixture
+def connection(database: Database) -> Iterator[Connection]:
+    with connect(database.conninfo("app"), "test") as connection:
+        yield connection
+
+
+def make_rows(sizes: list[int], observed_at_us: list[int], unit_id: list[int] | None = None) -> BlockRows:
+    """Rows of these sizes with a value of its own in every field, new to the store."""
+    k, m = len(sizes), sum(sizes)
+    values = np.arange(m, dtype=np.int64)
+    return BlockRows(
+        unit_id=np.array(unit_id or range(1, k + 1), np.int32),
+        interval_s=np.full(k, 900, np.int32),
+        version=np.zeros(k, np.int32),
+        observed_at_us=np.array(observed_at_us, np.int64),
+        received_at_us=np.array(observed_at_us, np.int64) + 1_234_567,
+        prior_status=np.full(k, -1, np.int8),
+        starts=np.concatenate(([0], np.cumsum(sizes))).astype(np.int64),
+        sequence=np.repeat(np.arange(k, dtype=np.int64), sizes),
+        import_wh=values + 1,
+        export_wh=values + 2,
+        loss_wh=np.full(m, MISSING_WH, np.int64),
+        voltage_dv=(2_300 + values % 100).astype(np.int16),
+        quality=(values % 3 * Quality.SUSPECT).astype(np.uint8),
+    )
+
+
+def balances_of(rows: BlockRows, status: int = 1) -> BalanceRows:
+    k = len(rows)
+    figures = np.arange(k, dtype=np.int64)
+    return BalanceRows(
+        inflow_wh=figures + 10,
+        outflow_wh=figures + 20,
+        loss_wh=figures - 10,
+        members_loss_wh=figures,
+        sigma_wh=figures / 7,
+        coverage=np.ones(k),
+        status=np.full(k, status, np.int8),
+        computable=np.ones(k, np.bool_),
+    )
+
+
+def write(connection: Connection, rows: BlockRows) -> None:
+    with connection.transaction():
+        write_blocks(connection, rows, balances_of(rows))
+
+
+def assert_equal(connection: Connection, rows: BlockRows) -> None:
+    stored = read_blocks(connection, rows.unit_id, rows.observed_at_us)
+    assert sorted(stored) == list(range(len(rows)))
+    for r, block in stored.items():
+        sequence, import_wh, export_wh, loss_wh, voltage_dv, quality = rows.members(r)
+        assert block.version == rows.version[r] + 1
+        assert (block.interval_s, block.received_at_us, block.status) == (900, rows.received_at_us[r], 1)
+        assert block.sequence.tolist() == sequence.tolist()
+        assert block.import_wh.tolist() == import_wh.tolist()
+        assert block.export_wh.tolist() == export_wh.tolist()
+        assert block.quality.tolist() == quality.tolist()
+        columns = ((block.loss_wh, loss_wh, MISSING_WH), (block.voltage_dv, voltage_dv, MISSING_DV))
+        for found, wanted, missing in columns:
+            assert (None if found is None else found.tolist()) == (
+                None if np.all(wanted == missing) else wanted.tolist()
+            )
+
+
+@pytest.mark.parametrize("year", [1971, 1999, 2000, 9999])
+def test_instants_are_exact_to_the_microsecond(connection: Connection, year: int) -> None:
+    since = datetime(year, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    at = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    rows = make_rows([2], [at - 2_000_000])
+    write(connection, rows)
+    assert_equal(connection, rows)
+    row = connection.execute("select observed_at from telemetry.block").fetchone()
+    assert row == (to_datetime(at - 2_000_000),)
+
+
+def test_the_encoding_is_what_psycopg_reads_by_itself(connection: Connection, database: Database) -> None:
+    rows = make_rows([3, 2], [JUNE_US, JUNE_US])
+    rows.loss_wh[:3] = [1, MISSING_WH, -1]
+    rows.sequence[3:] = [4, 5]
+    rows.voltage_dv[3:] = MISSING_DV
+    write(connection, rows)
+    with psycopg.connect(database.conninfo("app")) as plain:
+        blocks = plain.execute(
+            "select unit_id, interval_s, version, sequence, import_wh, export_wh, loss_wh, voltage_dv, quality"
+            " from telemetry.block order by unit_id"
+        ).fetchall()
+        balances = plain.execute(
+            "select unit_id, inflow_wh, outflow_wh, loss_wh, members_loss_wh, sigma_wh, coverage, status, computable,"
+            " revision, interval_s from loss.balance order by unit_id"
+        ).fetchall()
+    assert blocks == [
+        (1, 900, 1, [0], [1, 2, 3], [2, 3, 4], [1, MISSING_WH, -1], [2300, 2301, 2302], bytes([0, 4, 8])),
+        (2, 900, 1, [4, 5], [4, 5], [5, 6], None, None, bytes([0, 4])),
+    ]
+    assert balances == [
+        (1, 10, 20, -10, 0, 0.0, 1.0, "final", True, 1, 900),
+        (2, 11, 21, -9, 1, 1 / 7, 1.0, "final", True, 1, 900),
+    ]
+
+
+def test_a_row_that_has_moved_on_is_not_overwritten(connection: Connection) -> None:
+    rows = make_rows([2, 2], [JUNE_US, JUNE_US])
+    write(connection, rows)
+    late = make_rows([2, 2], [JUNE_US, JUNE_US])
+    late.version[0] = 1
+    late.import_wh[:] = 99
+    with pytest.raises(StaleVersionError, match="1 of 2"):
+        write(connection, late)
+    assert_equal(connection, rows)
+
+
+def test_writers_at_once_lose_nothing(database: Database) -> None:
+    """Each adds 1 to every row, so that a lost write would show in the sums."""
+    units, turns, writers = 20, 5, 4
+    errors: list[Exception] = []
+
+    def work(seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        try:
+            with connect(database.conninfo("app"), "test") as connection:
+                for _ in range(turns):
+                    unit_id = np.sort(rng.permutation(units)[: units // 2] + 1)
+                    add_one(connection, unit_id.astype(np.int32))
+                    done.append(len(unit_id))
+        except Exception as error:  # noqa: BLE001  # shown by the test
+            errors.append(error)
+
+    def add_one(connection: Connection, unit_id: Any) -> None:
+        rows = make_rows([3] * len(unit_id), [JUNE_US] * len(unit_id), unit_id.tolist())
+        while True:
+            try:
+                with connection.transaction():
+                    stored = read_blocks(connection, unit_id, rows.observed_at_us)
+                    rows.import_wh[:] = 1
+                    rows.version[:] = 0
+                    for r, block in stored.items():
+                        rows.version[r] = block.version
+                        rows.members(r)[1][:] = block.import_wh + 1
+                    write_blocks(connection, rows, balances_of(rows))
+                return
+            except (StaleVersionError, psycopg.errors.DeadlockDetected):
+                continue
+
+    done: list[int] = []
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(writers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    with connect(database.conninfo("app"), "test") as connection:
+        stored = read_blocks(connection, np.arange(1, units + 1, dtype=np.int32), np.full(units, JUNE_US))
+        assert sum(int(block.import_wh[0]) for block in stored.values()) == sum(done) == units // 2 * turns * writers
+        assert all(block.version == block.import_wh[0] for block in stored.values())
+
+
+def test_reading_looks_at_the_keys_chunk_and_rows_alone(connection: Connection) -> None:
+    """Thirty days, and a newest chunk without statistics, as it always is while it is written."""
+    units = 300
+    for day in range(30):
+        write(connection, make_rows([1] * units, [JUNE_US + day * DAY_US] * units))
+    last = JUNE_US + 29 * DAY_US
+    arguments = {
+        "unit_id": list(range(1, units + 1)),
+        "observed_at": [to_datetime(last)] * units,
+        "first": to_datetime(last),
+        "last": to_datetime(last),
+    }
+    explain = sql.SQL("explain (analyze, format json) ") + sql.SQL(_SQL["read"])
+    row = connection.execute(explain, arguments).fetchone()
+    assert row is not None
+    plan = row[0] if isinstance(row[0], list) else json.loads(row[0])
+    nodes = list(_nodes(plan[0]["Plan"]))
+    scanned = {node["Relation Name"] for node in nodes if "Relation Name" in node}
+    assert len(scanned) == 2, scanned
+    assert sum(node.get("Rows Removed by Filter", 0) * node["Actual Loops"] for node in nodes) == 0
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from _nodes(child)
+
+
+def test_writing_leaves_the_catalog_alone(connection: Connection, database: Database, stack: StackSpec) -> None:
+    write(connection, make_rows([2], [JUNE_US]))
+    with psycopg.connect(superuser_dsn(stack, database.section.name), autocommit=True) as superuser:
+        newest = "select max(xmin::text::bigint) from pg_attribute"
+        before = superuser.execute(newest).fetchone()
+        rows = make_rows([2], [JUNE_US])
+        rows.version[:] = 1
+        write(connection, rows)
+        assert superuser.execute(newest).fetchone() == before
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud800", "x" * 200_000, "\x1b[2J", ""])
+def test_a_rejection_is_stored_whatever_it_says(connection: Connection, text: str) -> None:
+    rejection = Rejection(Reason.UNKNOWN_METER, text, text, text.encode("utf-8", "surrogatepass"), (text,))
+    for _ in range(2):
+        with connection.transaction():
+            add_rejections(connection, [rejection], datetime.now(UTC))
+    (row,) = list_rejected(connection)
+    assert row.seen == 2
+    assert read_original(connection, row.id) == rejection.original
+
+
+def test_another_try_names_the_meters_that_are_still_unknown(connection: Connection) -> None:
+    for meters in (("a", "b"), ("b",)):
+        rejection = Rejection(Reason.UNKNOWN_METER, f"{len(meters)} of 2", "t", b"x", meters)
+        with connection.transaction():
+            add_rejections(connection, [rejection], datetime.now(UTC))
+    (row,) = list_rejected(connection)
+    assert (row.meters, row.detail, row.seen) == (["b"], "1 of 2", 2)
+
+
+def test_a_password_may_hold_any_character(database: Database, stack: StackSpec) -> None:
+    section, password = database.section, "p/a:s@s%w?o#rd"
+    with psycopg.connect(superuser_dsn(stack), autocommit=True) as superuser:
+        role = sql.Identifier("odd_owner")
+        superuser.execute(sql.SQL("create role {} superuser login password {}").format(role, sql.Literal(password)))
+        try:
+            assert migrate(section.host, section.port, section.name, "odd_owner", password, "disable") == []
+        finally:
+            superuser.execute(sql.SQL("drop role {}").format(role))
