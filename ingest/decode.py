@@ -63,6 +63,7 @@ def decode_message(topic: str, payload: bytes, received_at_us: int, directory: D
     """
     try:
         gateway, unit = _parse_topic(topic)
+        _check_size(payload)
         kind = _check_sender(gateway, unit, directory)
         message = _parse(payload)
         observed_at_us = _check_time(message, received_at_us)
@@ -123,9 +124,13 @@ def _check_sender(gateway: str, unit: str, directory: Directory) -> UnitKind:
     return kind
 
 
-def _parse(payload: bytes) -> BlockMessage:
+def _check_size(payload: bytes) -> None:
+    # First of all: what is too large must not wait in quarantine for its unit.
     if len(payload) > MAX_PAYLOAD:
         raise _RefusedError(Reason.TOO_LARGE, f"{len(payload)} bytes; the limit is {MAX_PAYLOAD}")
+
+
+def _parse(payload: bytes) -> BlockMessage:
     try:
         return _decoder.decode(payload)
     except msgspec.ValidationError as error:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import psycopg
+import structlog
+
 from grid.model import UnitKind
 from store.connection import Connection
 from store.views import load_directory
+
+log = structlog.get_logger("store.directory")
 
 #: However many unknown units are invented, the store is asked at most this often.
 _REFRESH_S = 5.0
 
 
 class StoredDirectory:
-    """Implements `grid.ports.Directory`.
+    """Implements `grid.ports.Directory`. The store must be there when it is made; later it may be away.
 
     Parameters
     ----------
@@ -29,7 +34,7 @@ class StoredDirectory:
         self._clock = clock
         self._units: dict[str, tuple[UnitKind, str | None]] = {}
         self._read_at = float("-inf")
-        self._refresh()
+        self._load()
 
     def unit_kind(self, unit: str) -> UnitKind | None:
         """Kind of a unit; None when it is not known even to a reading of the last few seconds."""
@@ -47,9 +52,16 @@ class StoredDirectory:
         return known is not None and known[1] == gateway
 
     def _refresh(self) -> None:
-        now = self._clock()
-        if now - self._read_at < _REFRESH_S:
+        if self._clock() - self._read_at < _REFRESH_S:
             return
+        try:
+            self._load()
+        except psycopg.OperationalError as error:
+            # Ingest goes on with what it knows: an unknown unit is quarantined, and that must not stop the others.
+            log.warning("the directory can't be read again", error=str(error))
+            self._read_at = self._clock()
+
+    def _load(self) -> None:
         with self._open() as connection:
             self._units = load_directory(connection)
-        self._read_at = now
+        self._read_at = self._clock()

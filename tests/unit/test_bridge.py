@@ -129,14 +129,14 @@ def test_stops_reading_from_the_broker_while_too_much_is_held(rig: Rig, monkeypa
 
 
 def test_a_refused_subscription_is_no_listening(rig: Rig) -> None:
-    denied = ReasonCode(PacketTypes.SUBACK, "Not authorized")  # type: ignore[no-untyped-call]
+    denied = ReasonCode(PacketTypes.SUBACK, "Not authorized")
     rig.bridge._on_subscribe(None, None, 1, [denied], None)  # type: ignore[arg-type]
     with pytest.raises(BridgeError, match="subscription"):
         rig.forward()
 
 
 def test_a_refused_connection_names_the_broker_s_reason(rig: Rig) -> None:
-    busy = ReasonCode(PacketTypes.CONNACK, "Server busy")  # type: ignore[no-untyped-call]
+    busy = ReasonCode(PacketTypes.CONNACK, "Server busy")
     rig.bridge._on_connect(None, None, None, busy, None)  # type: ignore[arg-type]
     with pytest.raises(BridgeError, match="Server busy"):
         rig.forward()

@@ -144,3 +144,9 @@ def test_the_published_schema_says_the_same() -> None:
     assert validator.is_valid(json.loads(message()))
     assert not validator.is_valid(json.loads(message(surprise=1)))
     assert not validator.is_valid(json.loads(message(import_wh=[1.5, 2, 3])))
+
+
+def test_what_is_too_large_doesn_t_wait_for_its_unit() -> None:
+    (rejection,) = decode(b" " * (MAX_PAYLOAD + 1), topic="meterline/v1/headend-1/block/Z9").rejections
+    assert rejection.reason is Reason.TOO_LARGE
+    assert not rejection.quarantined
