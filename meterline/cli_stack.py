@@ -6,7 +6,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -14,6 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, read_settings
+
+if TYPE_CHECKING:
+    from twin.publisher import Summary
 
 load_app = typer.Typer(no_args_is_help=True, help="Grid models. Example: meterline load demonstration")
 stack_app = typer.Typer(no_args_is_help=True, help="The native stack on this machine. Example: meterline stack status")
@@ -87,15 +90,18 @@ def simulate(
     from meterline.demonstration import make_twin
     from meterline.demonstration import simulate as publish
 
+    if speed > 1 and duration is None:
+        raise typer.BadParameter("a speed above 1 needs --for, since the scenario ends at the wall clock")
     settings = read_settings(config)
     folder = ledger or Path(".meterline") / "ledger" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
     stop = stop_on_signals()
     last = [0.0]
 
-    def show(summary: object) -> None:
+    def show(summary: Summary) -> None:
         if not as_json and time.monotonic() - last[0] >= 2:
             last[0] = time.monotonic()
-            print(summary, file=sys.stderr)
+            until = "" if summary.observed_at is None else f", up to {summary.observed_at:%Y-%m-%d %H:%M} UTC"
+            print(f"{summary.published:,} messages published, {summary.acked:,} acknowledged{until}", file=sys.stderr)
 
     summary = publish(
         settings,
@@ -123,7 +129,9 @@ def stack_up(
     """Start the servers, migrate, and start the programs, without telemetry. Example: meterline stack up"""
     from meterline.run import bring_up
 
-    bring_up(_spec(home, workers, port_offset), None, Console(stderr=True, highlight=False))
+    spec = _spec(home, workers, port_offset)
+    bring_up(spec, None, Console(stderr=True, highlight=False, soft_wrap=True))
+    print(f"the stack is up; its settings are {spec.config_path}")
 
 
 @stack_app.command("status")

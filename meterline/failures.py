@@ -11,9 +11,19 @@ from meterline.config import ConfigError
 from meterline.demonstration import PublisherError
 from meterline.ready import NotReadyError
 from twin.gateway import BrokerError
+from twin.ledger import LedgerError
 from twin.simbench import DataMissingError
 
-_PLAIN = (ConfigError, BridgeError, BrokerError, StackError, DataMissingError, NotReadyError, PublisherError)
+_PLAIN = (
+    BridgeError,
+    BrokerError,
+    ConfigError,
+    DataMissingError,
+    LedgerError,
+    NotReadyError,
+    PublisherError,
+    StackError,
+)
 #: The database answers and isn't ours yet: another release's, or never migrated.
 _NOT_MIGRATED = (
     psycopg.errors.UndefinedTable,

@@ -40,12 +40,16 @@ ACKED = np.dtype([("message", "<i8"), ("acked_at_us", "<i8")])
 _FLUSH_S = 0.1
 
 
+class LedgerError(ValueError):
+    """The folder can't take this run's ledger."""
+
+
 class LedgerWriter:
     """Appends to a ledger; a later run on the same folder continues its numbers.
 
     Raises
     ------
-    ValueError
+    LedgerError
         When the folder holds the ledger of other units.
     """
 
@@ -53,7 +57,7 @@ class LedgerWriter:
         folder.mkdir(parents=True, exist_ok=True)
         names = folder / "units.json"
         if names.exists() and json.loads(names.read_text(encoding="utf-8")) != list(units):
-            raise ValueError(f"{folder} holds the ledger of other units")
+            raise LedgerError(f"{folder} holds the ledger of other units: name another folder")
         names.write_text(json.dumps(list(units)), encoding="utf-8")
         self._published = _open(folder / "published.bin", PUBLISHED)
         self._acked = _open(folder / "acked.bin", ACKED)
