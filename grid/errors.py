@@ -24,6 +24,7 @@ class Reason(StrEnum):
     ENERGY_TOO_LARGE = "energy_too_large"
     VOLTAGE_OUT_OF_RANGE = "voltage_out_of_range"
     UNKNOWN_METER = "unknown_meter"
+    OTHER_INTERVAL = "other_interval"
     INVALID_BLOCK = "invalid_block"
     PROCESSING_FAILED = "processing_failed"
 

@@ -10,6 +10,8 @@ MAX_MEMBERS = 4_096
 #: Bounds that keep every sum over a unit inside int64: 4,096 × 2 × 10⁹ Wh × 10⁶ < 2⁶³.
 MAX_ENERGY_WH = 1_000_000_000
 MAX_MULTIPLIER = 1_000_000
+#: The same for sums over smaller units; a unit with more is told upwards as missing.
+MAX_UNIT_ENERGY_WH = 10**14
 _MAX_CODE = 64
 
 

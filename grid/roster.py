@@ -15,6 +15,8 @@ from grid.model import UnitKind
 BEGINNING_US = np.iinfo(np.int64).min
 END_US = np.iinfo(np.int64).max
 
+_MAX_ROSTERS = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Membership:
@@ -105,6 +107,9 @@ class UnitView:
 
     def _roster(self, segment: int) -> Roster:
         if segment not in self._rosters:
+            # Late data may ask for any time: a unit that changed often doesn't keep an array for each.
+            if len(self._rosters) >= _MAX_ROSTERS:
+                self._rosters.clear()
             instant = int(self._edges[segment - 1]) if segment else BEGINNING_US
             self._rosters[segment] = _dense(
                 self.size, (m for m in self.members if m.valid_from_us <= instant < m.valid_to_us)

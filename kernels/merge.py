@@ -8,14 +8,17 @@ from numpy.typing import NDArray
 
 I64 = NDArray[np.int64]
 
+#: What a merge came to: nothing, a reading that says the same (a later sequence, a voltage, a flag), another energy.
+UNCHANGED, CONFIRMED, CHANGED = 0, 1, 2
+
 
 def merge_readings(
     into: tuple[I64, I64, I64, I64, NDArray[np.int16], NDArray[np.uint8]],
     positions: NDArray[np.int32],
     source: tuple[I64, I64, I64, I64, NDArray[np.int16], NDArray[np.uint8]],
     rank: NDArray[np.int8],
-) -> bool:
-    """Set readings of `source` in `into` where they take precedence; True when any position changed.
+) -> int:
+    """Set readings of `source` in `into` where they take precedence.
 
     Each tuple holds (sequence, import_wh, export_wh, loss_wh, voltage_dv, quality). The greatest of (rank of the
     quality, sequence, then the values in this order) wins: a total order, so any permutation and repetition of
@@ -32,6 +35,12 @@ def merge_readings(
     rank
         int8 of shape (256,): precedence of a quality byte (`grid.quality`).
 
+    Returns
+    -------
+    int
+        `CHANGED` when any import, export or loss is another one now, `CONFIRMED` when only other things were set,
+        `UNCHANGED` when nothing was.
+
     Raises
     ------
     ValueError
@@ -39,12 +48,12 @@ def merge_readings(
     """
     if len(positions) and (positions.max() >= len(into[0]) or positions.min() < -1):
         raise ValueError("a position lies outside the unit's roster")
-    return bool(_merge(*into, positions, *source, rank))
+    return int(_merge(*into, positions, *source, rank))
 
 
 @njit(cache=True, nogil=True)
 def _merge(a_seq, a_imp, a_exp, a_loss, a_volt, a_qual, positions, b_seq, b_imp, b_exp, b_loss, b_volt, b_qual, rank):  # type: ignore[no-untyped-def]  # numba infers
-    changed = False
+    outcome = UNCHANGED
     for j in range(len(positions)):
         i = positions[j]
         if i < 0:
@@ -66,11 +75,14 @@ def _merge(a_seq, a_imp, a_exp, a_loss, a_volt, a_qual, positions, b_seq, b_imp,
         else:
             wins = b_qual[j] > a_qual[i]
         if wins:
+            if a_imp[i] != b_imp[j] or a_exp[i] != b_exp[j] or a_loss[i] != b_loss[j]:
+                outcome = CHANGED
+            elif outcome == UNCHANGED:
+                outcome = CONFIRMED
             a_seq[i] = b_seq[j]
             a_imp[i] = b_imp[j]
             a_exp[i] = b_exp[j]
             a_loss[i] = b_loss[j]
             a_volt[i] = b_volt[j]
             a_qual[i] = b_qual[j]
-            changed = True
-    return changed
+    return outcome

@@ -59,14 +59,15 @@ def from_block(block: Block, view: UnitView, topic: str, original: bytes) -> tup
 def from_energies(energies: UnitEnergies, view: UnitView) -> list[Contribution]:
     """Contributions of children to their parent, one an interval; a child that is no member then is passed over."""
     contributions = []
-    for observed_at_us in np.unique(energies.observed_at_us).tolist():
-        rows = np.flatnonzero(energies.observed_at_us == observed_at_us)
+    keys = np.stack((energies.observed_at_us, energies.interval_s.astype(np.int64)))
+    for observed_at_us, interval_s in np.unique(keys, axis=1).T.tolist():
+        rows = np.flatnonzero((energies.observed_at_us == observed_at_us) & (energies.interval_s == interval_s))
         known = view.roster(observed_at_us).position_of_child
         contributions.append(
             Contribution(
                 view=view,
                 observed_at_us=observed_at_us,
-                interval_s=int(energies.interval_s[rows[0]]),
+                interval_s=interval_s,
                 received_at_us=int(energies.received_at_us[rows].max()),
                 positions=np.array([known.get(child, -1) for child in energies.child_id[rows].tolist()], np.int32),
                 sequence=energies.revision[rows],

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from grid.model import MAX_UNIT_ENERGY_WH
 from grid.quality import MISSING_DV, MISSING_WH, Quality, quality_rank
 from grid.roster import UnitView
 from grid.rows import BalanceRows, BlockRows, Status, StoredBlock
 from grid.unit_energy import UnitEnergies
 from kernels.energy_balance import Balance, line_loss
-from kernels.merge import merge_readings
+from kernels.merge import CHANGED, UNCHANGED, merge_readings
 from streams.steps.contribution import Contribution
 
 _RANK = quality_rank(np.arange(256, dtype=np.uint8))
@@ -31,12 +32,15 @@ class Settled:
     rows, balances
         Only what differs from the stored rows, in key order.
     energies
-        For each parent, of every unit of the batch, changed or not: a repeat tells again.
+        For each parent, of every unit of the batch that has a row, changed or not: a repeat tells again.
+    passed_over
+        Indexes of contributions that are of another length of interval than their row.
     """
 
     rows: BlockRows
     balances: BalanceRows
     energies: list[UnitEnergies]
+    passed_over: list[int]
 
 
 def keys_of(contributions: Sequence[Contribution]) -> list[Key]:
@@ -55,35 +59,67 @@ def settle(keys: Sequence[Key], contributions: Sequence[Contribution], stored: M
         Any order, repeats allowed.
     stored
         Stored rows by index into `keys`.
+
+    Notes
+    -----
+    A row is of one length of interval. Where messages of different lengths end at the same instant, the shortest that
+    has a reading stands, whichever came first: an hourly summary doesn't hide the last quarter-hour.
     """
     index = {key: r for r, key in enumerate(keys)}
     views: list[UnitView | None] = [None] * len(keys)
-    by_row: list[list[Contribution]] = [[] for _ in keys]
-    for contribution in contributions:
+    by_row: list[list[int]] = [[] for _ in keys]
+    for number, contribution in enumerate(contributions):
         if contribution.view.size:
             r = index[(contribution.view.unit_id, contribution.observed_at_us)]
             views[r] = contribution.view
-            by_row[r].append(contribution)
+            by_row[r].append(number)
     known = [view for view in views if view is not None]
     rows = _empty_rows(keys, known, stored)
     changed = np.zeros(len(keys), np.bool_)
+    refigured = np.zeros(len(keys), np.bool_)
+    passed_over = []
     for r, of_row in enumerate(by_row):
+        interval_s = _interval([contributions[number] for number in of_row], stored.get(r))
         if r in stored:
-            _place(rows, r, stored[r])
+            if stored[r].interval_s == interval_s:
+                _place(rows, r, stored[r])
+            else:
+                changed[r] = refigured[r] = True
+                rows.received_at_us[r] = 0
         members = rows.members(r)
-        for c in of_row:
+        for number in of_row:
+            c = contributions[number]
+            if c.interval_s != interval_s:
+                passed_over.append(number)
+                continue
             source = (c.sequence, c.import_wh, c.export_wh, c.loss_wh, c.voltage_dv, c.quality)
-            if merge_readings(members, c.positions, source, _RANK):
+            outcome = merge_readings(members, c.positions, source, _RANK)
+            if outcome != UNCHANGED:
                 changed[r] = True
+                refigured[r] |= outcome == CHANGED
                 rows.received_at_us[r] = max(rows.received_at_us[r], c.received_at_us)
                 rows.interval_s[r] = c.interval_s
     balance = _balance(rows, known)
-    results = _results(rows, balance, changed)
+    results = _results(rows, balance, changed, refigured)
     energies = _upwards(rows, known, balance, results, changed)
     keep = np.flatnonzero(changed)
     if len(keep) == len(keys):
-        return Settled(rows, results, energies)
-    return Settled(_take_rows(rows, keep), _take_balances(results, keep), energies)
+        return Settled(rows, results, energies, passed_over)
+    return Settled(_take_rows(rows, keep), _take_balances(results, keep), energies, passed_over)
+
+
+def _interval(of_row: list[Contribution], stored: StoredBlock | None) -> int:
+    """Length of interval that a row is of: the shortest that has a reading."""
+    lengths = {c.interval_s for c in of_row} | (set() if stored is None else {stored.interval_s})
+    if len(lengths) == 1:
+        return lengths.pop()
+    found = [
+        (bool(np.any((c.positions >= 0) & (c.import_wh != MISSING_WH))), bool(np.any(c.positions >= 0)), -c.interval_s)
+        for c in of_row
+    ]
+    if stored is not None:
+        found.append((bool(np.any(stored.import_wh != MISSING_WH)), True, -stored.interval_s))
+    return -max(found)[2]
 
 
 def _empty_rows(keys: Sequence[Key], views: list[UnitView], stored: Mapping[int, StoredBlock]) -> BlockRows:
@@ -137,11 +173,14 @@ def _balance(rows: BlockRows, views: list[UnitView]) -> Balance:
     return line_loss(rows.starts, rows.import_wh, rows.export_wh, rows.loss_wh, multiplier, role, accuracy_class)
 
 
-def _results(rows: BlockRows, balance: Balance, changed: NDArray[np.bool_]) -> BalanceRows:
+def _results(
+    rows: BlockRows, balance: Balance, changed: NDArray[np.bool_], refigured: NDArray[np.bool_]
+) -> BalanceRows:
     complete = balance.coverage == 1.0
     published = rows.prior_status >= Status.FINAL
     status = np.where(complete, np.int8(Status.FINAL), np.int8(Status.PROVISIONAL))
-    status = np.where(published & changed, np.int8(Status.RESTATED), status)
+    # A final figure that is only confirmed stays what it is.
+    status = np.where(published, np.where(refigured, np.int8(Status.RESTATED), rows.prior_status), status)
     return BalanceRows(
         inflow_wh=balance.inflow_wh,
         outflow_wh=balance.outflow_wh,
@@ -160,11 +199,15 @@ def _upwards(
 ) -> list[UnitEnergies]:
     by_parent: dict[str, list[int]] = {}
     for r, view in enumerate(views):
+        if not changed[r] and not rows.version[r]:
+            continue  # none of its readings was a member's: there is no row
         for parent in view.parents_at(int(rows.observed_at_us[r])):
             by_parent.setdefault(parent.parent, []).append(r)
-    loss_below = np.where(results.computable, balance.loss_wh + balance.members_loss_wh, MISSING_WH)
-    taken = np.where(balance.gateways_complete, balance.taken_wh, MISSING_WH)
-    returned = np.where(balance.gateways_complete, balance.returned_wh, MISSING_WH)
+    loss_below = balance.loss_wh + balance.members_loss_wh
+    known = balance.gateways_complete & _is_sound(balance.taken_wh) & _is_sound(balance.returned_wh)
+    loss_below = np.where(results.computable & known & _is_sound(loss_below), loss_below, MISSING_WH)
+    taken = np.where(known, balance.taken_wh, MISSING_WH)
+    returned = np.where(known, balance.returned_wh, MISSING_WH)
     revision = rows.version.astype(np.int64) + changed
     messages = []
     for code, indexes in by_parent.items():
@@ -180,10 +223,14 @@ def _upwards(
                 taken_wh=taken[at],
                 returned_wh=returned[at],
                 loss_wh=loss_below[at],
-                quality=np.where(balance.gateways_complete[at], np.uint8(0), np.uint8(Quality.MISSING)),
+                quality=np.where(known[at], np.uint8(0), np.uint8(Quality.MISSING)),
             )
         )
     return messages
+
+
+def _is_sound(energy_wh: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return np.asarray((energy_wh <= MAX_UNIT_ENERGY_WH) & (energy_wh >= -MAX_UNIT_ENERGY_WH))
 
 
 def _take_rows(rows: BlockRows, keep: NDArray[np.intp]) -> BlockRows:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,8 +16,8 @@ from grid.block import Block, decode_block, encode_block
 from grid.model import UnitKind
 from grid.quality import MISSING_WH, Quality
 from grid.roster import BEGINNING_US, END_US, Membership, Parentage, UnitView
-from grid.unit_energy import decode_unit_energies, encode_unit_energies
-from streams.steps.contribution import from_block
+from grid.unit_energy import UnitEnergies, decode_unit_energies, encode_unit_energies
+from streams.steps.contribution import from_block, from_energies
 from streams.steps.settle import Settled
 from tests.memory import MemoryStore
 
@@ -32,13 +33,13 @@ def view() -> UnitView:
     return UnitView(5, "A1", UnitKind.AREA, members, (Parentage(9, "F1", BEGINNING_US, END_US),))
 
 
-def block(sequence: int, readings: dict[str, int | None], hour: int) -> Block:
+def block(sequence: int, readings: dict[str, int | None], hour: int, interval_s: int = 900) -> Block:
     import_wh = np.array([MISSING_WH if v is None else v for v in readings.values()], np.int64)
     return Block(
         unit="A1",
         gateway="g",
         observed_at_us=hour * HOUR_US,
-        interval_s=900,
+        interval_s=interval_s,
         received_at_us=1,
         sequence=sequence,
         meters=pa.array(list(readings), pa.string()),
@@ -58,7 +59,13 @@ class Table(MemoryStore):
 
     def state(self) -> Any:
         return {
-            key: (row.sequence.tobytes(), row.import_wh.tobytes(), row.export_wh.tobytes(), row.quality.tobytes())
+            key: (
+                row.interval_s,
+                row.sequence.tobytes(),
+                row.import_wh.tobytes(),
+                row.export_wh.tobytes(),
+                row.quality.tobytes(),
+            )
             for key, row in self.rows.items()
         }, self.losses
 
@@ -76,6 +83,7 @@ messages = st.lists(
             st.sampled_from(METERS), st.one_of(st.none(), st.integers(0, 1000)), min_size=1, max_size=4
         ),
         hour=st.integers(1, 3),
+        interval_s=st.sampled_from([900, 900, 3600]),
     ),
     min_size=1,
     max_size=12,
@@ -120,6 +128,67 @@ def test_a_correction_after_the_final_figure_restates_it() -> None:
     table.take_blocks([block(3, {"c3": 25}, 1)])
     assert table.rows[(5, HOUR_US)].status == 2
     assert figures(table) == (100, 85, 15, True)
+
+
+def test_a_reading_that_is_sent_again_confirms_a_final_figure() -> None:
+    table = Table()
+    whole: dict[str, int | None] = {"gateway": 10, "c1": 30, "c2": 30, "c3": 30}
+    table.take_blocks([block(1, whole, 1)])
+    table.take_blocks([block(2, whole, 1)])
+    assert (table.rows[(5, HOUR_US)].status, table.rows[(5, HOUR_US)].version) == (1, 2)
+    table.take_blocks([block(3, {"c3": 25}, 1)])
+    table.take_blocks([block(4, {"c3": 25}, 1)])
+    assert table.rows[(5, HOUR_US)].status == 2
+
+
+@pytest.mark.parametrize("first", [900, 3600])
+def test_the_shortest_interval_stands_and_the_other_is_named(first: int) -> None:
+    table = Table()
+    other = 4500 - first
+    blocks = {i: block(1, {"gateway": 10, "c1": i}, 1, i) for i in (900, 3600)}
+    table.take_blocks([blocks[first]])
+    settled = table.take_blocks([blocks[other]])
+    assert table.rows[(5, HOUR_US)].interval_s == 900
+    assert table.rows[(5, HOUR_US)].import_wh.tolist()[:2] == [10, 900]
+    assert settled.passed_over == ([0] if other == 3600 else [])
+    # What holds no reading takes no row over.
+    table.take_blocks([block(9, {"gateway": None}, 1, 60)])
+    assert table.rows[(5, HOUR_US)].interval_s == 900
+
+
+def test_a_block_of_strangers_alone_tells_nothing() -> None:
+    settled = Table().take_blocks([block(1, {"stranger": 1}, 1)])
+    assert len(settled.rows) == 0
+    assert settled.energies == []
+
+
+def test_children_of_two_intervals_are_kept_apart() -> None:
+    one = Table().take_blocks([block(1, {"gateway": 10}, 1)]).energies[0]
+    both = UnitEnergies(
+        one.parent,
+        *(
+            np.repeat(getattr(one, name), 2)
+            for name in ("child_id", "observed_at_us", "interval_s", "received_at_us", "revision")
+        ),
+        *(np.repeat(getattr(one, name), 2) for name in ("taken_wh", "returned_wh", "loss_wh", "quality")),
+    )
+    both.interval_s[1] = 60
+    child = Membership(0, None, 5, 4, 1, 1.0, BEGINNING_US, END_US)
+    contributions = from_energies(both, UnitView(9, "F1", UnitKind.FEEDER, (child,), ()))
+    assert sorted(c.interval_s for c in contributions) == [60, 900]
+
+
+def test_sums_beyond_all_reason_are_told_as_missing() -> None:
+    """4,096 children of 4 × 10¹⁸ Wh each would go round int64 in their parent."""
+    size = 4_096
+    members = tuple(Membership(i, f"m{i}", None, 1, 1_000_000, 1.0, BEGINNING_US, END_US) for i in range(size))
+    huge = UnitView(5, "A1", UnitKind.AREA, members, (Parentage(9, "F1", BEGINNING_US, END_US),))
+    table = MemoryStore()
+    sent = block(1, {f"m{i}": 1_000_000_000 for i in range(size)}, 1)
+    (energies,) = table.take([from_block(sent, huge, "telemetry.area", b"")[0]]).energies
+    assert table.losses[(5, HOUR_US)].inflow_wh == size * 10**15
+    assert energies.taken_wh.tolist() == energies.loss_wh.tolist() == [MISSING_WH]
+    assert energies.quality.tolist() == [Quality.MISSING]
 
 
 def test_without_its_gateway_a_unit_tells_that_it_is_missing() -> None:
