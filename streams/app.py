@@ -15,14 +15,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import faust
-import psycopg
 import structlog
 from aiokafka import AIOKafkaConsumer
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from grid.errors import Reason, Rejection
 from grid.unit_energy import UnitEnergies, encode_unit_energies
-from store.connection import Connection
+from store.connection import STORE_ERRORS, Connection
 from streams.processor import ENERGY_UNIT, Processor, Record
 from streams.refusals import RefusalWriter
 
@@ -135,10 +134,10 @@ async def _tell(energy: Any, energies: Sequence[UnitEnergies]) -> None:
 async def _until_stored(work: Callable[[], T]) -> T:
     """Run `work` in a thread until the store takes it: what isn't stored is not acknowledged, so nothing is lost."""
     async for attempt in AsyncRetrying(
-        retry=retry_if_exception_type((psycopg.OperationalError, psycopg.InterfaceError)),
+        retry=retry_if_exception_type(STORE_ERRORS),
         wait=wait_random_exponential(multiplier=0.2, max=10),
         before_sleep=lambda state: log.warning(
-            "the store can't be reached; trying again",
+            "the store can't be used; trying again",
             attempt=state.attempt_number,
             error=str(state.outcome.exception()) if state.outcome else "",
         ),
@@ -156,7 +155,7 @@ def _rejection(event: Any) -> Rejection:
         return Rejection(
             Reason(about["reason"]), str(about["detail"]), str(about["topic"]), value, tuple(map(str, about["meters"]))
         )
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         return Rejection(Reason.INVALID_BLOCK, f"a rejection without its reason: {error}", event.message.topic, value)
 
 
@@ -167,6 +166,11 @@ async def _follow_changes(settings: WorkerSettings, processors: list[Processor])
     )
     await consumer.start()
     try:
+        # What was held before the consumer had its place may have changed unheard.
+        for partition in consumer.assignment():
+            await consumer.position(partition)
+        for processor in processors:
+            processor.views.clear()
         async for message in consumer:
             units = _units_of(message.value)
             for processor in processors:

@@ -5,6 +5,7 @@ Nothing is acknowledged here; the agent does it when `process` has returned and 
 
 from __future__ import annotations
 
+import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -20,17 +21,18 @@ from grid.errors import Reason, Rejection
 from grid.roster import UnitView
 from grid.unit_energy import UnitEnergies, decode_unit_energies
 from store.blocks import StaleVersionError, read_blocks, write_blocks
-from store.connection import Connection
+from store.connection import STORE_ERRORS, Connection
 from store.rejected import add_rejections
 from store.views import load_views
 from streams.steps.contribution import Contribution, from_block, from_energies
-from streams.steps.settle import keys_of, settle
+from streams.steps.settle import Settled, keys_of, settle
 
 log = structlog.get_logger("streams.processor")
 
 ENERGY_UNIT = "energy.unit"
 _STALE_TRIES = 20
-_MAX_VIEWS = 200_000
+#: Members of all units that a processor holds; some 300 bytes each.
+_MAX_MEMBERS = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,28 +63,57 @@ class Counters:
 
 
 class ViewCache:
-    """Views of units by code, filled on demand; bounded, and emptied of a unit when its model changes."""
+    """Views of units by code, filled on demand; bounded, and emptied of a unit when its model changes.
+
+    One thread asks for views while another drops them.
+    """
 
     def __init__(self) -> None:
         self._views: dict[str, UnitView] = {}
+        self._members = 0
+        self._drops = 0
+        self._lock = threading.Lock()
 
     def get(self, connection: Connection, codes: set[str]) -> dict[str, UnitView]:
         """Views of the codes that the store knows."""
-        wanted = [code for code in codes if code not in self._views]
+        with self._lock:
+            # Those in use come last, and the first are given up first.
+            found = {code: self._views.pop(code) for code in codes if code in self._views}
+            self._views |= found
+            drops = self._drops
+        wanted = [code for code in codes if code not in found]
         if wanted:
-            if len(self._views) + len(wanted) > _MAX_VIEWS:
-                self._views.clear()
-                wanted = list(codes)
-            self._views |= load_views(connection, wanted)
-        return {code: self._views[code] for code in codes if code in self._views}
+            loaded = load_views(connection, wanted)
+            found |= loaded
+            with self._lock:
+                # When anything changed meanwhile, what was read may be from before: it serves this once.
+                if drops == self._drops:
+                    self._keep(loaded)
+        return found
 
     def drop(self, code: str) -> None:
         """Forget one unit, so that the next batch loads it anew."""
-        self._views.pop(code, None)
+        with self._lock:
+            self._drops += 1
+            view = self._views.pop(code, None)
+            self._members -= 0 if view is None else _weight(view)
 
     def clear(self) -> None:
         """Forget all."""
-        self._views.clear()
+        with self._lock:
+            self._drops += 1
+            self._views.clear()
+            self._members = 0
+
+    def _keep(self, loaded: dict[str, UnitView]) -> None:
+        self._views |= loaded
+        self._members += sum(map(_weight, loaded.values()))
+        while self._members > _MAX_MEMBERS:
+            self._members -= _weight(self._views.pop(next(iter(self._views))))
+
+
+def _weight(view: UnitView) -> int:
+    return 1 + len(view.members) + len(view.parents)
 
 
 class Processor:
@@ -113,39 +144,46 @@ class Processor:
 
         Raises
         ------
-        psycopg.OperationalError
-            When the store can't be reached or gives way; nothing of the batch is written, and it may be tried again.
+        psycopg.Error
+            One of `STORE_ERRORS`, when the store can't be used or gives way: the batch may be tried again.
         """
         started = time.perf_counter()
         try:
-            energies = self._settle(records)
-        except (psycopg.OperationalError, psycopg.InterfaceError):
+            energies = self._process(records)
+        except STORE_ERRORS:
             self._drop_connection()
             raise
-        except Exception as error:  # one poisoned record must not stop all partitions
-            log.exception("a batch failed; its records are tried one by one", records=len(records))
-            self._rollback()
-            if len(records) == 1:
-                self._reject(records[0], error)
-                energies = []
-            else:
-                energies = [energy for record in records for energy in self.process([record])]
         self.counters.batches += 1
         self.counters.records += len(records)
         self.counters.seconds += time.perf_counter() - started
         self.counters.last_commit_at = time.time()
         return energies
 
+    def _process(self, records: Sequence[Record]) -> list[UnitEnergies]:
+        try:
+            return self._settle(records)
+        except STORE_ERRORS:
+            raise
+        except Exception as error:  # one poisoned record must not stop all partitions
+            log.exception("a batch failed; its records are tried one by one", records=len(records))
+            self._rollback()
+            if len(records) > 1:
+                return [energy for record in records for energy in self._process([record])]
+            self._reject(records[0], error)
+            return []
+
     def _settle(self, records: Sequence[Record]) -> list[UnitEnergies]:
         connection = self._connect()
-        contributions, rejections = self._join(connection, records)
-        keys = keys_of(contributions)
-        unit_id = np.array([key[0] for key in keys], np.int32)
-        observed_at_us = np.array([key[1] for key in keys], np.int64)
         for _ in range(_STALE_TRIES):
+            # Joined again after a conflict: what moved the rows on may be a change of the model.
+            contributions, origins, rejections = self._join(connection, records)
+            keys = keys_of(contributions)
+            unit_id = np.array([key[0] for key in keys], np.int32)
+            observed_at_us = np.array([key[1] for key in keys], np.int64)
             try:
                 with connection.transaction():
                     settled = settle(keys, contributions, read_blocks(connection, unit_id, observed_at_us))
+                    rejections += _passed_over(settled, contributions, origins)
                     write_blocks(connection, settled.rows, settled.balances)
                     if rejections:
                         add_rejections(connection, rejections, datetime.now(UTC))
@@ -157,7 +195,10 @@ class Processor:
                 self.counters.conflicts += 1
         raise psycopg.OperationalError(f"rows moved on {_STALE_TRIES} times in a row")
 
-    def _join(self, connection: Connection, records: Sequence[Record]) -> tuple[list[Contribution], list[Rejection]]:
+    def _join(
+        self, connection: Connection, records: Sequence[Record]
+    ) -> tuple[list[Contribution], list[Record], list[Rejection]]:
+        """What the records contribute, the record that each contribution is of, and what is refused."""
         rejections: list[Rejection] = []
         blocks = []
         energies = []
@@ -166,7 +207,7 @@ class Processor:
             try:
                 if record.topic == ENERGY_UNIT:
                     message = decode_unit_energies(record.value)
-                    energies.append(message)
+                    energies.append((record, message))
                     codes.add(message.parent)
                 else:
                     block = decode_block(record.value)
@@ -177,6 +218,7 @@ class Processor:
         views = self.views.get(connection, codes)
         connection.commit()
         contributions = []
+        origins = []
         for record, block in blocks:
             view = views.get(block.unit)
             if view is None:
@@ -185,11 +227,27 @@ class Processor:
                 continue
             contribution, refused = from_block(block, view, record.topic, record.value)
             contributions.append(contribution)
+            origins.append(record)
             rejections += refused
-        for message in energies:
-            if message.parent in views:
-                contributions += from_energies(message, views[message.parent])
-        return contributions, rejections
+        known = [(record, message) for record, message in energies if message.parent in views]
+        for (record, _), of_parent in zip(known, self._join_energies(connection, views, known), strict=True):
+            contributions += of_parent
+            origins += [record] * len(of_parent)
+        return contributions, origins, rejections
+
+    def _join_energies(
+        self, connection: Connection, views: dict[str, UnitView], energies: list[tuple[Record, UnitEnergies]]
+    ) -> list[list[Contribution]]:
+        joined = [from_energies(message, views[message.parent]) for _, message in energies]
+        # A parent that doesn't know a child is the older view of the two: the child's own named the parent.
+        older = {c.view.unit for of_parent in joined for c in of_parent if c.positions.min() < 0}
+        if not older:
+            return joined
+        for code in older:
+            self.views.drop(code)
+        views |= self.views.get(connection, older)
+        connection.commit()
+        return [from_energies(message, views[message.parent]) for _, message in energies]
 
     def _reject(self, record: Record, error: Exception) -> None:
         detail = "".join(traceback.format_exception(error))[-4_000:]
@@ -216,3 +274,14 @@ class Processor:
             self.close()
         except psycopg.Error:
             self._connection = None
+
+
+def _passed_over(settled: Settled, contributions: Sequence[Contribution], origins: Sequence[Record]) -> list[Rejection]:
+    rejections = []
+    for number in settled.passed_over:
+        contribution, record = contributions[number], origins[number]
+        detail = (
+            f"of {contribution.interval_s} s; {contribution.view.unit} has readings of another interval that ends then"
+        )
+        rejections.append(Rejection(Reason.OTHER_INTERVAL, detail, record.topic, record.value))
+    return rejections

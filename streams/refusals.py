@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-import psycopg
-
 from grid.errors import Rejection
-from store.connection import Connection
+from store.connection import STORE_ERRORS, Connection
 from store.rejected import add_rejections
 
 
@@ -30,15 +28,15 @@ class RefusalWriter:
 
         Raises
         ------
-        psycopg.OperationalError
-            When the store can't be reached; nothing is written.
+        psycopg.Error
+            One of `STORE_ERRORS`, when the store can't be used; nothing is written.
         """
         if self._connection is None or self._connection.closed:
             self._connection = self._open()
         try:
             with self._connection.transaction():
                 add_rejections(self._connection, rejections, datetime.now(UTC))
-        except (psycopg.OperationalError, psycopg.InterfaceError):
+        except STORE_ERRORS:
             self._connection.close()
             self._connection = None
             raise

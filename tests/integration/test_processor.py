@@ -1,0 +1,248 @@
+"""A worker's batches against the real database, without Kafka: poison, conflicts, lost connections, changed models."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import psycopg
+import pyarrow as pa
+import pytest
+
+from deploy.stack import StackSpec
+from deploy.stack.postgres import superuser_dsn
+from grid.block import Block, encode_block
+from grid.quality import MISSING_DV
+from grid.unit_energy import UnitEnergies, encode_unit_energies
+from store import views
+from store.connection import STORE_ERRORS, Connection, connect
+from streams import processor as module
+from streams.processor import ENERGY_UNIT, Processor, Record, ViewCache
+from sync.load import load_grid
+from tests.integration.conftest import Database
+from tests.small_grid import small_model
+
+HOUR_US = 3_600_000_000
+NOON_US = 1_780_315_200_000_000  # 2026-06-01T12:00:00Z
+
+
+def area(unit: str, readings: dict[str, int], sequence: int = 1, interval_s: int = 900, at: int = NOON_US) -> Record:
+    size = len(readings)
+    block = Block(
+        unit=unit,
+        gateway="headend",
+        observed_at_us=at,
+        interval_s=interval_s,
+        received_at_us=at + sequence,
+        sequence=sequence,
+        meters=pa.array(list(readings), pa.string()),
+        import_wh=np.array(list(readings.values()), np.int64),
+        export_wh=np.zeros(size, np.int64),
+        voltage_dv=np.full(size, MISSING_DV, np.int16),
+        quality=np.zeros(size, np.uint8),
+    )
+    return Record("telemetry.area", encode_block(block))
+
+
+def whole(unit: str, **changes: Any) -> Record:
+    return area(unit, {f"{unit}-master": 100, f"{unit}-m1": 2_900, f"{unit}-m2": 3_000}, **changes)
+
+
+@pytest.fixture
+def connection(database: Database) -> Iterator[Connection]:
+    with connect(database.conninfo("app"), "test") as connection:
+        load_grid(connection, small_model())
+        connection.commit()
+        connection.autocommit = True
+        yield connection
+
+
+@pytest.fixture
+def worker(database: Database, connection: Connection) -> Iterator[Processor]:
+    processor = Processor(lambda: connect(database.conninfo("app"), "worker"))
+    yield processor
+    processor.close()
+
+
+def losses(connection: Connection) -> dict[str, tuple[int, str]]:
+    rows = connection.execute("select code, loss_wh, status from loss.balance join grid.unit using (unit_id)")
+    return {code: (loss_wh, status) for code, loss_wh, status in rows}
+
+
+def rejected(connection: Connection) -> list[str]:
+    return [row[0] for row in connection.execute("select reason from telemetry.rejected order by id")]
+
+
+def idle_in_transaction(connection: Connection) -> int:
+    row = connection.execute(
+        "select count(*) from pg_stat_activity"
+        " where application_name = 'worker' and (state <> 'idle' or backend_xmin is not null)"
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+@pytest.mark.parametrize("poison", [area("\0", {"a": 1}), whole("A1", at=2**62), Record("telemetry.area", b"?")])
+def test_a_poisoned_record_goes_alone(worker: Processor, connection: Connection, poison: Record) -> None:
+    worker.process([whole("A1"), poison, whole("A2")])
+    assert losses(connection) == {"A1": (100, "final"), "A2": (100, "final")}
+    assert len(rejected(connection)) == 1
+    assert worker.counters.records == 3
+    assert idle_in_transaction(connection) == 0
+
+
+def test_no_transaction_stays_open_between_batches(worker: Processor, connection: Connection) -> None:
+    for records in ([whole("A1")], [whole("A1")], [whole("unknown")], [area("A1", {"stranger": 1})], []):
+        worker.process(records)
+        assert idle_in_transaction(connection) == 0
+
+
+def test_a_lost_connection_is_made_again(worker: Processor, connection: Connection) -> None:
+    worker.process([whole("A1")])
+    connection.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'worker'")
+    with pytest.raises(STORE_ERRORS):
+        worker.process([whole("A2")])
+    worker.process([whole("A2")])
+    assert losses(connection) == {"A1": (100, "final"), "A2": (100, "final")}
+    assert rejected(connection) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "mend"),
+    [
+        ("revoke insert on telemetry.block from meterline_app", "grant insert on telemetry.block to meterline_app"),
+        ("alter table loss.balance rename to away", "alter table loss.away rename to balance"),
+        ("alter role meterline_app set default_transaction_read_only = on", "alter role meterline_app reset all"),
+    ],
+)
+def test_a_store_that_isn_t_ready_rejects_nothing(
+    worker: Processor, connection: Connection, stack: StackSpec, database: Database, fault: str, mend: str
+) -> None:
+    with psycopg.connect(superuser_dsn(stack, database.section.name), autocommit=True) as superuser:
+        superuser.execute(fault)
+        try:
+            for _ in range(2):
+                with pytest.raises(STORE_ERRORS):
+                    worker.process([whole("A1"), whole("A2")])
+        finally:
+            superuser.execute(mend)
+
+    worker.process([whole("A1"), whole("A2")])
+    assert losses(connection) == {"A1": (100, "final"), "A2": (100, "final")}
+    assert rejected(connection) == []
+
+
+def test_a_child_that_the_parent_s_view_doesn_t_know_yet_is_counted(worker: Processor, connection: Connection) -> None:
+    def told(child: int) -> Record:
+        energies = UnitEnergies(
+            parent="F2",
+            child_id=np.array([child], np.int32),
+            observed_at_us=np.array([NOON_US]),
+            interval_s=np.array([900], np.int32),
+            received_at_us=np.array([NOON_US]),
+            revision=np.array([1]),
+            taken_wh=np.array([6_000]),
+            returned_wh=np.array([0]),
+            loss_wh=np.array([100]),
+            quality=np.zeros(1, np.uint8),
+        )
+        return Record(ENERGY_UNIT, encode_unit_energies(energies))
+
+    head = Record("telemetry.scada", area("F2", {"F2-head": 200}).value)
+    worker.process([head])
+    assert losses(connection) == {"F2": (8_000, "final")}
+    # A1 moves to F2; the worker hasn't heard of it when A1's energy comes.
+    ((child,),) = connection.execute("select unit_id from grid.unit where code = 'A1'").fetchall()
+    connection.execute("delete from grid.member where child_id = %s and upper_inf(recorded)", [child])
+    connection.execute(
+        "insert into grid.member (unit_id, position, child_id, role, valid)"
+        " select unit_id, 9, %s, 4, '(,)' from grid.unit where code = 'F2'",
+        [child],
+    )
+    worker.process([told(child)])
+    assert losses(connection) == {"F2": (2_000, "restated")}
+
+
+def test_the_shortest_interval_stands_whichever_came_first(worker: Processor, connection: Connection) -> None:
+    worker.process([whole("A1", interval_s=3_600), whole("A1", sequence=2)])
+    worker.process([whole("A2", sequence=2)])
+    worker.process([whole("A2", interval_s=3_600)])
+    worker.process([whole("A2", interval_s=3_600, at=NOON_US + HOUR_US)])
+    worker.process([whole("A2", at=NOON_US + HOUR_US)])
+    assert connection.execute("select distinct interval_s from telemetry.block").fetchall() == [(900,)]
+    assert connection.execute("select distinct interval_s from loss.balance").fetchall() == [(900,)]
+    assert rejected(connection) == ["other_interval", "other_interval"]
+
+
+def test_workers_that_write_the_same_rows_lose_nothing(database: Database, connection: Connection) -> None:
+    meters = ["A1-master", "A1-m1", "A1-m2"]
+    errors: list[Exception] = []
+
+    def work(number: int) -> None:
+        processor = Processor(lambda: connect(database.conninfo("app"), "worker"))
+        try:
+            for turn in range(10):
+                at = NOON_US + turn * 900_000_000
+                processor.process([area("A1", {meters[number]: 100 if number == 0 else 3_000}, at=at)])
+        except Exception as error:  # noqa: BLE001  # shown by the test
+            errors.append(error)
+        finally:
+            processor.close()
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    rows = connection.execute("select loss_wh, coverage, status, revision from loss.balance").fetchall()
+    assert rows == [(0, 1.0, "final", 3)] * 10
+
+
+def test_a_view_that_was_read_before_a_change_isn_t_kept(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = ViewCache()
+    load_views = views.load_views
+
+    def load_while_it_changes(connection: Connection, codes: list[str]) -> Any:
+        loaded = load_views(connection, codes)
+        connection.execute("update grid.member set multiplier = 80 where meter = 'A1-master'")
+        cache.drop("A1")
+        return loaded
+
+    monkeypatch.setattr(module, "load_views", load_while_it_changes)
+    assert cache.get(connection, {"A1"})["A1"].roster(NOON_US).multiplier[0] == 60
+    monkeypatch.setattr(module, "load_views", load_views)
+    assert cache.get(connection, {"A1"})["A1"].roster(NOON_US).multiplier[0] == 80
+
+
+def test_views_may_be_dropped_while_they_are_asked_for(connection: Connection) -> None:
+    cache = ViewCache()
+    stop = threading.Event()
+
+    def drop() -> None:
+        while not stop.is_set():
+            cache.drop("A1")
+            cache.clear()
+
+    thread = threading.Thread(target=drop)
+    thread.start()
+    try:
+        for _ in range(300):
+            assert set(cache.get(connection, {"A1", "A2", "F1"})) == {"A1", "A2", "F1"}
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_what_is_held_of_the_model_is_bounded(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_MEMBERS", 10)
+    cache = ViewCache()
+    for code in ("A1", "A2", "A1", "F1", "F2"):
+        assert set(cache.get(connection, {code})) == {code}
+        assert cache._members == sum(map(module._weight, cache._views.values())) <= 10
+    cache.clear()
+    assert cache._members == 0
