@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 from grid.model import GridModel
@@ -43,6 +44,16 @@ def load_demonstration(settings: Settings, model: GridModel) -> LoadReport | Non
         return load_grid(connection, model)
 
 
+def last_settled(settings: Settings) -> datetime | None:
+    """End of the newest interval of the last days that a feeder has whole: where an earlier run has left off."""
+    with opener(settings, "meterline-run")() as connection:
+        row = connection.execute(
+            "select max(l.observed_at) from loss.balance l join grid.unit u using (unit_id)"
+            " where u.kind = 'feeder' and l.status <> 'provisional' and l.observed_at > now() - interval '2 days'"
+        ).fetchone()
+    return row[0] if row else None
+
+
 def simulate(
     settings: Settings,
     twin: Twin,
@@ -51,6 +62,7 @@ def simulate(
     stop: threading.Event,
     duration_s: float | None = None,
     days: float = 1.0,
+    since: datetime | None = None,
     rate: float = 1_200.0,
     speed: float = 1.0,
     progress: Callable[[Summary], None] | None = None,
@@ -74,6 +86,7 @@ def simulate(
         ledger_dir=ledger_dir,
         stop=stop,
         days=days,
+        since=since,
         duration_s=duration_s,
         speed=speed,
         rate=rate,

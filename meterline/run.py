@@ -26,7 +26,7 @@ from deploy.stack import stop as stop_stack
 from meterline.bootstrap import opener, prepare, stop_on_signals
 from meterline.config import Settings, load_settings
 from meterline.delay import Delay, DelayWatch
-from meterline.demonstration import PublisherError, gateways_of, load_demonstration, make_twin
+from meterline.demonstration import PublisherError, gateways_of, last_settled, load_demonstration, make_twin
 from meterline.ready import wait_until_ready
 from meterline.top import LiveView, show_live
 from meterline.verify import Verdict, verify
@@ -147,6 +147,8 @@ def streaming(
     command = [sys.executable, "-m", "meterline", "simulate", "--ledger", str(ledger_dir), "--rate", str(options.rate)]
     if options.areas is not None:
         command += ["--areas", str(options.areas)]
+    if (since := last_settled(settings)) is not None:
+        command += ["--since", since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")]
     with (spec.log_dir / "simulate.log").open("ab") as log:
         publisher = subprocess.Popen(
             command,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import ssl
 import time
@@ -61,10 +62,14 @@ class ScenarioClock:
         return min(wall_s, self.start_s + (wall_s - self.wall_start_s) * self.speed)
 
 
-def schedule(start_s: float, days: float = 1.0, live_interval_s: int = 60) -> Iterator[Interval]:
+def schedule(
+    start_s: float, days: float = 1.0, live_interval_s: int = 60, since_s: float | None = None
+) -> Iterator[Interval]:
     """Intervals of a run that goes live at `start_s`, without end.
 
-    First quarter-hours, up to the last that has ended; then intervals of the live length, from there on.
+    First quarter-hours, up to the last that has ended; then intervals of the live length, from there on. Where an
+    earlier run has left off at `since_s`, this one takes up there: with live intervals up to the quarter-hour, so that
+    no two intervals overlap.
 
     Raises
     ------
@@ -74,13 +79,18 @@ def schedule(start_s: float, days: float = 1.0, live_interval_s: int = 60) -> It
     if live_interval_s not in (60, 300, 900):
         raise ValueError(f"a live interval has 60, 300 or 900 s, not {live_interval_s}")
     filled_s = int(start_s // _FILL_S) * _FILL_S
-    return _schedule(filled_s, round(days * _DAY_S / _FILL_S), live_interval_s)
+    first_s = filled_s - round(days * _DAY_S / _FILL_S) * _FILL_S
+    if since_s is not None and since_s > first_s:
+        first_s = math.ceil(since_s / live_interval_s) * live_interval_s
+    return _schedule(first_s, filled_s, live_interval_s)
 
 
-def _schedule(filled_s: int, fill: int, live_interval_s: int) -> Iterator[Interval]:
-    for i in range(fill):
-        yield Interval(filled_s - (fill - 1 - i) * _FILL_S, _FILL_S)
-    end_s = filled_s
+def _schedule(first_s: int, filled_s: int, live_interval_s: int) -> Iterator[Interval]:
+    end_s = first_s
+    while end_s < filled_s:
+        length_s = live_interval_s if end_s % _FILL_S else _FILL_S
+        end_s += length_s
+        yield Interval(end_s, length_s)
     while True:
         end_s += live_interval_s
         yield Interval(end_s, live_interval_s)
@@ -96,6 +106,7 @@ def simulate(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     stop: Event | None = None,
     days: float = 1.0,
+    since: datetime | None = None,
     duration_s: float | None = None,
     live_interval_s: int = 60,
     speed: float = 1.0,
@@ -116,6 +127,8 @@ def simulate(
         The wall clock; no interval is sent before it has ended by this clock.
     days
         Past that is filled first, in quarter-hours.
+    since
+        Where an earlier run has left off: nothing before is sent again.
     duration_s
         Also ends a fill that is not done.
     speed
@@ -141,7 +154,7 @@ def simulate(
     wall_s = now().timestamp()
     start_s = wall_s - (speed - 1) * (duration_s or 0.0)
     clock = ScenarioClock(now, wall_s, start_s, speed)
-    intervals = schedule(start_s, days, live_interval_s)
+    intervals = schedule(start_s, days, live_interval_s, None if since is None else since.timestamp())
     stop = stop or Event()
     clients = {
         account: GatewayClient(host, port, account, credentials[account], in_flight=in_flight, tls=tls)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import socket
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from tests.unit.twin_grid import one_feeder
 from twin.gateway import BrokerError
 from twin.publisher import ScenarioClock, schedule, simulate
+from twin.scenario import Interval
 
 NOW = datetime(2026, 11, 22, 2, 22, 31, tzinfo=UTC)
 
@@ -29,6 +30,20 @@ def test_a_day_is_filled_and_then_it_goes_on_by_minutes() -> None:
 def test_a_live_interval_divides_a_quarter_hour() -> None:
     with pytest.raises(ValueError, match="not 3600"):
         schedule(0.0, live_interval_s=3600)
+
+
+def test_takes_up_where_an_earlier_run_has_left_off() -> None:
+    quarter = int(NOW.timestamp()) // 900 * 900
+    # The earlier run went live and ended 7 minutes into a quarter-hour, two hours ago.
+    since = quarter - 7_200 + 420
+    intervals = list(islice(schedule(NOW.timestamp(), since_s=since), 8 + 7 + 3))
+    assert intervals[0] == Interval(since + 60, 60)
+    assert [i.length_s for i in intervals] == [60] * 8 + [900] * 7 + [60] * 3
+    assert all(b.end_s - b.length_s == a.end_s for a, b in pairwise(intervals))
+    assert intervals[14].end_s == quarter
+    # Nothing to fill when it ended within this quarter-hour, and all of the day when it is long ago.
+    assert next(iter(schedule(NOW.timestamp(), since_s=quarter + 60))) == Interval(quarter + 120, 60)
+    assert next(iter(schedule(NOW.timestamp(), since_s=quarter - 400_000))) == Interval(quarter - 86_400 + 900, 900)
 
 
 def test_a_faster_scenario_never_passes_the_wall_clock() -> None:
