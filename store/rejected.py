@@ -73,10 +73,10 @@ def read_original(connection: Connection, entry: int) -> bytes | None:
 
 
 def open_originals(
-    connection: Connection, ids: list[int] | None, reason: str | None, limit: int
+    connection: Connection, ids: list[int] | None, reason: str | None, limit: int, after: int = 0
 ) -> list[tuple[int, str, bytes]]:
-    """(id, topic, original) of entries to replay: the named ones, or else all in quarantine."""
-    arguments = {"ids": ids, "reason": reason, "limit": limit}
+    """(id, topic, original) of entries to replay by rising id above `after`: the named ones, or all in quarantine."""
+    arguments = {"ids": ids, "reason": reason, "limit": limit, "after": after}
     return [(row[0], row[1], bytes(row[2])) for row in connection.execute(_SQL["originals"], arguments)]
 
 

@@ -24,6 +24,7 @@ where replayed_at is null
   and (%(ids)s::bigint[] is null or id = any(%(ids)s))
   and (%(reason)s::text is null or reason = %(reason)s)
   and (%(ids)s::bigint[] is not null or quarantined)
+  and id > %(after)s
 order by id
 limit %(limit)s
 

@@ -8,17 +8,22 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import psycopg
 import pytest
 from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
 from deploy.stack import StackSpec, set_gateways, start_programs, stop_programs
+from grid.errors import Reason, Rejection
+from grid.unit_energy import UnitEnergies, encode_unit_energies
 from meterline.bootstrap import opener
 from meterline.config import Settings, read_secret
 from meterline.ready import wait_until_ready
 from meterline.replay import replay_rejected
 from store.connection import Connection
+from store.rejected import add_rejections
+from streams.processor import ENERGY_UNIT
 from sync.load import load_grid
 from tests.small_grid import small_model
 
@@ -227,6 +232,39 @@ def test_an_unknown_meter_waits_in_quarantine_until_the_model_knows_it(
     finally:
         connection.execute("delete from grid.member where meter = 'A2-new'")
         connection.execute("delete from grid.meter where code = 'A2-new'")
+
+
+def test_a_record_that_failed_goes_back_to_its_own_topic(pipeline: Settings, connection: Connection) -> None:
+    at = quarter(8)
+    ids: dict[str, int] = dict(connection.execute("select code, unit_id from grid.unit").fetchall())
+    energies = UnitEnergies(
+        parent="F2",
+        child_id=np.array([ids["A1"]], np.int32),
+        observed_at_us=np.array([int(at.timestamp()) * 1_000_000]),
+        interval_s=np.array([900], np.int32),
+        received_at_us=np.array([int(at.timestamp()) * 1_000_000]),
+        revision=np.array([1]),
+        taken_wh=np.array([1]),
+        returned_wh=np.array([0]),
+        loss_wh=np.array([0]),
+        quality=np.zeros(1, np.uint8),
+    )
+    originals = [encode_unit_energies(energies), b"broken"]
+    rejections = [Rejection(Reason.PROCESSING_FAILED, "bug", ENERGY_UNIT, original) for original in originals]
+    with connection.transaction():
+        add_rejections(connection, rejections, datetime.now(UTC))
+    entries = [row[0] for row in connection.execute("select id from telemetry.rejected order by original").fetchall()]
+    assert replay_rejected(pipeline, entries, None, 100) == {"replayed": 2, "refused": 0}
+    # The worker takes both; what is broken comes back with its reason, and nothing became a device's message.
+    until(lambda: rejected(connection, b"broken")[1:])
+    rows = connection.execute(
+        "select reason, topic, replayed_at is null from telemetry.rejected order by id"
+    ).fetchall()
+    assert sorted(rows) == [
+        ("invalid_block", ENERGY_UNIT, True),
+        ("processing_failed", ENERGY_UNIT, False),
+        ("processing_failed", ENERGY_UNIT, False),
+    ]
 
 
 def test_the_broker_stops_a_gateway_that_speaks_for_another(
