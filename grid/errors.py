@@ -17,6 +17,7 @@ class Reason(StrEnum):
     DUPLICATE_METER = "duplicate_meter"
     TOO_MANY_METERS = "too_many_meters"
     TIME_IN_FUTURE = "time_in_future"
+    TIME_TOO_OLD = "time_too_old"
     TIME_NOT_ALIGNED = "time_not_aligned"
     UNKNOWN_UNIT = "unknown_unit"
     NOT_SENDERS_UNIT = "not_senders_unit"

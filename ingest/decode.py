@@ -25,6 +25,8 @@ from ingest.messages import BlockMessage
 MAX_PAYLOAD = 1 << 20
 #: A device's clock may be this far ahead; further, the message waits in quarantine.
 MAX_AHEAD_US = 5 * 60 * 1_000_000
+#: A device whose clock has fallen back to its first day would open a table for that day.
+MAX_BEHIND_US = 400 * 86_400 * 1_000_000
 MAX_VOLTAGE_V = 3_000.0
 
 _TOPIC_PARTS = 5
@@ -146,6 +148,8 @@ def _check_time(message: BlockMessage, received_at_us: int) -> int:
     observed_at_us = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
     if observed_at_us - received_at_us > MAX_AHEAD_US:
         raise _RefusedError(Reason.TIME_IN_FUTURE, f"observed_at {message.observed_at} is ahead of the clock")
+    if received_at_us - observed_at_us > MAX_BEHIND_US:
+        raise _RefusedError(Reason.TIME_TOO_OLD, f"observed_at {message.observed_at} is over 400 days back")
     if observed_at_us <= 0 or observed_at_us % (message.interval_s * 1_000_000):
         raise _RefusedError(Reason.TIME_NOT_ALIGNED, f"{message.observed_at} isn't aligned to {message.interval_s} s")
     return observed_at_us

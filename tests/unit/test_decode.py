@@ -85,6 +85,9 @@ def test_columns_that_are_left_out() -> None:
         (message(observed_at="2026-11-21T12:00:00"), Reason.INVALID_FIELD),
         (message(observed_at="2026-11-21T12:00:01Z"), Reason.TIME_NOT_ALIGNED),
         (message(observed_at="2100-01-01T00:00:00Z"), Reason.TIME_IN_FUTURE),
+        (message(observed_at="1970-01-01T00:15:00Z"), Reason.TIME_TOO_OLD),
+        (message(observed_at="0001-01-01T00:00:00+14:00"), Reason.TIME_TOO_OLD),
+        (message(observed_at="9999-12-31T23:45:00-14:00"), Reason.TIME_IN_FUTURE),
         (message(import_wh=[1, 2]), Reason.UNEQUAL_LENGTHS),
         (message(meter=["m1", "m1", "m3"]), Reason.DUPLICATE_METER),
         (b" " * (MAX_PAYLOAD + 1), Reason.TOO_LARGE),
@@ -135,6 +138,12 @@ def test_refuses_one_reading_and_keeps_the_others(changes: dict[str, Any], reaso
 def test_a_clock_five_minutes_ahead_is_taken() -> None:
     assert decode(message(), received_at_us=NOON_US - 300_000_000).block is not None
     assert decode(message(), received_at_us=NOON_US - 300_000_001).block is None
+
+
+def test_what_is_a_year_late_is_taken() -> None:
+    day_us = 86_400_000_000
+    assert decode(message(), received_at_us=NOON_US + 400 * day_us).block is not None
+    assert decode(message(), received_at_us=NOON_US + 400 * day_us + 1).block is None
 
 
 def test_the_published_schema_says_the_same() -> None:
