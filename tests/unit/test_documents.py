@@ -1,5 +1,6 @@
 """The documents say what the code has: links lead somewhere, and nothing that a user can set or call is left out."""
 
+import dataclasses
 import re
 import tomllib
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from grid.errors import QUARANTINED, Reason
 from meterline.cli import app
 from meterline.config import Settings, WebhookTarget
 from meterline.schemas import all_schemas
+from meterline.verify import Verdict
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")])
@@ -54,6 +56,11 @@ def test_command_line_names_every_command_and_option() -> None:
         options = [p.opts[0] for p in command.params if p.param_type_name == "option"]
         lacking += [f"{name} {option}" for option in options if option != "--help" and option not in document]
     assert lacking == []
+
+
+def test_command_line_explains_every_figure_of_a_run() -> None:
+    document = text("docs/reference/command-line.md")
+    assert [f.name for f in dataclasses.fields(Verdict) if f"`{f.name}`" not in document] == []
 
 
 def settings(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

@@ -1,0 +1,120 @@
+"""Settings come from a file, a local file and the environment; what is wrong is one line that names where it stands."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from meterline.config import ConfigError, load_settings, read_secret
+
+NEEDED = """
+[mqtt]
+password_file = "/secrets/mqtt"
+[database]
+password_file = "/secrets/app"
+owner_password_file = "/secrets/owner"
+board_password_file = "/secrets/board"
+"""
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("METERLINE_")]:
+        monkeypatch.delenv(name)
+
+
+def write(folder: Path, more: str = "", name: str = "config.toml") -> Path:
+    path = folder / name
+    path.write_text(NEEDED + more if name == "config.toml" else more, encoding="utf-8")
+    return path
+
+
+def complaint(path: Path) -> str:
+    with pytest.raises(ConfigError) as error:
+        load_settings(path)
+    line = str(error.value)
+    assert "\n" not in line
+    return line
+
+
+def test_defaults_stand_where_the_file_is_silent(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path))
+    assert settings.stack is None
+    assert settings.kafka.bootstrap == "127.0.0.1:9092"
+    assert settings.alerts.threshold_rate == 0.10
+    assert settings.log_level == "info"
+
+
+def test_a_variable_overrides_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path, '[kafka]\nbootstrap = "a:1"\npartitions = 3\n')
+    monkeypatch.setenv("METERLINE_KAFKA__BOOTSTRAP", "b:2")
+    monkeypatch.setenv("METERLINE_SYNC__WEBHOOKS", '[{"name": "m", "url": "https://x.example", "secret_file": "/s"}]')
+    settings = load_settings(path)
+    assert (settings.kafka.bootstrap, settings.kafka.partitions) == ("b:2", 3)
+    assert [target.name for target in settings.sync.webhooks] == ["m"]
+
+
+def test_variables_of_the_command_line_are_no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METERLINE_CONFIG", "/x")
+    monkeypatch.setenv("METERLINE_HOME", "/x")
+    assert load_settings(write(tmp_path)).log_level == "info"
+
+
+def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
+    assert complaint(tmp_path / "config.toml") == (
+        f"no configuration at {tmp_path}/config.toml: start the stack (./run --keep) or name one with --config"
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("[kafka]\npartitions = 0\n", "kafka.partitions is 0: Input should be greater than or equal to 1"),
+        ("[kafka]\npartitons = 4\n", "kafka.partitons is no setting"),
+        ("[kafkaa]\npartitions = 4\n", "kafkaa is no setting"),
+        ('[[alerts.webhooks]]\nname = "m"\nsecret_file = "/s"\n', "alerts.webhooks.0.url is missing"),
+        ('[worker]\nlinger_s = "soon"\n', "worker.linger_s is 'soon': Input should be a valid number"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_file(tmp_path: Path, more: str, said: str) -> None:
+    assert complaint(write(tmp_path, more)).startswith(f"{tmp_path}/config.toml: {said}")
+    write(tmp_path)
+    write(tmp_path, more, "local.toml")
+    assert complaint(tmp_path / "config.toml").startswith(f"{tmp_path}/local.toml: {said}")
+
+
+def test_a_wrong_variable_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path, "[kafka]\npartitions = 4\n")
+    monkeypatch.setenv("METERLINE_KAFKA__PARTITIONS", "many")
+    assert complaint(path).startswith("METERLINE_KAFKA__PARTITIONS: kafka.partitions is 'many': ")
+    monkeypatch.delenv("METERLINE_KAFKA__PARTITIONS")
+    monkeypatch.setenv("METERLINE_MQTT", "no json")
+    assert complaint(path).startswith("the environment's METERLINE_… can't be used: ")
+
+
+def test_a_section_that_is_needed_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("[mqtt]\n", encoding="utf-8")
+    assert complaint(path) == f"{path}: mqtt.password_file is missing"
+
+
+def test_what_is_not_toml_is_named(tmp_path: Path) -> None:
+    write(tmp_path)
+    local = write(tmp_path, "threshold = [", "local.toml")
+    assert complaint(tmp_path / "config.toml").startswith(f"{local} is not TOML: ")
+    local.write_bytes(b"\xff")
+    assert complaint(tmp_path / "config.toml").startswith(f"{local} is not TOML: ")
+
+
+def test_a_secret_is_read_without_the_line_s_end(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text(" geheim \r\n", encoding="utf-8")
+    assert read_secret(file) == " geheim "
+
+
+def test_a_missing_secret_is_one_line_with_its_file(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path))
+    with pytest.raises(ConfigError, match=r"^can't read the secret /secrets/owner: No such file or directory$"):
+        settings.database.conninfo("owner")
