@@ -19,6 +19,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Line loss of a power-distribution utility, in real time. Example: meterline run --for 120 --json",
 )
+OpsPortOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1024,
+        max=65_000,
+        help="Serve /healthz, /readyz and /metrics on 127.0.0.1; a worker adds its number to the port",
+    ),
+]
 ingest_app = typer.Typer(no_args_is_help=True, help="Sources of telemetry. Example: meterline ingest mqtt")
 rejected_app = typer.Typer(
     no_args_is_help=True, help="Inputs that were not taken. Example: meterline rejected list --reason unknown_meter"
@@ -65,17 +73,22 @@ def migrate(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
 
 @ingest_app.command("mqtt")
-def ingest_mqtt(config: ConfigOption = None) -> None:
+def ingest_mqtt(config: ConfigOption = None, ops_port: OpsPortOption = None) -> None:
     """Bring the gateways' messages from MQTT into Kafka until stopped. Example: meterline ingest mqtt"""
     from meterline.bootstrap import make_bridge, stop_on_signals
+    from meterline.metrics import BridgeMetrics
+    from meterline.ops import ops_of
 
-    make_bridge(read_settings(config)).run(stop_on_signals())
+    bridge = make_bridge(read_settings(config))
+    with ops_of(ops_port, BridgeMetrics(bridge), bridge.idle_reason):
+        bridge.run(stop_on_signals())
 
 
 @app.command()
 def worker(
     config: ConfigOption = None,
     instance: Annotated[str, typer.Option(help="Fixed name of this worker in its group")] = "0",
+    ops_port: OpsPortOption = None,
 ) -> None:
     """Settle assessment units under Faust until stopped. Start more, each with its --instance, to share the work.
 
@@ -83,7 +96,7 @@ def worker(
     """
     from meterline.worker import run_worker
 
-    run_worker(read_settings(config), instance)
+    run_worker(read_settings(config), instance, ops_port)
 
 
 @app.command()

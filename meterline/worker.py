@@ -8,13 +8,23 @@ from faust.worker import Worker
 
 from meterline.bootstrap import opener
 from meterline.config import Settings
+from meterline.metrics import WorkerMetrics
+from meterline.ops import ops_of
 from streams.app import WorkerSettings, build_app
+from streams.counters import Vitals
 from streams.warm import warm_steps
 
+#: A batch that takes longer than this means that commits stall.
+_STALLED_S = 30.0
 
-def run_worker(settings: Settings, instance: str) -> None:
-    """Work until SIGTERM or SIGINT; ends the process."""
+
+def run_worker(settings: Settings, instance: str, ops_port: int | None = None) -> None:
+    """Work until SIGTERM or SIGINT; ends the process.
+
+    With `ops_port`, health and metrics are served there; a numbered instance adds its number to it.
+    """
     warm_steps()
+    vitals = Vitals()
     # Faust keeps no state of ours: its folder may vanish with the process.
     with tempfile.TemporaryDirectory(prefix="meterline-worker-") as data_dir:
         options = settings.worker
@@ -29,6 +39,9 @@ def run_worker(settings: Settings, instance: str) -> None:
                 gather_s=options.gather_s,
             ),
             opener(settings, f"meterline-worker-{instance}"),
+            vitals,
         )
         worker = Worker(app, loglevel=None, override_logging=False, redirect_stdouts=False, quiet=True)
-        worker.execute_from_commandline()
+        port = None if ops_port is None else ops_port + (int(instance) if instance.isdecimal() else 0)
+        with ops_of(port, WorkerMetrics(vitals, app), lambda: vitals.stalled(_STALLED_S)):
+            worker.execute_from_commandline()

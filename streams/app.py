@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponen
 from grid.errors import Reason, Rejection
 from grid.unit_energy import UnitEnergies, encode_unit_energies
 from store.connection import STORE_ERRORS, Connection
+from streams.counters import Vitals
 from streams.processor import ENERGY_UNIT, Processor, Record
 from streams.refusals import RefusalWriter
 
@@ -55,12 +57,12 @@ class WorkerSettings:
     session_timeout_s: float = 10.0
 
 
-def build_app(settings: WorkerSettings, open_connection: Callable[[], Connection]) -> faust.App:
-    """A Faust application that settles areas, dedicated customers and feeders."""
+def build_app(settings: WorkerSettings, open_connection: Callable[[], Connection], vitals: Vitals) -> faust.App:
+    """A Faust application that settles areas, dedicated customers and feeders, and counts in `vitals`."""
     app = _make_app(settings)
     energy = app.topic(ENERGY_UNIT)
-    areas = Processor(open_connection)
-    greater = Processor(open_connection)
+    areas = Processor(open_connection, vitals.areas)
+    greater = Processor(open_connection, vitals.greater)
     refusals = RefusalWriter(open_connection)
 
     async def settle_areas(stream: Any) -> None:
@@ -79,8 +81,9 @@ def build_app(settings: WorkerSettings, open_connection: Callable[[], Connection
         await _follow_changes(settings, [areas, greater])
 
     async def report() -> None:
-        areas.counters.report("areas")
-        greater.counters.report("greater")
+        for units, counters in vitals.by_name().items():
+            if counters.records:
+                log.info("settled", units=units, **counters.figures())
 
     app.agent(app.topic("telemetry.area"), name="meterline.areas")(settle_areas)
     app.agent(app.topic("telemetry.scada", ENERGY_UNIT), name="meterline.greater")(settle_greater)
@@ -119,10 +122,12 @@ def _make_app(settings: WorkerSettings) -> faust.App:
 
 async def _settle(stream: Any, processor: Processor, energy: Any, size: int, within_s: float) -> None:
     async for events in stream.noack_take(size, within=within_s):
+        processor.counters.busy_since = time.monotonic()
         records = [Record(event.message.topic, event.value or b"") for event in events]
         await _tell(energy, await _until_stored(functools.partial(processor.process, records)))
         for event in events:
             await stream.ack(event)
+        processor.counters.busy_since = None
 
 
 async def _tell(energy: Any, energies: Sequence[UnitEnergies]) -> None:

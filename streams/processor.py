@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
@@ -24,6 +24,7 @@ from store.blocks import StaleVersionError, read_blocks, write_blocks
 from store.connection import STORE_ERRORS, Connection
 from store.rejected import add_rejections
 from store.views import load_views
+from streams.counters import Counters
 from streams.steps.contribution import Contribution, from_block, from_energies
 from streams.steps.settle import Settled, keys_of, settle
 
@@ -41,25 +42,6 @@ class Record:
 
     topic: str
     value: bytes
-
-
-@dataclass(slots=True)
-class Counters:
-    """What a processor has done since it started."""
-
-    batches: int = 0
-    records: int = 0
-    readings: int = 0
-    rows_written: int = 0
-    rejected: int = 0
-    conflicts: int = 0
-    seconds: float = 0.0
-    last_commit_at: float = field(default_factory=time.time)
-
-    def report(self, units: str) -> None:
-        """Log what was done so far, once there is anything."""
-        if self.records:
-            log.info("settled", units=units, **asdict(self))
 
 
 class ViewCache:
@@ -123,13 +105,15 @@ class Processor:
     ----------
     open_connection
         Opens a connection; called again after the connection was lost.
+    counters
+        Where it counts what it does.
     """
 
-    def __init__(self, open_connection: Callable[[], Connection]) -> None:
+    def __init__(self, open_connection: Callable[[], Connection], counters: Counters) -> None:
         self._open = open_connection
         self._connection: Connection | None = None
         self.views = ViewCache()
-        self.counters = Counters()
+        self.counters = counters
 
     def close(self) -> None:
         """Close the connection."""
@@ -156,7 +140,6 @@ class Processor:
         self.counters.batches += 1
         self.counters.records += len(records)
         self.counters.seconds += time.perf_counter() - started
-        self.counters.last_commit_at = time.time()
         return energies
 
     def _process(self, records: Sequence[Record]) -> list[UnitEnergies]:
@@ -187,6 +170,7 @@ class Processor:
                     write_blocks(connection, settled.rows, settled.balances)
                     if rejections:
                         add_rejections(connection, rejections, datetime.now(UTC))
+                self.counters.committed([c.received_at_us for c in contributions], time.time())
                 self.counters.readings += sum(len(c.positions) for c in contributions)
                 self.counters.rows_written += len(settled.rows)
                 self.counters.rejected += len(rejections)

@@ -22,7 +22,14 @@ from deploy.stack.supervise import JAVA_MIN, is_alive, status
 DISK_MIN_GIB: Final = 5
 MEMORY_MIN_MIB: Final = 3_500
 PYTHON_MIN: Final = (3, 11)
-PORT_OWNERS: Final = {"mqtt": "mosquitto", "kafka": "kafka", "kafka_controller": "kafka", "postgres": "postgres"}
+PORT_OWNERS: Final = {
+    "mqtt": "mosquitto",
+    "kafka": "kafka",
+    "kafka_controller": "kafka",
+    "postgres": "postgres",
+    "bridge_ops": "bridge",
+    "worker_ops": "worker",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,9 +28,21 @@ COMMANDS: Final = {
 }
 
 
+def _ops(spec: StackSpec, name: str) -> tuple[str, ...]:
+    port = server_port(spec, name)
+    return () if port is None else ("--ops-port", str(port))
+
+
 def server_port(spec: StackSpec, name: str) -> int | None:
-    """Port of a server by its name in the supervisor."""
-    return {"mosquitto": spec.ports.mqtt, "kafka": spec.ports.kafka, "postgres": spec.ports.postgres}.get(name)
+    """Port of a program by its name in the supervisor: a server's own, or where a service tells of its health."""
+    ports = spec.ports
+    return {
+        "mosquitto": ports.mqtt,
+        "kafka": ports.kafka,
+        "postgres": ports.postgres,
+        "bridge": ports.bridge_ops,
+        "worker": ports.worker_ops,
+    }.get(name)
 
 
 def mosquitto_settings(spec: StackSpec) -> str:
@@ -77,7 +89,7 @@ def stack_programs(spec: StackSpec, *, mosquitto: Path, java: Path, libs: Path, 
     services = [
         Program(
             name,
-            (spec.python, "-m", "meterline", *COMMANDS[name]),
+            (spec.python, "-m", "meterline", *COMMANDS[name], *_ops(spec, name)),
             40,
             stop_group=True,
             instances=spec.workers if name == "worker" else 1,

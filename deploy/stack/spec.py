@@ -26,6 +26,9 @@ class Ports:
     kafka: int = 19092
     kafka_controller: int = 19093
     postgres: int = 15432
+    bridge_ops: int = 18081
+    # The first worker's; each further one has the next.
+    worker_ops: int = 18090
 
     def __post_init__(self) -> None:
         taken: dict[int, str] = {}

@@ -153,13 +153,19 @@ def status(spec: StackSpec) -> list[ProcessStatus]:
             state=ProcessState(info["statename"]),
             pid=info["pid"] or None,
             uptime_s=float(info["now"] - info["start"]) if info["pid"] else 0.0,
-            port=server_port(spec, info["group"]),
+            port=_port_of(spec, info["group"], info["name"]),
             log=Path(info["stdout_logfile"]),
         )
         for info in infos
     ]
     order = {name: place for place, name in enumerate(SERVERS + SERVICES)}
     return sorted(found, key=lambda process: (order.get(process.group, len(order)), process.name))
+
+
+def _port_of(spec: StackSpec, group: str, name: str) -> int | None:
+    port = server_port(spec, group)
+    number = name.rpartition("-")[2]
+    return port + int(number) if port is not None and group == "worker" and number.isdecimal() else port
 
 
 def pid_of(spec: StackSpec, name: str) -> int | None:

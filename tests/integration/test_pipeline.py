@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import numpy as np
 import psycopg
 import pytest
@@ -277,6 +278,27 @@ def test_the_broker_stops_a_gateway_that_speaks_for_another(
     until(lambda: loss_of(connection, "A2", at))
     assert loss_of(connection, "A1", at) is None
     assert rejected(connection, payload) == []
+
+
+def test_health_readiness_and_metrics_of_bridge_and_worker(
+    stack: StackSpec, connection: Connection, headend: Gateway
+) -> None:
+    at = quarter(8)
+    headend.send(topic("A1"), block(at, {"A1-master": 100, "A1-m1": 2_900, "A1-m2": 3_000}))
+    until(lambda: loss_of(connection, "A1", at))
+    for port in (stack.ports.bridge_ops, stack.ports.worker_ops):
+        assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+        assert httpx.get(f"http://127.0.0.1:{port}/readyz").text == "ok\n"
+    worker = httpx.get(f"http://127.0.0.1:{stack.ports.worker_ops}/metrics").text
+    figures = {
+        name: float(value)
+        for name, value in (line.rsplit(" ", 1) for line in worker.splitlines() if not line.startswith("#"))
+    }
+    assert figures['meterline_worker_readings_total{units="areas"}'] >= 3
+    assert figures['meterline_worker_delay_seconds_bucket{le="+Inf",units="areas"}'] >= 1
+    assert figures['meterline_worker_delay_seconds_bucket{le="60.0",units="areas"}'] >= 1
+    bridge = httpx.get(f"http://127.0.0.1:{stack.ports.bridge_ops}/metrics").text
+    assert "meterline_bridge_forwarded_total" in bridge
 
 
 def test_a_wrong_password_is_not_let_in(pipeline: Settings) -> None:

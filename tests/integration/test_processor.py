@@ -19,6 +19,7 @@ from grid.unit_energy import UnitEnergies, encode_unit_energies
 from store import views
 from store.connection import STORE_ERRORS, Connection, connect
 from streams import processor as module
+from streams.counters import Counters
 from streams.processor import ENERGY_UNIT, Processor, Record, ViewCache
 from sync.load import load_grid
 from tests.integration.conftest import Database
@@ -61,7 +62,7 @@ def connection(database: Database) -> Iterator[Connection]:
 
 @pytest.fixture
 def worker(database: Database, connection: Connection) -> Iterator[Processor]:
-    processor = Processor(lambda: connect(database.conninfo("app"), "worker"))
+    processor = Processor(lambda: connect(database.conninfo("app"), "worker"), Counters())
     yield processor
     processor.close()
 
@@ -181,7 +182,7 @@ def test_workers_that_write_the_same_rows_lose_nothing(database: Database, conne
     errors: list[Exception] = []
 
     def work(number: int) -> None:
-        processor = Processor(lambda: connect(database.conninfo("app"), "worker"))
+        processor = Processor(lambda: connect(database.conninfo("app"), "worker"), Counters())
         try:
             for turn in range(10):
                 at = NOON_US + turn * 900_000_000

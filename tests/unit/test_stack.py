@@ -82,7 +82,7 @@ def test_a_home_without_a_stack_or_with_a_damaged_one_gives_one_line(spec: Stack
 
 def test_free_ports_differ_and_are_free() -> None:
     numbers = [port for _, port in Ports.free().items()]
-    assert len(set(numbers)) == 4
+    assert len(set(numbers)) == len(numbers) == 6
     assert all(port_is_free(port) for port in numbers)
 
 
@@ -174,8 +174,9 @@ def test_every_program_is_started_again_and_logs_within_bounds(spec: StackSpec) 
 
 def test_workers_have_fixed_names_of_their_own(tmp_path: Path) -> None:
     section = programs_of(StackSpec(tmp_path, workers=3))["program:worker"]
+    ops_port = Ports().worker_ops
     assert section["numprocs"] == "3"
-    assert section["command"].endswith("-m meterline worker --instance %(process_num)s")
+    assert section["command"].endswith(f"-m meterline worker --instance %(process_num)s --ops-port {ops_port}")
     assert section["process_name"] == "worker-%(process_num)s"
 
 

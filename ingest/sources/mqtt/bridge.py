@@ -102,6 +102,10 @@ class Bridge:
         self.forwarded = 0
         self.rejected = 0
 
+    def idle_reason(self) -> str | None:
+        """Why nothing can be forwarded now; None when the broker is heard."""
+        return None if self._client.is_connected() else "not connected to the broker"
+
     def run(self, stop: threading.Event) -> None:
         """Forward until `stop` is set; what is in hand then is finished first.
 
