@@ -16,6 +16,19 @@ from twin.publisher import Summary
 from twin.publisher import simulate as publish
 from twin.scenario import DEMONSTRATION_UNMETERED, Twin, demonstration_grid
 
+_LAST_SETTLED = """
+select case when count(*) = count(newest.observed_at) then min(newest.observed_at) end
+from grid.unit u
+left join lateral (
+  select observed_at
+  from loss.balance
+  where unit_id = u.unit_id and status <> 'provisional' and observed_at > now() - interval '2 days'
+  order by observed_at desc
+  limit 1
+) newest on true
+where u.code = any(%(codes)s)
+"""
+
 
 class PublisherError(RuntimeError):
     """The demonstration's publisher didn't do its work; the message says where to look."""
@@ -44,13 +57,14 @@ def load_demonstration(settings: Settings, model: GridModel) -> LoadReport | Non
         return load_grid(connection, model)
 
 
-def last_settled(settings: Settings) -> datetime | None:
-    """End of the newest interval of the last days that a feeder has whole: where an earlier run has left off."""
+def last_settled(settings: Settings, model: GridModel) -> datetime | None:
+    """Where an earlier run of this grid has left off: the instant up to which every unit has a whole interval.
+
+    None when one of them has none in the last two days: an earlier run may have had fewer of them.
+    """
+    codes = [area.code for area in model.areas] + [feeder.code for feeder in model.feeders]
     with opener(settings, "meterline-run")() as connection:
-        row = connection.execute(
-            "select max(l.observed_at) from loss.balance l join grid.unit u using (unit_id)"
-            " where u.kind = 'feeder' and l.status <> 'provisional' and l.observed_at > now() - interval '2 days'"
-        ).fetchone()
+        row = connection.execute(_LAST_SETTLED, {"codes": codes}).fetchone()
     return row[0] if row else None
 
 

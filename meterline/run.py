@@ -23,6 +23,7 @@ from rich.console import Console
 
 from deploy.stack import StackError, StackSpec, is_alive, set_gateways, start_programs, start_servers
 from deploy.stack import stop as stop_stack
+from grid.model import GridModel
 from meterline.bootstrap import opener, prepare, stop_on_signals
 from meterline.config import Settings, load_settings
 from meterline.delay import Delay, DelayWatch
@@ -66,11 +67,12 @@ def run(spec: StackSpec, options: RunOptions) -> int:
             # Until all is up, Ctrl-C ends whatever is being waited for.
             signal.signal(signal.SIGTERM, signal.default_int_handler)
             started = time.monotonic()
-            settings = bring_up(spec, options.areas, say)
+            settings, model = bring_up(spec, options.areas, say)
             stays = options.keep
             stop = stop_on_signals()
             say.print(f"ready after {time.monotonic() - started:.0f} s; logs are in {spec.log_dir}")
-            report = stream(spec, settings, options, stop, say)
+            since = last_settled(settings, model)
+            report = stream(spec, settings, options, since, stop, say)
         except KeyboardInterrupt:
             say.print("stopped before it was ready")
             return _INTERRUPTED
@@ -89,10 +91,17 @@ def run(spec: StackSpec, options: RunOptions) -> int:
 
 
 def stream(
-    spec: StackSpec, settings: Settings, options: RunOptions, stop: threading.Event, say: Console
+    spec: StackSpec,
+    settings: Settings,
+    options: RunOptions,
+    since: datetime | None,
+    stop: threading.Event,
+    say: Console,
 ) -> dict[str, Any]:
     """Stream until told to stop or the time is over; returns the run's figures."""
-    with streaming(spec, settings, options) as (ledger_dir, watch, publisher):
+    if since is not None:
+        say.print(f"taking up where an earlier run has left off: {since:%Y-%m-%d %H:%M} UTC")
+    with streaming(spec, settings, options, since) as (ledger_dir, watch, publisher):
         began = time.monotonic()
         if options.duration_s is not None:
             say.print(f"streaming for {options.duration_s:g} s")
@@ -111,15 +120,18 @@ def describe(report: dict[str, Any]) -> str:
         if name != "ok":
             shown = "" if value is None else f"{value:,}"
             lines.append(f"{name:26}{shown:>14}\n")
-    verdict = (
-        "every acknowledged reading is stored once, and all that is complete is settled"
-        if report["ok"]
-        else "NOT OK: compare acknowledged with stored, missing and doubled, and areas and feeders with those settled"
-    )
+    if report["ok"]:
+        verdict = "every acknowledged reading is stored once, and all that is complete is settled"
+    elif report["messages_acknowledged"] == 0:
+        verdict = "nothing was published: a live interval ends at each full minute, and none ended meanwhile"
+    else:
+        verdict = (
+            "NOT OK: compare acknowledged with stored, missing and doubled, and areas and feeders with those settled"
+        )
     return "".join(lines) + verdict + "\n"
 
 
-def bring_up(spec: StackSpec, areas: int | None, say: Console) -> Settings:
+def bring_up(spec: StackSpec, areas: int | None, say: Console) -> tuple[Settings, GridModel]:
     """Start the servers, migrate, load the demonstration grid, start the programs."""
     say.print("starting Mosquitto, Kafka and TimescaleDB")
     start_servers(spec)
@@ -132,12 +144,12 @@ def bring_up(spec: StackSpec, areas: int | None, say: Console) -> Settings:
     say.print("starting bridge, workers and deliveries")
     start_programs(spec)
     wait_until_ready(settings, spec.workers)
-    return settings
+    return settings, model
 
 
 @contextlib.contextmanager
 def streaming(
-    spec: StackSpec, settings: Settings, options: RunOptions
+    spec: StackSpec, settings: Settings, options: RunOptions, since: datetime | None
 ) -> Iterator[tuple[Path, DelayWatch, subprocess.Popen[bytes]]]:
     """Publish from a process of its own, as gateways would, and watch the delay."""
     ledger_dir = spec.home / "ledger" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
@@ -147,7 +159,7 @@ def streaming(
     command = [sys.executable, "-m", "meterline", "simulate", "--ledger", str(ledger_dir), "--rate", str(options.rate)]
     if options.areas is not None:
         command += ["--areas", str(options.areas)]
-    if (since := last_settled(settings)) is not None:
+    if since is not None:
         command += ["--since", since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")]
     with (spec.log_dir / "simulate.log").open("ab") as log:
         publisher = subprocess.Popen(
@@ -207,7 +219,7 @@ def check(settings: Settings, ledger_dir: Path, delay: Delay, seconds: float) ->
         verdict: Verdict = verify(connection, ledger_dir, _PATIENCE_S)
         rejected = connection.execute("select coalesce(sum(seen), 0)::bigint from telemetry.rejected").fetchone()
     return {
-        "ok": verdict.ok,
+        "ok": verdict.ok and verdict.messages_acknowledged > 0,
         "seconds": round(seconds, 1),
         **asdict(verdict),
         "readings_per_s": round(verdict.readings_stored / seconds) if seconds else None,
