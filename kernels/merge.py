@@ -21,8 +21,8 @@ def merge_readings(
     """Set readings of `source` in `into` where they take precedence.
 
     Each tuple holds (sequence, import_wh, export_wh, loss_wh, voltage_dv, quality). The greatest of (rank of the
-    quality, sequence, then the values in this order) wins: a total order, so any permutation and repetition of
-    messages ends in the same state.
+    quality, sequence, then the values in this order) wins, and a missing reading says nothing: a total order, so any
+    permutation and repetition of messages ends in the same state.
 
     Parameters
     ----------
@@ -56,33 +56,21 @@ def _merge(a_seq, a_imp, a_exp, a_loss, a_volt, a_qual, positions, b_seq, b_imp,
     outcome = UNCHANGED
     for j in range(len(positions)):
         i = positions[j]
-        if i < 0:
-            continue
-        a_rank = rank[a_qual[i]]
         b_rank = rank[b_qual[j]]
-        if a_rank != b_rank:
-            wins = b_rank > a_rank
-        elif a_seq[i] != b_seq[j]:
-            wins = b_seq[j] > a_seq[i]
-        elif a_imp[i] != b_imp[j]:
-            wins = b_imp[j] > a_imp[i]
-        elif a_exp[i] != b_exp[j]:
-            wins = b_exp[j] > a_exp[i]
-        elif a_loss[i] != b_loss[j]:
-            wins = b_loss[j] > a_loss[i]
-        elif a_volt[i] != b_volt[j]:
-            wins = b_volt[j] > a_volt[i]
-        else:
-            wins = b_qual[j] > a_qual[i]
-        if wins:
-            if a_imp[i] != b_imp[j] or a_exp[i] != b_exp[j] or a_loss[i] != b_loss[j]:
-                outcome = CHANGED
-            elif outcome == UNCHANGED:
-                outcome = CONFIRMED
-            a_seq[i] = b_seq[j]
-            a_imp[i] = b_imp[j]
-            a_exp[i] = b_exp[j]
-            a_loss[i] = b_loss[j]
-            a_volt[i] = b_volt[j]
-            a_qual[i] = b_qual[j]
+        if i < 0 or b_rank == 0:
+            continue
+        a = (rank[a_qual[i]], a_seq[i], a_imp[i], a_exp[i], a_loss[i], a_volt[i], a_qual[i])
+        b = (b_rank, b_seq[j], b_imp[j], b_exp[j], b_loss[j], b_volt[j], b_qual[j])
+        if not a < b:
+            continue
+        if a_imp[i] != b_imp[j] or a_exp[i] != b_exp[j] or a_loss[i] != b_loss[j]:
+            outcome = CHANGED
+        elif outcome == UNCHANGED:
+            outcome = CONFIRMED
+        a_seq[i] = b_seq[j]
+        a_imp[i] = b_imp[j]
+        a_exp[i] = b_exp[j]
+        a_loss[i] = b_loss[j]
+        a_volt[i] = b_volt[j]
+        a_qual[i] = b_qual[j]
     return outcome

@@ -81,7 +81,7 @@ def simulate(
     days: Annotated[float, typer.Option(min=0, max=366, help="Past that is filled first")] = 1.0,
     rate: Annotated[float, typer.Option(min=1, help="Most messages a second")] = 600.0,
     speed: Annotated[float, typer.Option(min=1, help="Of the scenario's clock; above 1 needs --for")] = 1.0,
-    since: Annotated[datetime | None, typer.Option(help="Where an earlier run has left off (UTC)")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Take up where each unit's stored results end")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Publish the demonstration grid's telemetry over MQTT. Example: meterline simulate --for 60 --rate 1000"""
@@ -111,7 +111,7 @@ def simulate(
         stop=stop,
         duration_s=duration,
         days=days,
-        since=None if since is None else since.replace(tzinfo=UTC),
+        resume=resume,
         rate=rate,
         speed=speed,
         progress=show,

@@ -16,16 +16,16 @@ from twin.publisher import Summary
 from twin.publisher import simulate as publish
 from twin.scenario import DEMONSTRATION_UNMETERED, Twin, demonstration_grid
 
-_LAST_SETTLED = """
-select case when count(*) = count(newest.observed_at) then min(newest.observed_at) end
+_LEFT_OFF = """
+select u.code, newest.observed_at - newest.interval_s * interval '1 second'
 from grid.unit u
-left join lateral (
-  select observed_at
+cross join lateral (
+  select observed_at, interval_s
   from loss.balance
   where unit_id = u.unit_id and status <> 'provisional' and observed_at > now() - interval '2 days'
   order by observed_at desc
   limit 1
-) newest on true
+) newest
 where u.code = any(%(codes)s)
 """
 
@@ -57,15 +57,14 @@ def load_demonstration(settings: Settings, model: GridModel) -> LoadReport | Non
         return load_grid(connection, model)
 
 
-def last_settled(settings: Settings, model: GridModel) -> datetime | None:
-    """Where an earlier run of this grid has left off: the instant up to which every unit has a whole interval.
+def left_off(settings: Settings, model: GridModel) -> dict[str, datetime]:
+    """Where an earlier run has left off, by unit: the beginning of its newest whole interval of the last two days.
 
-    None when one of them has none in the last two days: an earlier run may have had fewer of them.
+    So that interval is sent once more, and a run always has something to send; nothing overlaps.
     """
     codes = [area.code for area in model.areas] + [feeder.code for feeder in model.feeders]
-    with opener(settings, "meterline-run")() as connection:
-        row = connection.execute(_LAST_SETTLED, {"codes": codes}).fetchone()
-    return row[0] if row else None
+    with opener(settings, "meterline-simulate")() as connection:
+        return dict(connection.execute(_LEFT_OFF, {"codes": codes}).fetchall())
 
 
 def simulate(
@@ -76,7 +75,7 @@ def simulate(
     stop: threading.Event,
     duration_s: float | None = None,
     days: float = 1.0,
-    since: datetime | None = None,
+    resume: bool = False,
     rate: float = 1_200.0,
     speed: float = 1.0,
     progress: Callable[[Summary], None] | None = None,
@@ -100,7 +99,7 @@ def simulate(
         ledger_dir=ledger_dir,
         stop=stop,
         days=days,
-        since=since,
+        since=left_off(settings, twin.model) if resume else None,
         duration_s=duration_s,
         speed=speed,
         rate=rate,

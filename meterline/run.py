@@ -23,11 +23,10 @@ from rich.console import Console
 
 from deploy.stack import StackError, StackSpec, is_alive, set_gateways, start_programs, start_servers
 from deploy.stack import stop as stop_stack
-from grid.model import GridModel
 from meterline.bootstrap import opener, prepare, stop_on_signals
 from meterline.config import Settings, load_settings
 from meterline.delay import Delay, DelayWatch
-from meterline.demonstration import PublisherError, gateways_of, last_settled, load_demonstration, make_twin
+from meterline.demonstration import PublisherError, gateways_of, load_demonstration, make_twin
 from meterline.ready import wait_until_ready
 from meterline.top import LiveView, show_live
 from meterline.verify import Verdict, verify
@@ -67,12 +66,11 @@ def run(spec: StackSpec, options: RunOptions) -> int:
             # Until all is up, Ctrl-C ends whatever is being waited for.
             signal.signal(signal.SIGTERM, signal.default_int_handler)
             started = time.monotonic()
-            settings, model = bring_up(spec, options.areas, say)
+            settings = bring_up(spec, options.areas, say)
             stays = options.keep
             stop = stop_on_signals()
             say.print(f"ready after {time.monotonic() - started:.0f} s; logs are in {spec.log_dir}")
-            since = last_settled(settings, model)
-            report = stream(spec, settings, options, since, stop, say)
+            report = stream(spec, settings, options, stop, say)
         except KeyboardInterrupt:
             say.print("stopped before it was ready")
             return _INTERRUPTED
@@ -94,14 +92,11 @@ def stream(
     spec: StackSpec,
     settings: Settings,
     options: RunOptions,
-    since: datetime | None,
     stop: threading.Event,
     say: Console,
 ) -> dict[str, Any]:
     """Stream until told to stop or the time is over; returns the run's figures."""
-    if since is not None:
-        say.print(f"taking up where an earlier run has left off: {since:%Y-%m-%d %H:%M} UTC")
-    with streaming(spec, settings, options, since) as (ledger_dir, watch, publisher):
+    with streaming(spec, settings, options) as (ledger_dir, watch, publisher):
         began = time.monotonic()
         if options.duration_s is not None:
             say.print(f"streaming for {options.duration_s:g} s")
@@ -131,7 +126,7 @@ def describe(report: dict[str, Any]) -> str:
     return "".join(lines) + verdict + "\n"
 
 
-def bring_up(spec: StackSpec, areas: int | None, say: Console) -> tuple[Settings, GridModel]:
+def bring_up(spec: StackSpec, areas: int | None, say: Console) -> Settings:
     """Start the servers, migrate, load the demonstration grid, start the programs."""
     say.print("starting Mosquitto, Kafka and TimescaleDB")
     start_servers(spec)
@@ -144,23 +139,31 @@ def bring_up(spec: StackSpec, areas: int | None, say: Console) -> tuple[Settings
     say.print("starting bridge, workers and deliveries")
     start_programs(spec)
     wait_until_ready(settings, spec.workers)
-    return settings, model
+    return settings
 
 
 @contextlib.contextmanager
 def streaming(
-    spec: StackSpec, settings: Settings, options: RunOptions, since: datetime | None
+    spec: StackSpec, settings: Settings, options: RunOptions
 ) -> Iterator[tuple[Path, DelayWatch, subprocess.Popen[bytes]]]:
     """Publish from a process of its own, as gateways would, and watch the delay."""
     ledger_dir = spec.home / "ledger" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
     ledger_dir.mkdir(parents=True)
     units = _UnitIds(settings, ledger_dir)
     watch = DelayWatch(opener(settings, "meterline-delay"), ledger_dir, units)
-    command = [sys.executable, "-m", "meterline", "simulate", "--ledger", str(ledger_dir), "--rate", str(options.rate)]
+    command = [
+        sys.executable,
+        "-m",
+        "meterline",
+        "simulate",
+        "--resume",
+        "--ledger",
+        str(ledger_dir),
+        "--rate",
+        str(options.rate),
+    ]
     if options.areas is not None:
         command += ["--areas", str(options.areas)]
-    if since is not None:
-        command += ["--since", since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")]
     with (spec.log_dir / "simulate.log").open("ab") as log:
         publisher = subprocess.Popen(
             command,

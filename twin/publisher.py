@@ -6,7 +6,7 @@ import math
 import queue
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -106,7 +106,7 @@ def simulate(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     stop: Event | None = None,
     days: float = 1.0,
-    since: datetime | None = None,
+    since: Mapping[str, datetime] | None = None,
     duration_s: float | None = None,
     live_interval_s: int = 60,
     speed: float = 1.0,
@@ -128,7 +128,8 @@ def simulate(
     days
         Past that is filled first, in quarter-hours.
     since
-        Where an earlier run has left off: nothing before is sent again.
+        Where an earlier run has left off, by unit: of a unit, no interval that begins before is sent. The past is
+        filled from there on when every unit is named.
     duration_s
         Also ends a fill that is not done.
     speed
@@ -154,13 +155,15 @@ def simulate(
     wall_s = now().timestamp()
     start_s = wall_s - (speed - 1) * (duration_s or 0.0)
     clock = ScenarioClock(now, wall_s, start_s, speed)
-    intervals = schedule(start_s, days, live_interval_s, None if since is None else since.timestamp())
+    left_off_s = [since[unit.code].timestamp() if since and unit.code in since else -math.inf for unit in twin.units]
+    resumed_s = min(left_off_s)
+    intervals = schedule(start_s, days, live_interval_s, None if math.isinf(resumed_s) else resumed_s)
     stop = stop or Event()
     clients = {
         account: GatewayClient(host, port, account, credentials[account], in_flight=in_flight, tls=tls)
         for account in accounts
     }
-    run = _Run(clients, stop, time.monotonic() + duration_s if duration_s is not None else None, progress)
+    run = _Run(clients, stop, time.monotonic() + duration_s if duration_s is not None else None, progress, left_off_s)
     # Greater than any number of an earlier run, so that what is sent again supersedes it.
     builder = MessageBuilder(twin, first_sequence=int(wall_s) * 1_000)
     with LedgerWriter(ledger_dir, [unit.code for unit in twin.units]) as ledger:
@@ -191,8 +194,10 @@ class _Run:
         stop: Event,
         deadline: float | None,
         progress: Callable[[Summary], None] | None,
+        left_off_s: Sequence[float],
     ) -> None:
         self.summary = Summary()
+        self._left_off_s = left_off_s
         self._clients = clients
         self._stop = stop
         self._deadline = deadline
@@ -226,6 +231,8 @@ class _Run:
             spacing_s = max(1 / rate, spread_s / units)
             due = max(due, time.monotonic())
             for message in builder.build(readings):
+                if interval.end_s - interval.length_s < self._left_off_s[message.unit]:
+                    continue
                 client = self._clients[message.gateway]
                 while not client.ready or time.monotonic() < due:
                     if self._wait():

@@ -86,6 +86,7 @@ def settle(keys: Sequence[Key], contributions: Sequence[Contribution], stored: M
             else:
                 changed[r] = refigured[r] = True
                 rows.received_at_us[r] = 0
+        rows.interval_s[r] = interval_s
         members = rows.members(r)
         for number in of_row:
             c = contributions[number]
@@ -94,11 +95,11 @@ def settle(keys: Sequence[Key], contributions: Sequence[Contribution], stored: M
                 continue
             source = (c.sequence, c.import_wh, c.export_wh, c.loss_wh, c.voltage_dv, c.quality)
             outcome = merge_readings(members, c.positions, source, _RANK)
-            if outcome != UNCHANGED:
+            # Who sent only missing readings is known to be there: a row says so.
+            if outcome != UNCHANGED or (not rows.version[r] and np.any(c.positions >= 0)):
                 changed[r] = True
                 refigured[r] |= outcome == CHANGED
                 rows.received_at_us[r] = max(rows.received_at_us[r], c.received_at_us)
-                rows.interval_s[r] = c.interval_s
     balance = _balance(rows, known)
     results = _results(rows, balance, changed, refigured)
     energies = _upwards(rows, known, balance, results, changed)
