@@ -18,6 +18,17 @@ from twin.ledger import read_ledger
 _CHUNK = 2_000
 _MISSING, _STORED, _DOUBLED = -1, 0, 1
 
+#: Low-voltage customers' meters by area; a generator's meter is a member too, and no customer's.
+_CUSTOMERS = """
+select m.unit_id, count(*)
+from grid.unit u
+join grid.member m using (unit_id)
+join grid.meter on meter.code = m.meter
+join grid.account a on a.code = meter.account
+where u.kind = 'area' and a.tariff_class <> 'generation' and upper_inf(m.recorded)
+group by m.unit_id
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -62,12 +73,10 @@ def verify(connection: Connection, ledger_dir: Path, patience_s: float) -> Verdi
     """Compare, waiting up to `patience_s` for what is still on its way."""
     ledger = read_ledger(ledger_dir)
     rows = ledger.acknowledged
-    units = connection.execute(
-        "select code, unit_id, kind, (select count(*) from grid.member m where m.unit_id = u.unit_id and m.role = 2"
-        " and m.meter not like '%SGen%' and upper_inf(m.recorded)) from grid.unit u"
-    ).fetchall()
-    ids: dict[str, int] = {code: unit_id for code, unit_id, _, _ in units}
-    kind_of: dict[int, str] = {unit_id: kind for _, unit_id, kind, _ in units}
+    units = connection.execute("select code, unit_id, kind from grid.unit").fetchall()
+    ids: dict[str, int] = {code: unit_id for code, unit_id, _ in units}
+    kind_of: dict[int, str] = {unit_id: kind for _, unit_id, kind in units}
+    customers_of: dict[int, int] = dict(connection.execute(_CUSTOMERS).fetchall())
     # Of a smaller part of a grid that was loaded whole, some feeders can't be settled.
     partial = {
         code
@@ -102,7 +111,6 @@ def verify(connection: Connection, ledger_dir: Path, patience_s: float) -> Verdi
         time.sleep(0.5)
     areas, areas_settled = _settled_units(unit_id, settled, settles & (kind == "area"))
     feeders, feeders_settled = _settled_units(unit_id, settled, settles & (kind == "feeder"))
-    customers_of = {unit: customers for _, unit, of_kind, customers in units if of_kind == "area"}
     return Verdict(
         messages_published=len(ledger.published),
         messages_acknowledged=len(rows),
@@ -112,7 +120,7 @@ def verify(connection: Connection, ledger_dir: Path, patience_s: float) -> Verdi
         readings_published=int(ledger.published["readings"].sum()),
         readings_acknowledged=int(rows["readings"].sum()),
         readings_stored=int(readings.sum()),
-        customers=sum(customers_of[u] for u in set(unit_id[(outcome == _STORED) & (kind == "area")].tolist())),
+        customers=sum(customers_of.get(u, 0) for u in set(unit_id[(outcome == _STORED) & (kind == "area")].tolist())),
         areas=areas,
         areas_settled=areas_settled,
         area_intervals_settled=int(np.sum(settled & (kind == "area"))),
