@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.stack import StackSpec, destroy
+from tests.demonstration import working_for
 
 
 @pytest.fixture
@@ -16,4 +17,7 @@ def spec(tmp_path: Path) -> Iterator[StackSpec]:
     made = StackSpec.with_free_ports(tmp_path / "run")
     made.save()
     yield made
+    # A test that failed in the middle leaves its run behind.
+    for process in working_for(made):
+        process.kill()
     destroy(made)

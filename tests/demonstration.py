@@ -36,11 +36,15 @@ def until_streaming(spec: StackSpec, process: subprocess.Popen[str]) -> None:
         time.sleep(0.2)
 
 
-def left_behind(spec: StackSpec) -> list[str]:
-    """Processes that still work in the stack's folder or for it."""
+def working_for(spec: StackSpec) -> list[psutil.Process]:
+    """Processes that name the stack's folder, other than this one."""
     found = []
-    for process in psutil.process_iter(["pid", "cmdline"]):
-        words = " ".join(process.info["cmdline"] or [])
-        if str(spec.home) in words and process.pid != os.getpid():
-            found.append(words[:200])
+    for process in psutil.process_iter(["cmdline"]):
+        if process.pid != os.getpid() and str(spec.home) in " ".join(process.info["cmdline"] or []):
+            found.append(process)
     return found
+
+
+def left_behind(spec: StackSpec) -> list[str]:
+    """What still works in the stack's folder or for it."""
+    return [" ".join(process.info["cmdline"])[:200] for process in working_for(spec)]
