@@ -38,11 +38,11 @@ def until_streaming(spec: StackSpec, process: subprocess.Popen[str]) -> None:
 
 def working_for(spec: StackSpec) -> list[psutil.Process]:
     """Processes that name the stack's folder, other than this one."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if process.pid != os.getpid() and str(spec.home) in " ".join(process.info["cmdline"] or []):
-            found.append(process)
-    return found
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if process.pid != os.getpid() and str(spec.home) in " ".join(process.info["cmdline"] or [])
+    ]
 
 
 def left_behind(spec: StackSpec) -> list[str]:
