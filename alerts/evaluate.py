@@ -10,7 +10,8 @@ from typing import Any, cast
 import msgspec
 
 from alerts.messages import AlertNotice, AlertWebhook, Figures
-from alerts.rules import AlertPolicy, Event, Kind, Severity, Step, UnitLoss, decide
+from alerts.rules import AlertPolicy, Event, Kind, Severity, Step, decide
+from grid.unit_loss import UnitLoss
 from store.alerts import (
     OpenAlert,
     add_alert,
@@ -50,7 +51,7 @@ def evaluate(connection: Connection, policy: AlertPolicy, targets: Sequence[str]
         if not lock_evaluation(connection):
             return []
         start = now - timedelta(hours=policy.window_h)
-        losses = [UnitLoss(*row) for row in read_window(connection, start, now, policy.min_coverage)]
+        losses = read_window(connection, start, now, policy.min_coverage)
         held = read_open(connection)
         known = {
             fingerprint: (Kind(alert.kind), Severity(alert.severity))

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
+
+from grid.unit_loss import UnitLoss
 
 
 class Kind(StrEnum):
@@ -76,29 +77,6 @@ class AlertPolicy:
             raise ValueError("hysteresis must be in (0, 1], z and min_inflow_wh not negative")
         if not 0 <= self.min_hours <= self.window_h or self.window_h <= 0:
             raise ValueError(f"{self.min_hours} of {self.window_h} hours can't be asked for")
-
-
-@dataclass(frozen=True, slots=True)
-class UnitLoss:
-    """A unit's own loss over a window: sums over the intervals that could be computed.
-
-    Attributes
-    ----------
-    since, until
-        Beginning of the first and end of the last of them.
-    """
-
-    unit_id: int
-    unit: str
-    unit_kind: str
-    unit_name: str
-    supply_wh: int
-    loss_wh: int
-    sigma_wh: float
-    hours: float
-    intervals: int
-    since: datetime
-    until: datetime
 
 
 @dataclass(frozen=True, slots=True)

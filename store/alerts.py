@@ -4,30 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from grid.unit_loss import UnitLoss
 from store.connection import Connection
 from store.sql import load_queries
 
 _SQL = load_queries("alerts")
-
-
-class WindowLoss(NamedTuple):
-    """Sums of a unit's own loss over the intervals of a window that could be computed."""
-
-    unit_id: int
-    unit: str
-    unit_kind: str
-    unit_name: str
-    supply_wh: int
-    loss_wh: int
-    sigma_wh: float
-    hours: float
-    intervals: int
-    since: datetime
-    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +33,10 @@ def lock_evaluation(connection: Connection) -> bool:
     return row is not None and bool(row[0])
 
 
-def read_window(connection: Connection, start: datetime, stop: datetime, min_coverage: float) -> list[WindowLoss]:
+def read_window(connection: Connection, start: datetime, stop: datetime, min_coverage: float) -> list[UnitLoss]:
     """Sums over the intervals that end in (start, stop]; units without one are left out."""
     arguments = {"start": start, "stop": stop, "min_coverage": min_coverage}
-    return [WindowLoss(*row) for row in connection.execute(_SQL["window"], arguments)]
+    return [UnitLoss(*row) for row in connection.execute(_SQL["window"], arguments)]
 
 
 def read_open(connection: Connection) -> dict[str, OpenAlert]:

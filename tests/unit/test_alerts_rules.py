@@ -13,13 +13,13 @@ from alerts.rules import (
     Event,
     Kind,
     Severity,
-    UnitLoss,
     decide,
     has_ended,
     high_loss,
     judge,
     negative_loss,
 )
+from grid.unit_loss import UnitLoss
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 POLICY = AlertPolicy()
