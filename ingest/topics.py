@@ -1,11 +1,14 @@
-"""Kafka topics that ingest feeds, and the form of a rejection on its topic."""
+"""Kafka topics that ingest feeds, and the records that a decoded message becomes there."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 
+from grid.block import encode_block
 from grid.errors import Rejection
 from grid.model import UnitKind
+from ingest.decode import Decoded
 
 TELEMETRY_AREA = "telemetry.area"
 TELEMETRY_SCADA = "telemetry.scada"
@@ -17,7 +20,30 @@ def topic_of(kind: UnitKind) -> str:
     return TELEMETRY_SCADA if kind is UnitKind.FEEDER else TELEMETRY_AREA
 
 
-def rejection_headers(rejection: Rejection) -> list[tuple[str, bytes]]:
+@dataclass(frozen=True, slots=True)
+class KafkaRecord:
+    """A record to be sent; `headers` as kafka-python takes them."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: list[tuple[str, bytes]] = field(default_factory=list)
+
+
+def records_of(decoded: Decoded) -> list[KafkaRecord]:
+    """What a decoded message is on Kafka: its block, and each rejection with the original bytes as its value."""
+    records = [
+        KafkaRecord(
+            TELEMETRY_REJECTED, rejection.reason.value.encode(), rejection.original, _rejection_headers(rejection)
+        )
+        for rejection in decoded.rejections
+    ]
+    if decoded.block is not None and decoded.kind is not None:
+        records.insert(0, KafkaRecord(topic_of(decoded.kind), decoded.block.unit.encode(), encode_block(decoded.block)))
+    return records
+
+
+def _rejection_headers(rejection: Rejection) -> list[tuple[str, bytes]]:
     """Kafka headers that carry everything of `rejection` but the original bytes, which are the value."""
     about = {
         "reason": rejection.reason.value,

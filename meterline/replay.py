@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from kafka import KafkaProducer
 
-from grid.block import InvalidBlockError, decode_block, encode_block
+from grid.block import InvalidBlockError, decode_block
 from grid.ports import Directory
 from grid.unit_energy import decode_unit_energies
 from ingest.decode import decode_message
-from ingest.topics import TELEMETRY_AREA, TELEMETRY_REJECTED, TELEMETRY_SCADA, rejection_headers, topic_of
+from ingest.topics import TELEMETRY_AREA, TELEMETRY_SCADA, records_of
 from meterline.bootstrap import make_producer, opener
 from meterline.config import Settings
 from store.directory import StoredDirectory
@@ -58,12 +58,10 @@ def _send(producer: KafkaProducer, directory: Directory, entries: list[tuple[int
             continue
         decoded = decode_message(topic, original, int(time.time() * 1e6), directory)
         refused += bool(decoded.rejections)
-        if decoded.block is not None and decoded.kind is not None:
-            key = decoded.block.unit.encode()
-            futures.append(producer.send(topic_of(decoded.kind), key=key, value=encode_block(decoded.block)))
-        for rejection in decoded.rejections:
-            headers = rejection_headers(rejection)
-            futures.append(producer.send(TELEMETRY_REJECTED, value=rejection.original, headers=headers))
+        futures += [
+            producer.send(record.topic, key=record.key, value=record.value, headers=record.headers)
+            for record in records_of(decoded)
+        ]
     producer.flush(timeout=60)
     for future in futures:
         future.get(timeout=60)

@@ -22,10 +22,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from grid.block import encode_block
 from grid.ports import Directory
 from ingest.decode import decode_message
-from ingest.topics import TELEMETRY_REJECTED, rejection_headers, topic_of
+from ingest.topics import records_of
 
 log = structlog.get_logger("ingest.mqtt")
 
@@ -211,25 +210,13 @@ class Bridge:
 
     def _send(self, received_at_us: int, message: MQTTMessage) -> list[Any]:
         decoded = decode_message(message.topic, bytes(message.payload), received_at_us, self._directory)
-        futures = []
-        if decoded.block is not None and decoded.kind is not None:
-            self.forwarded += 1
-            futures.append(
-                self._producer.send(
-                    topic_of(decoded.kind), key=decoded.block.unit.encode(), value=encode_block(decoded.block)
-                )
-            )
+        self.forwarded += decoded.block is not None
+        self.rejected += len(decoded.rejections)
         for rejection in decoded.rejections:
-            self.rejected += 1
             # Both are of the sender's making, and may be long.
             topic, detail = rejection.topic[:200], rejection.detail[:200]
             log.warning("rejected", reason=rejection.reason.value, topic=topic, detail=detail)
-            futures.append(
-                self._producer.send(
-                    TELEMETRY_REJECTED,
-                    key=rejection.reason.value.encode(),
-                    value=rejection.original,
-                    headers=rejection_headers(rejection),
-                )
-            )
-        return futures
+        return [
+            self._producer.send(record.topic, key=record.key, value=record.value, headers=record.headers)
+            for record in records_of(decoded)
+        ]
