@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from grid.block import InvalidBlockError
+from grid.arrow import InvalidBlockError, read_record, write_record
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,16 +46,13 @@ _COLUMNS = {
     "quality": pa.uint8(),
 }
 _PLAIN = pa.schema(list(_COLUMNS.items()))
+_METADATA_KEY = b"parent"
 
 
 def encode_unit_energies(energies: UnitEnergies) -> bytes:
     """`energies` as an Arrow IPC stream."""
-    schema = _PLAIN.with_metadata({b"parent": energies.parent.encode()})
-    batch = pa.record_batch([pa.array(getattr(energies, name)) for name in _COLUMNS], schema=schema)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, schema) as writer:
-        writer.write_batch(batch)
-    return bytes(sink.getvalue().to_pybytes())
+    schema = _PLAIN.with_metadata({_METADATA_KEY: energies.parent.encode()})
+    return write_record(schema, [pa.array(getattr(energies, name)) for name in _COLUMNS])
 
 
 def decode_unit_energies(data: bytes) -> UnitEnergies:
@@ -66,12 +63,8 @@ def decode_unit_energies(data: bytes) -> UnitEnergies:
     InvalidBlockError
         When `data` is no such record.
     """
+    parent, batch = read_record(data, _PLAIN, _METADATA_KEY)
     try:
-        with pa.ipc.open_stream(data) as reader:
-            schema, batch = reader.schema, reader.read_next_batch()
-        if not schema.equals(_PLAIN, check_metadata=False):
-            raise InvalidBlockError(f"columns are {schema.names}")
-        parent = schema.metadata[b"parent"].decode()
         return UnitEnergies(parent, *(column.to_numpy() for column in batch.columns))
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError, KeyError, TypeError, ValueError, StopIteration) as error:
-        raise InvalidBlockError(str(error) or type(error).__name__) from error
+    except ValueError as error:  # ArrowInvalid, for a column with nulls, is one too
+        raise InvalidBlockError(str(error)) from error

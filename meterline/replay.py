@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from kafka import KafkaProducer
 
-from grid.block import InvalidBlockError, decode_block
+from grid.arrow import InvalidBlockError
+from grid.block import decode_block
 from grid.ports import Directory
 from grid.unit_energy import decode_unit_energies
 from ingest.decode import decode_message

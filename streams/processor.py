@@ -16,7 +16,8 @@ import numpy as np
 import psycopg
 import structlog
 
-from grid.block import InvalidBlockError, decode_block
+from grid.arrow import InvalidBlockError
+from grid.block import decode_block
 from grid.errors import Reason, Rejection
 from grid.roster import UnitView
 from grid.unit_energy import UnitEnergies, decode_unit_energies

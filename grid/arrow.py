@@ -1,0 +1,37 @@
+"""One record batch as an Arrow IPC stream: the form of every record of ours on Kafka."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+
+class InvalidBlockError(ValueError):
+    """The bytes of a record are not one; says why."""
+
+
+def write_record(schema: pa.Schema, columns: Sequence[pa.Array]) -> bytes:
+    """`columns` under `schema`, whose metadata is the record's header."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        writer.write_batch(pa.record_batch(columns, schema=schema))
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def read_record(data: bytes, plain: pa.Schema, header: bytes) -> tuple[str, pa.RecordBatch]:
+    """Inverse of `write_record`: the text under `header` in the metadata, and the columns, which must be `plain`'s.
+
+    Raises
+    ------
+    InvalidBlockError
+        When `data` is no such record.
+    """
+    try:
+        with pa.ipc.open_stream(data) as reader:
+            schema, batch = reader.schema, reader.read_next_batch()
+        if not schema.equals(plain, check_metadata=False):
+            raise InvalidBlockError(f"columns are {schema.names}")
+        return schema.metadata[header].decode(), batch
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError, KeyError, TypeError, ValueError, StopIteration) as error:
+        raise InvalidBlockError(str(error) or type(error).__name__) from error
