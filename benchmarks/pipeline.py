@@ -95,11 +95,13 @@ def _fill(settings: Settings, model: GridModel) -> int:
                 observed_at_us=observed_at_us,
                 interval_s=900,
                 received_at_us=observed_at_us + 5_000_000,
-                sequence=i + 1,
                 meters=meters,
-                import_wh=random.gamma(0.8, 120, _METERS).astype(np.int64),
-                export_wh=np.zeros(_METERS, np.int64),
-                voltage_dv=random.normal(2300, 20, _METERS).astype(np.int16),
+                sequence=np.full(_METERS, i + 1, np.int64),
+                channels={
+                    "import_wh": random.gamma(0.8, 120, _METERS).astype(np.int64),
+                    "export_wh": np.zeros(_METERS, np.int64),
+                    "voltage_a_dv": random.normal(2300, 20, _METERS).astype(np.int16),
+                },
                 quality=np.zeros(_METERS, np.uint8),
             )
             producer.send("telemetry.area", key=code.encode(), value=encode_block(block))

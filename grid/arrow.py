@@ -19,8 +19,9 @@ def write_record(schema: pa.Schema, columns: Sequence[pa.Array]) -> bytes:
     return bytes(sink.getvalue().to_pybytes())
 
 
-def read_record(data: bytes, plain: pa.Schema, header: bytes) -> tuple[str, pa.RecordBatch]:
-    """Inverse of `write_record`: the text under `header` in the metadata, and the columns, which must be `plain`'s.
+def read_record(data: bytes, plain: pa.Schema | None, header: bytes) -> tuple[str, pa.RecordBatch]:
+    """Inverse of `write_record`: the text under `header` in the metadata, and the columns, which must be `plain`'s
+    (None: the caller checks them).
 
     Raises
     ------
@@ -30,7 +31,7 @@ def read_record(data: bytes, plain: pa.Schema, header: bytes) -> tuple[str, pa.R
     try:
         with pa.ipc.open_stream(data) as reader:
             schema, batch = reader.schema, reader.read_next_batch()
-        if not schema.equals(plain, check_metadata=False):
+        if plain is not None and not schema.equals(plain, check_metadata=False):
             raise InvalidBlockError(f"columns are {schema.names}")
         return schema.metadata[header].decode(), batch
     except (pa.ArrowInvalid, pa.ArrowTypeError, OSError, KeyError, TypeError, ValueError, StopIteration) as error:

@@ -1,11 +1,13 @@
 """The interval block: all members of one assessment unit at one interval, from ingest to the database.
 
-On Kafka a block is an Arrow IPC stream with one record batch. Its columns are dense arrays; a missing value is
-the type's minimum together with its quality bit. The header travels as schema metadata.
+On Kafka a block is an Arrow IPC stream with one record batch. Its columns are dense arrays, one for each channel that
+was sent. The header travels as schema metadata.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +15,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from grid.arrow import InvalidBlockError, read_record, write_record
+from grid.channels import CHANNELS, MEASURED, SIGMA, Values
+from grid.quality import MAX_SEQUENCE
 
 #: Lengths of interval that the system knows, in seconds (1, 5, 15, 30 and 60 minutes).
 INTERVALS_S = (60, 300, 900, 1800, 3600)
+#: Lengths of a local day, in seconds: of 23, 24 and 25 hours.
+DAYS_S = (82_800, 86_400, 90_000)
 
 _METADATA_KEY = b"block"
+#: What a block may carry, in the order of its columns.
+BLOCK_CHANNELS = (*MEASURED, SIGMA)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,19 +39,19 @@ class Block:
     gateway
         Account that sent it.
     observed_at_us
-        End of the interval, microseconds since 1970 UTC; a multiple of `interval_s`.
+        End of the interval, microseconds since 1970 UTC.
     received_at_us
         When ingest received it.
-    sequence
-        The gateway's number of the message.
     meters
         Meter codes as an Arrow string array of length n.
-    import_wh, export_wh
-        int64 of shape (n,), at the meter, before the multiplier; `MISSING_WH` where missing.
-    voltage_dv
-        int16 of shape (n,), tenths of a volt; `MISSING_DV` where missing.
+    sequence
+        int64 of shape (n,): the gateway's number of the message, 0 … `grid.quality.MAX_SEQUENCE` − 1. They differ
+        where ingest has gathered several messages into one block.
+    channels
+        Arrays of shape (n,) by channel, any of `BLOCK_CHANNELS`; energies and registers at the meter, before the
+        multiplier. A channel that was not sent is left out.
     quality
-        uint8 of shape (n,), flags of `Quality`; MISSING is set where `import_wh` is missing.
+        uint8 of shape (n,), flags of `Quality`; MISSING where the import is missing.
     """
 
     unit: str
@@ -51,29 +59,28 @@ class Block:
     observed_at_us: int
     interval_s: int
     received_at_us: int
-    sequence: int
     meters: pa.StringArray
-    import_wh: NDArray[np.int64]
-    export_wh: NDArray[np.int64]
-    voltage_dv: NDArray[np.int16]
+    sequence: NDArray[np.int64]
+    channels: Mapping[str, Values]
     quality: NDArray[np.uint8]
 
     def __len__(self) -> int:
         return len(self.meters)
 
 
-_FIELDS = [
-    pa.field("meter", pa.string()),
-    pa.field("import_wh", pa.int64()),
-    pa.field("export_wh", pa.int64()),
-    pa.field("voltage_dv", pa.int16()),
-    pa.field("quality", pa.uint8()),
-]
-_PLAIN = pa.schema(_FIELDS)
+@functools.lru_cache(maxsize=256)
+def _schema(names: tuple[str, ...]) -> pa.Schema:
+    types = {"meter": pa.string(), "quality": pa.uint8(), "sequence": pa.int64()}
+    types |= {name: pa.int64() if CHANNELS[name].wide else pa.int16() for name in BLOCK_CHANNELS}
+    if names[:2] != ("meter", "quality") or len(set(names)) != len(names) or not set(names) <= set(types):
+        raise InvalidBlockError(f"columns are {names}")
+    return pa.schema([pa.field(name, types[name]) for name in names])
 
 
 def encode_block(block: Block) -> bytes:
     """`block` as an Arrow IPC stream."""
+    first = int(block.sequence[0]) if len(block) else 0
+    uniform = bool(np.all(block.sequence == first))
     header = "\n".join(
         (
             block.unit,
@@ -81,18 +88,15 @@ def encode_block(block: Block) -> bytes:
             str(block.observed_at_us),
             str(block.interval_s),
             str(block.received_at_us),
-            str(block.sequence),
+            str(first),
         )
     )
-    schema = _PLAIN.with_metadata({_METADATA_KEY: header.encode()})
-    arrays = [
-        block.meters,
-        pa.array(block.import_wh),
-        pa.array(block.export_wh),
-        pa.array(block.voltage_dv),
-        pa.array(block.quality),
-    ]
-    return write_record(schema, arrays)
+    columns = {"meter": block.meters, "quality": pa.array(block.quality)}
+    if not uniform:
+        columns["sequence"] = pa.array(block.sequence)
+    columns |= {name: pa.array(values) for name, values in block.channels.items()}
+    schema = _schema(tuple(columns)).with_metadata({_METADATA_KEY: header.encode()})
+    return write_record(schema, list(columns.values()))
 
 
 def decode_block(data: bytes) -> Block:
@@ -103,21 +107,27 @@ def decode_block(data: bytes) -> Block:
     InvalidBlockError
         When `data` is not a block.
     """
-    header, batch = read_record(data, _PLAIN, _METADATA_KEY)
+    header, batch = read_record(data, None, _METADATA_KEY)
+    names = tuple(batch.schema.names)
+    if not batch.schema.equals(_schema(names), check_metadata=False):
+        raise InvalidBlockError(f"columns are {batch.schema}")
     try:
-        unit, gateway, observed, interval, received, sequence = header.split("\n")
+        unit, gateway, observed, interval, received, first = header.split("\n")
+        columns = {name: column.to_numpy() for name, column in zip(names[1:], batch.columns[1:], strict=True)}
+        quality = columns.pop("quality")
+        sequence = columns.pop("sequence", None)
+        if not 0 <= int(first) < MAX_SEQUENCE:
+            raise InvalidBlockError(f"sequence {first} is out of bounds")
         return Block(
             unit=unit,
             gateway=gateway,
             observed_at_us=int(observed),
             interval_s=int(interval),
             received_at_us=int(received),
-            sequence=int(sequence),
             meters=batch.column(0),
-            import_wh=batch.column(1).to_numpy(),
-            export_wh=batch.column(2).to_numpy(),
-            voltage_dv=batch.column(3).to_numpy(),
-            quality=batch.column(4).to_numpy(),
+            sequence=np.full(len(quality), int(first), np.int64) if sequence is None else sequence,
+            channels=columns,
+            quality=quality,
         )
     except ValueError as error:  # ArrowInvalid, for a column with nulls, is one too
         raise InvalidBlockError(str(error)) from error

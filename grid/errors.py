@@ -23,9 +23,8 @@ class Reason(StrEnum):
     NOT_SENDERS_UNIT = "not_senders_unit"
     NEGATIVE_ENERGY = "negative_energy"
     ENERGY_TOO_LARGE = "energy_too_large"
-    VOLTAGE_OUT_OF_RANGE = "voltage_out_of_range"
+    VALUE_OUT_OF_RANGE = "value_out_of_range"
     UNKNOWN_METER = "unknown_meter"
-    OTHER_INTERVAL = "other_interval"
     INVALID_BLOCK = "invalid_block"
     PROCESSING_FAILED = "processing_failed"
 

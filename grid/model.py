@@ -21,6 +21,7 @@ class UnitKind(StrEnum):
     AREA = "area"  # public transformer area (台区)
     DEDICATED = "dedicated"  # dedicated transformer (专变): an area of one meter
     FEEDER = "feeder"  # line (线路)
+    REGION = "region"  # 区域
 
 
 class Role(IntFlag):

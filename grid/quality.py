@@ -16,14 +16,19 @@ class Quality(IntFlag):
     ESTIMATED = 2
     SUSPECT = 4
     SUBSTITUTED = 8
+    DERIVED = 16  # from two registers
 
 
-#: A missing energy or voltage is the type's minimum, never NULL, so that arrays stay dense.
+#: A missing energy is the type's minimum, never NULL, so that arrays stay dense.
 MISSING_WH = np.iinfo(np.int64).min
-MISSING_DV = np.iinfo(np.int16).min
+
+#: A precedence is a rank and, below it, a sequence.
+MAX_SEQUENCE = 2**60
+#: Nothing was said.
+NO_PRECEDENCE = -1
 
 # Rank by flag byte: a valid reading beats a suspect, substituted, estimated and missing one, in this order.
-_RANK = np.zeros(256, dtype=np.int8)
+_RANK = np.zeros(256, dtype=np.int64)
 for _flags in range(256):
     if _flags & Quality.MISSING:
         _RANK[_flags] = 0
@@ -37,6 +42,15 @@ for _flags in range(256):
         _RANK[_flags] = 4
 
 
-def quality_rank(quality: NDArray[np.uint8]) -> NDArray[np.int8]:
-    """Precedence of readings by their flags, 0 (missing) to 4 (valid); same shape as `quality`."""
+def quality_rank(quality: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Rank of readings by their flags, 0 (missing) to 4 (valid); same shape as `quality`."""
     return _RANK[quality]
+
+
+def precedence(quality: NDArray[np.uint8], sequence: NDArray[np.int64] | int) -> NDArray[np.int64]:
+    """Which of two readings stands: the greater of (rank, sequence), as one number; same shape as `quality`.
+
+    Whether a single channel is there is said by its value: a reading whose energy alone is missing ranks by its other
+    flags. `sequence` lies in 0 … `MAX_SEQUENCE` − 1.
+    """
+    return quality_rank(quality & np.uint8(0xFF ^ Quality.MISSING)) * MAX_SEQUENCE + sequence

@@ -31,6 +31,14 @@ class Membership:
     """Of the meter; of a child unit, its gateway's."""
     valid_from_us: int
     valid_to_us: int
+    start_import_wh: int | None = None
+    """Register at the meter when the period began, before the multiplier (起码); None = not known."""
+    start_export_wh: int | None = None
+    end_import_wh: int | None = None
+    """Register when the period ended (止码)."""
+    end_export_wh: int | None = None
+    register_modulus_wh: int | None = None
+    """What the register counts up to before it begins at 0 again; None = not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +51,42 @@ class Parentage:
     valid_to_us: int
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A member whose period begins or ends in an interval, and where: offsets from the interval's beginning."""
+
+    member: Membership
+    from_us: int
+    to_us: int
+    begins: bool
+    """Its period begins in the interval or with it."""
+    ends: bool
+    """Its period ends in the interval or with it."""
+    earlier: int = -1
+    """Position that the same meter had in the part of the interval before; −1 where it had none."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Roster:
-    """Members of one unit at one instant; arrays of shape (size,), role 0 where a position isn't a member then."""
+    """Members of one unit over one interval; arrays of shape (size,), role 0 where a position isn't a member then.
+
+    Attributes
+    ----------
+    position_of_meter
+        A meter that has two positions in the interval, since its multiplier changed, is named with the last.
+    modulus_wh
+        int64: what a member's register counts up to; 0 where not known.
+    parts
+        Members for a part of the interval, and those whose period begins or ends together with it.
+    """
 
     role: NDArray[np.uint8]
     multiplier: NDArray[np.int64]
     accuracy_class: NDArray[np.float64]
+    modulus_wh: NDArray[np.int64]
     position_of_meter: dict[str, int]
     position_of_child: dict[int, int]
+    parts: tuple[Part, ...] = ()
 
     def __len__(self) -> int:
         return len(self.role)
@@ -61,8 +96,7 @@ class Roster:
 class UnitView:
     """What a worker holds of one unit: its members and parents over time.
 
-    The instant of an interval is its last microsecond, so that a change at 12:00:00 takes effect with the interval
-    that begins then.
+    An interval is (beginning, end]; a change at 12:00:00 takes effect with the interval that begins then.
     """
 
     unit_id: int
@@ -72,65 +106,93 @@ class UnitView:
     parents: tuple[Parentage, ...]
     size: int = field(init=False)
     _edges: NDArray[np.int64] = field(init=False)
-    _rosters: dict[int, Roster] = field(init=False, default_factory=dict)
-    _last: tuple[int, pa.StringArray, NDArray[np.int32]] | None = field(init=False, default=None)
+    _rosters: dict[tuple[int, int], Roster] = field(init=False, default_factory=dict)
+    _last: tuple[Roster, pa.StringArray, NDArray[np.int32]] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.size = 1 + max((m.position for m in self.members), default=-1)
         edges = {m.valid_from_us for m in self.members} | {m.valid_to_us for m in self.members}
         self._edges = np.array(sorted(edges), dtype=np.int64)
 
-    def roster(self, observed_at_us: int) -> Roster:
-        """Members at the interval that ends at `observed_at_us`."""
-        return self._roster(self._segment(observed_at_us))
-
-    def parents_at(self, observed_at_us: int) -> list[Parentage]:
-        """Units of which this one is a member at the interval that ends at `observed_at_us`."""
-        instant = observed_at_us - 1
-        return [p for p in self.parents if p.valid_from_us <= instant < p.valid_to_us]
-
-    def positions(self, observed_at_us: int, meters: pa.StringArray) -> NDArray[np.int32]:
-        """Position of each meter at the interval; −1 for one that isn't a member then.
-
-        A concentrator sends the same meters in the same order, so the last answer is kept.
-        """
-        segment = self._segment(observed_at_us)
-        if self._last is not None and self._last[0] == segment and self._last[1].equals(meters):
-            return self._last[2]
-        known = self._roster(segment).position_of_meter
-        positions = np.array([known.get(code, -1) for code in meters.to_pylist()], dtype=np.int32)
-        self._last = (segment, meters, positions)
-        return positions
-
-    def _segment(self, observed_at_us: int) -> int:
-        return int(np.searchsorted(self._edges, observed_at_us - 1, side="right"))
-
-    def _roster(self, segment: int) -> Roster:
-        if segment not in self._rosters:
+    def roster(self, observed_at_us: int, interval_s: int) -> Roster:
+        """Members over the interval that ends at `observed_at_us`."""
+        begin_us = observed_at_us - interval_s * 1_000_000
+        segment = int(np.searchsorted(self._edges, begin_us, side="left"))
+        if segment == int(np.searchsorted(self._edges, observed_at_us, side="right")):
+            key = (segment, -1)  # nothing begins or ends here: the same roster serves all intervals between two edges
+        else:
+            key = (begin_us, observed_at_us)
+        if key not in self._rosters:
             # Late data may ask for any time: a unit that changed often doesn't keep an array for each.
             if len(self._rosters) >= _MAX_ROSTERS:
                 self._rosters.clear()
-            instant = int(self._edges[segment - 1]) if segment else BEGINNING_US
-            self._rosters[segment] = _dense(
-                self.size, (m for m in self.members if m.valid_from_us <= instant < m.valid_to_us)
-            )
-        return self._rosters[segment]
+            self._rosters[key] = _dense(self.size, self.members, begin_us, observed_at_us)
+        return self._rosters[key]
+
+    def parents_over(self, observed_at_us: int, interval_s: int) -> list[Parentage]:
+        """Units of which this one is a member in any part of the interval that ends at `observed_at_us`."""
+        begin_us = observed_at_us - interval_s * 1_000_000
+        return [p for p in self.parents if p.valid_from_us < observed_at_us and p.valid_to_us > begin_us]
+
+    def positions(self, roster: Roster, meters: pa.StringArray) -> NDArray[np.int32]:
+        """Position of each meter in `roster`, one of this view's; −1 for one that isn't a member.
+
+        A concentrator sends the same meters in the same order, so the last answer is kept.
+        """
+        if self._last is not None and self._last[0] is roster and self._last[1].equals(meters):
+            return self._last[2]
+        known = roster.position_of_meter
+        positions = np.array([known.get(code, -1) for code in meters.to_pylist()], dtype=np.int32)
+        self._last = (roster, meters, positions)
+        return positions
 
 
-def _dense(size: int, members: Iterable[Membership]) -> Roster:
+def _dense(size: int, members: Iterable[Membership], begin_us: int, end_us: int) -> Roster:
     roster = Roster(
         role=np.zeros(size, np.uint8),
         multiplier=np.ones(size, np.int64),
         accuracy_class=np.zeros(size, np.float64),
+        modulus_wh=np.zeros(size, np.int64),
         position_of_meter={},
         position_of_child={},
     )
-    for member in members:
-        roster.role[member.position] = member.role
-        roster.multiplier[member.position] = member.multiplier
-        roster.accuracy_class[member.position] = member.accuracy_class
+    parts: dict[int, Part] = {}
+    overlapping = [m for m in members if m.valid_from_us < end_us and m.valid_to_us > begin_us]
+    for member in sorted(overlapping, key=lambda m: m.valid_from_us):
+        position = member.position
+        roster.role[position] = member.role
+        roster.multiplier[position] = member.multiplier
+        roster.accuracy_class[position] = member.accuracy_class
+        roster.modulus_wh[position] = member.register_modulus_wh or 0
+        earlier = -1
         if member.meter is not None:
-            roster.position_of_meter[member.meter] = member.position
+            earlier = roster.position_of_meter.get(member.meter, -1)
+            roster.position_of_meter[member.meter] = position
         if member.child_id is not None:
-            roster.position_of_child[member.child_id] = member.position
-    return roster
+            roster.position_of_child[member.child_id] = position
+        part = _part(member, begin_us, end_us, -1 if earlier == position else earlier)
+        before = parts.get(position)
+        if before is not None and before.to_us == part.from_us:
+            # One member whose attributes changed in the interval.
+            part = Part(member, before.from_us, part.to_us, before.begins, part.ends, before.earlier)
+        parts[position] = part
+    return Roster(
+        roster.role,
+        roster.multiplier,
+        roster.accuracy_class,
+        roster.modulus_wh,
+        roster.position_of_meter,
+        roster.position_of_child,
+        tuple(part for part in parts.values() if part.begins or part.ends),
+    )
+
+
+def _part(member: Membership, begin_us: int, end_us: int, earlier: int) -> Part:
+    return Part(
+        member,
+        from_us=max(member.valid_from_us, begin_us) - begin_us,
+        to_us=min(member.valid_to_us, end_us) - begin_us,
+        begins=member.valid_from_us >= begin_us,
+        ends=member.valid_to_us <= end_us,
+        earlier=earlier,
+    )

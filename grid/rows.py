@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from grid.channels import Values
+
+#: No instant: nothing was published, nothing is due.
+NEVER_US = np.iinfo(np.int64).min
+
 
 class Status(IntEnum):
-    """State of a published result."""
+    """State of a result."""
 
     PROVISIONAL = 0  # data can still be expected
     FINAL = 1
@@ -23,84 +29,129 @@ class BlockRows:
 
     Attributes
     ----------
-    unit_id, interval_s, version
-        int32 of shape (k,). `version` is that of the stored row, 0 where there is none yet.
-    observed_at_us, received_at_us
-        int64 of shape (k,), microseconds since 1970 UTC.
-    prior_status
-        int8 of shape (k,): `Status` that was published before, −1 where none was.
+    unit_id, interval_s
+        int32 of shape (k,).
+    observed_at_us
+        int64 of shape (k,), end of the interval in microseconds since 1970 UTC.
+    read_version, version
+        int64 of shape (k,): of the stored row that was read (0: there was none) and of this one.
+    received_at_us
+        int64 of shape (k,): when the last message came that changed the row.
     starts
         int64 of shape (k + 1,): members of row r are at starts[r]:starts[r + 1].
-    sequence, import_wh, export_wh, loss_wh, voltage_dv, quality
-        Arrays of shape (m,), missing values as in `grid.quality`; `loss_wh` is missing throughout where members
-        are meters.
+    channels
+        Arrays of shape (m,) by name (`grid.channels.CHANNELS`).
+    quality
+        uint8 of shape (m,).
+    precedence, received_us
+        int64 arrays of shape (m,) by name of a voting channel: by which precedence its value stands
+        (`grid.quality.NO_PRECEDENCE`: nothing was said) and when that was received.
     """
 
     unit_id: NDArray[np.int32]
     interval_s: NDArray[np.int32]
-    version: NDArray[np.int32]
     observed_at_us: NDArray[np.int64]
+    read_version: NDArray[np.int64]
+    version: NDArray[np.int64]
     received_at_us: NDArray[np.int64]
-    prior_status: NDArray[np.int8]
     starts: NDArray[np.int64]
-    sequence: NDArray[np.int64]
-    import_wh: NDArray[np.int64]
-    export_wh: NDArray[np.int64]
-    loss_wh: NDArray[np.int64]
-    voltage_dv: NDArray[np.int16]
+    channels: Mapping[str, Values]
     quality: NDArray[np.uint8]
+    precedence: Mapping[str, NDArray[np.int64]]
+    received_us: Mapping[str, NDArray[np.int64]]
 
     def __len__(self) -> int:
         return len(self.unit_id)
 
-    def members(
-        self, row: int
-    ) -> tuple[
-        NDArray[np.int64],
-        NDArray[np.int64],
-        NDArray[np.int64],
-        NDArray[np.int64],
-        NDArray[np.int16],
-        NDArray[np.uint8],
-    ]:
-        """Views of one row's (sequence, import_wh, export_wh, loss_wh, voltage_dv, quality)."""
-        part = slice(int(self.starts[row]), int(self.starts[row + 1]))
-        return (
-            self.sequence[part],
-            self.import_wh[part],
-            self.export_wh[part],
-            self.loss_wh[part],
-            self.voltage_dv[part],
-            self.quality[part],
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StoredBlock:
-    """One stored row, its members as arrays of the length they were written with."""
-
-    interval_s: int
-    version: int
-    received_at_us: int
-    sequence: NDArray[np.int64]
-    import_wh: NDArray[np.int64]
-    export_wh: NDArray[np.int64]
-    loss_wh: NDArray[np.int64] | None
-    voltage_dv: NDArray[np.int16] | None
-    quality: NDArray[np.uint8]
-    status: int
-    """`Status` that was published, −1 where none was."""
+    def part(self, row: int) -> slice:
+        """Where the members of a row lie in the flat arrays."""
+        return slice(int(self.starts[row]), int(self.starts[row + 1]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BalanceRows:
-    """Settled results beside `BlockRows`, row by row; arrays of shape (k,). See `kernels.energy_balance.Balance`."""
+    """Settled results, row by row; arrays of shape (k,). For the figures see `kernels.energy_balance.Balance`.
+
+    Attributes
+    ----------
+    coverage
+        float32.
+    uncontracted_wh
+        int64: taken by customers' meters in the part of the interval in which they had no active account.
+    status
+        int8, of `Status`.
+    revision
+        int32: number of the publication, 0 while nothing was published.
+    published_us, due_us
+        int64: when this revision came to be, by the times of receipt and the limits alone; when the next is due at the
+        latest. `NEVER_US` where there is none.
+    """
 
     inflow_wh: NDArray[np.int64]
     outflow_wh: NDArray[np.int64]
     loss_wh: NDArray[np.int64]
     members_loss_wh: NDArray[np.int64]
+    uncontracted_wh: NDArray[np.int64]
     sigma_wh: NDArray[np.float64]
-    coverage: NDArray[np.float64]
-    status: NDArray[np.int8]
+    coverage: NDArray[np.float32]
     computable: NDArray[np.bool_]
+    status: NDArray[np.int8]
+    revision: NDArray[np.int32]
+    published_us: NDArray[np.int64]
+    due_us: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.status)
+
+    def take(self, rows: NDArray[np.intp]) -> BalanceRows:
+        """Copies of some rows."""
+        return BalanceRows(**{name: getattr(self, name)[rows] for name in BALANCE_COLUMNS})
+
+
+BALANCE_COLUMNS = tuple(BalanceRows.__dataclass_fields__)
+#: Columns by which two results are the same result.
+FIGURES = BALANCE_COLUMNS[:8]
+
+
+def empty_balances(size: int) -> BalanceRows:
+    """Results of rows of which nothing is known yet."""
+    return BalanceRows(
+        inflow_wh=np.zeros(size, np.int64),
+        outflow_wh=np.zeros(size, np.int64),
+        loss_wh=np.zeros(size, np.int64),
+        members_loss_wh=np.zeros(size, np.int64),
+        uncontracted_wh=np.zeros(size, np.int64),
+        sigma_wh=np.zeros(size, np.float64),
+        coverage=np.zeros(size, np.float32),
+        computable=np.zeros(size, np.bool_),
+        status=np.full(size, Status.PROVISIONAL, np.int8),
+        revision=np.zeros(size, np.int32),
+        published_us=np.full(size, NEVER_US, np.int64),
+        due_us=np.full(size, NEVER_US, np.int64),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Superseded:
+    """Published results that a later revision has taken the place of, within one batch."""
+
+    unit_id: NDArray[np.int32]
+    interval_s: NDArray[np.int32]
+    observed_at_us: NDArray[np.int64]
+    balances: BalanceRows
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredBlock:
+    """One stored row, its members as arrays of the length they were written with, and its result.
+
+    `balance` holds the values of `BalanceRows`' columns.
+    """
+
+    version: int
+    received_at_us: int
+    channels: Mapping[str, Values]
+    quality: NDArray[np.uint8]
+    precedence: Mapping[str, NDArray[np.int64]]
+    received_us: Mapping[str, NDArray[np.int64]]
+    balance: Mapping[str, float]

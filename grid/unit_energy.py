@@ -15,8 +15,23 @@ from grid.arrow import InvalidBlockError, read_record, write_record
 class UnitEnergies:
     """Energies of children of one parent; arrays of shape (n,).
 
-    `taken_wh` is what a child took from the parent through its gateways, `returned_wh` what it gave back, `loss_wh`
-    the loss inside it with all that is below; `MISSING_WH` where not computable. A child's greater revision wins.
+    Attributes
+    ----------
+    parent
+        Code of the unit that is told.
+    received_at_us
+        When the message came that brought the child to this state.
+    version
+        Of the child's row: of two states the one of the greater version stands.
+    taken_wh, returned_wh
+        What the child took from the parent through its gateways over the whole interval, and what it gave back;
+        `MISSING_WH` where not known. A parent that had the child for a part of the interval takes its share.
+    loss_wh
+        Loss inside the child with all that is below; `MISSING_WH` where not computable.
+    sigma_wh
+        Standard deviation of what it took beyond its gateways' class, from substitutes and splits.
+    final_us
+        When the child's figures became final; `MISSING_WH` while they aren't.
     """
 
     parent: str
@@ -24,10 +39,12 @@ class UnitEnergies:
     observed_at_us: NDArray[np.int64]
     interval_s: NDArray[np.int32]
     received_at_us: NDArray[np.int64]
-    revision: NDArray[np.int64]
+    version: NDArray[np.int64]
     taken_wh: NDArray[np.int64]
     returned_wh: NDArray[np.int64]
     loss_wh: NDArray[np.int64]
+    sigma_wh: NDArray[np.int64]
+    final_us: NDArray[np.int64]
     quality: NDArray[np.uint8]
 
     def __len__(self) -> int:
@@ -39,10 +56,12 @@ _COLUMNS = {
     "observed_at_us": pa.int64(),
     "interval_s": pa.int32(),
     "received_at_us": pa.int64(),
-    "revision": pa.int64(),
+    "version": pa.int64(),
     "taken_wh": pa.int64(),
     "returned_wh": pa.int64(),
     "loss_wh": pa.int64(),
+    "sigma_wh": pa.int64(),
+    "final_us": pa.int64(),
     "quality": pa.uint8(),
 }
 _PLAIN = pa.schema(list(_COLUMNS.items()))

@@ -7,18 +7,19 @@ kept. Nothing here raises for what a peer sent.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from grid.block import INTERVALS_S, Block
+from grid.block import DAYS_S, INTERVALS_S, Block
+from grid.channels import CHANNELS, IMPORT, Values
 from grid.errors import Reason, Rejection
 from grid.model import MAX_ENERGY_WH, MAX_MEMBERS, UnitKind
 from grid.ports import Directory
-from grid.quality import MISSING_DV, MISSING_WH, Quality
+from grid.quality import MISSING_WH, Quality
 from ingest.messages import BlockMessage
 
 #: A block of the greatest area is well below 1 MiB.
@@ -27,9 +28,19 @@ MAX_PAYLOAD = 1 << 20
 MAX_AHEAD_US = 5 * 60 * 1_000_000
 #: A device whose clock has fallen back to its first day would open a table for that day.
 MAX_BEHIND_US = 400 * 86_400 * 1_000_000
-MAX_VOLTAGE_V = 3_000.0
+#: A register of ten digits of a kilowatt-hour, hundredfold.
+MAX_REGISTER_WH = 10**15
 
 _TOPIC_PARTS = 5
+#: Columns of fractions: channel, steps in a unit, least and greatest value that makes sense.
+_FRACTIONS = {
+    **{f"voltage_{phase}_v": (f"voltage_{phase}_dv", 10, 0.0, 3_000.0) for phase in "abc"},
+    **{f"current_{phase}_a": (f"current_{phase}_ca", 100, 0.0, 300.0) for phase in "abc"},
+    "power_factor": ("power_factor_permille", 1_000, -1.0, 1.0),
+}
+_ENERGIES = ("import_wh", "export_wh")
+_REGISTERS = ("register_import_wh", "register_export_wh")
+_COLUMNS = (*_ENERGIES, *_REGISTERS, *_FRACTIONS)
 _decoder = msgspec.json.Decoder(BlockMessage)
 
 
@@ -49,7 +60,9 @@ class _RefusedError(Exception):
         self.detail = detail
 
 
-def decode_message(topic: str, payload: bytes, received_at_us: int, directory: Directory) -> Decoded:
+def decode_message(
+    topic: str, payload: bytes, received_at_us: int, directory: Directory, zone: tzinfo = UTC
+) -> Decoded:
     """Decode and check one MQTT message.
 
     Parameters
@@ -62,52 +75,77 @@ def decode_message(topic: str, payload: bytes, received_at_us: int, directory: D
         When it came, microseconds since 1970 UTC.
     directory
         What is known of units and gateways.
+    zone
+        The utility's time zone, in which its days begin.
     """
     try:
         gateway, unit = _parse_topic(topic)
         _check_size(payload)
         kind = _check_sender(gateway, unit, directory)
         message = _parse(payload)
-        observed_at_us = _check_time(message, received_at_us)
+        observed_at_us = _check_time(message, received_at_us, zone)
         size = _check_lengths(message)
-        import_wh = _energy(message.import_wh)
-        export_wh = np.zeros(size, np.int64) if message.export_wh is None else _energy(message.export_wh)
-        voltage_v = _voltage(message.voltage_v, size)
     except _RefusedError as refused:
         return Decoded(None, None, (Rejection(refused.reason, refused.detail, topic, payload),))
 
-    bad: dict[Reason, NDArray[np.bool_]] = {
-        Reason.NEGATIVE_ENERGY: _negative(import_wh) | _negative(export_wh),
-        Reason.ENERGY_TOO_LARGE: (import_wh > MAX_ENERGY_WH) | (export_wh > MAX_ENERGY_WH),
-        Reason.VOLTAGE_OUT_OF_RANGE: (voltage_v < 0) | (voltage_v > MAX_VOLTAGE_V),
-    }
+    channels, bad = _channels(message)
     rejections = []
-    refused_positions = np.zeros(size, np.bool_)
     for reason, mask in bad.items():
-        if mask.any():
-            meters = tuple(message.meter[i] for i in np.flatnonzero(mask))
-            rejections.append(Rejection(reason, f"{len(meters)} of {size} readings", topic, payload, meters))
-            refused_positions |= mask
-    import_wh[refused_positions] = MISSING_WH
-    export_wh[refused_positions] = MISSING_WH
-    voltage_v[refused_positions] = np.nan
-    absent = import_wh == MISSING_WH
-    # A reading counts as missing when its import is, since the balance rests on it.
-    export_wh[absent] = MISSING_WH
+        meters = tuple(message.meter[i] for i in np.flatnonzero(mask))
+        rejections.append(Rejection(reason, f"{len(meters)} of {size} readings", topic, payload, meters))
+    energy = channels.get(IMPORT)
+    absent = np.ones(size, np.bool_) if energy is None else energy == MISSING_WH
     block = Block(
         unit=unit,
         gateway=gateway,
         observed_at_us=observed_at_us,
         interval_s=message.interval_s,
         received_at_us=received_at_us,
-        sequence=message.sequence,
         meters=pa.array(message.meter, pa.string()),
-        import_wh=import_wh,
-        export_wh=export_wh,
-        voltage_dv=np.where(np.isnan(voltage_v), MISSING_DV, np.rint(np.nan_to_num(voltage_v) * 10)).astype(np.int16),
+        sequence=np.full(size, message.sequence, np.int64),
+        channels=channels,
         quality=np.where(absent, np.uint8(Quality.MISSING), np.uint8(Quality.VALID)),
     )
     return Decoded(block, kind, tuple(rejections))
+
+
+def _channels(message: BlockMessage) -> tuple[dict[str, Values], dict[Reason, NDArray[np.bool_]]]:
+    """Channels of a message without what makes no sense, and which readings that was, by reason."""
+    channels: dict[str, Values] = {}
+    bad: dict[Reason, NDArray[np.bool_]] = {}
+
+    def refuse(reason: Reason, mask: NDArray[np.bool_]) -> None:
+        if mask.any():
+            bad[reason] = bad[reason] | mask if reason in bad else mask
+
+    for name in _ENERGIES:
+        column = getattr(message, name)
+        if column is not None:
+            channels[name] = _integers(column)
+            refuse(Reason.NEGATIVE_ENERGY, (channels[name] < 0) & (channels[name] != MISSING_WH))
+            refuse(Reason.ENERGY_TOO_LARGE, channels[name] > MAX_ENERGY_WH)
+    for energy in channels.values():
+        # Import and export are one reading.
+        for mask in bad.values():
+            energy[mask] = MISSING_WH
+    for name in _REGISTERS:
+        column = getattr(message, name)
+        if column is not None:
+            register = _integers(column)
+            wrong = ((register < 0) & (register != MISSING_WH)) | (register > MAX_REGISTER_WH)
+            refuse(Reason.VALUE_OUT_OF_RANGE, wrong)
+            register[wrong] = MISSING_WH
+            channels[name] = register
+    for name, (channel, steps, least, greatest) in _FRACTIONS.items():
+        column = getattr(message, name)
+        if column is not None:
+            value = np.array(column, dtype=np.float64)
+            wrong = (value < least) | (value > greatest)
+            refuse(Reason.VALUE_OUT_OF_RANGE, wrong)
+            unread = wrong | np.isnan(value)
+            scaled = np.rint(np.where(unread, 0.0, value) * steps)
+            channels[channel] = np.where(unread, CHANNELS[channel].missing, scaled).astype(np.int16)
+    return channels, bad
 
 
 def _parse_topic(topic: str) -> tuple[str, str]:
@@ -141,45 +179,51 @@ def _parse(payload: bytes) -> BlockMessage:
         raise _RefusedError(Reason.INVALID_JSON, str(error)) from None
 
 
-def _check_time(message: BlockMessage, received_at_us: int) -> int:
-    if message.interval_s not in INTERVALS_S:
-        raise _RefusedError(Reason.INVALID_FIELD, f"interval_s {message.interval_s} is not one of {INTERVALS_S}")
+def _check_time(message: BlockMessage, received_at_us: int, zone: tzinfo) -> int:
+    if message.interval_s not in INTERVALS_S and message.interval_s not in DAYS_S:
+        raise _RefusedError(
+            Reason.INVALID_FIELD, f"interval_s {message.interval_s} is not one of {INTERVALS_S} or {DAYS_S}"
+        )
     since = message.observed_at - datetime(1970, 1, 1, tzinfo=UTC)
     observed_at_us = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
     if observed_at_us - received_at_us > MAX_AHEAD_US:
         raise _RefusedError(Reason.TIME_IN_FUTURE, f"observed_at {message.observed_at} is ahead of the clock")
     if received_at_us - observed_at_us > MAX_BEHIND_US:
         raise _RefusedError(Reason.TIME_TOO_OLD, f"observed_at {message.observed_at} is over 400 days back")
-    if observed_at_us <= 0 or observed_at_us % (message.interval_s * 1_000_000):
+    if message.interval_s in DAYS_S:
+        if not _is_local_day(message.observed_at, message.interval_s, zone):
+            raise _RefusedError(
+                Reason.TIME_NOT_ALIGNED, f"{message.interval_s} s until {message.observed_at} are no day in {zone}"
+            )
+    elif observed_at_us <= 0 or observed_at_us % (message.interval_s * 1_000_000):
         raise _RefusedError(Reason.TIME_NOT_ALIGNED, f"{message.observed_at} isn't aligned to {message.interval_s} s")
     return observed_at_us
+
+
+def _is_local_day(end: datetime, length_s: int, zone: tzinfo) -> bool:
+    end = end.astimezone(UTC)
+    first, last = (end - timedelta(seconds=length_s)).astimezone(zone), end.astimezone(zone)
+    midnights = all((t.hour, t.minute, t.second, t.microsecond) == (0, 0, 0, 0) for t in (first, last))
+    return midnights and last.date() - first.date() == timedelta(days=1)
 
 
 def _check_lengths(message: BlockMessage) -> int:
     size = len(message.meter)
     if size > MAX_MEMBERS:
         raise _RefusedError(Reason.TOO_MANY_METERS, f"{size} meters; the limit is {MAX_MEMBERS}")
-    columns = {"import_wh": message.import_wh, "export_wh": message.export_wh, "voltage_v": message.voltage_v}
-    for name, column in columns.items():
-        if column is not None and len(column) != size:
-            raise _RefusedError(Reason.UNEQUAL_LENGTHS, f"{name} has {len(column)} values for {size} meters")
+    lengths = {name: len(column) for name in _COLUMNS if (column := getattr(message, name)) is not None}
+    if not lengths:
+        raise _RefusedError(Reason.INVALID_FIELD, "no column of readings")
+    for name, length in lengths.items():
+        if length != size:
+            raise _RefusedError(Reason.UNEQUAL_LENGTHS, f"{name} has {length} values for {size} meters")
     if len(set(message.meter)) != size:
         raise _RefusedError(Reason.DUPLICATE_METER, "a meter is named twice")
     return size
 
 
-def _energy(column: list[int | None]) -> NDArray[np.int64]:
+def _integers(column: list[int | None]) -> NDArray[np.int64]:
     try:
         return np.array(column, dtype=np.int64)
     except TypeError:
         return np.array([MISSING_WH if value is None else value for value in column], dtype=np.int64)
-
-
-def _voltage(column: list[float | None] | None, size: int) -> NDArray[np.float64]:
-    if column is None:
-        return np.full(size, np.nan)
-    return np.array(column, dtype=np.float64)
-
-
-def _negative(energy_wh: NDArray[np.int64]) -> NDArray[np.bool_]:
-    return np.asarray((energy_wh < 0) & (energy_wh != MISSING_WH))

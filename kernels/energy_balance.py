@@ -36,7 +36,10 @@ class Balance:
     taken_wh, returned_wh
         int64. Import and export of the gateways alone: what the unit took from its parent and gave back.
     sigma_wh
-        float64. Standard deviation of `loss_wh` from the meters' classes and register steps, over present members.
+        float64. Standard deviation of `loss_wh` from the meters' classes and register steps and from what is said of
+        single members, over present members.
+    gateway_extra_sigma_wh
+        float64. Standard deviation of `taken_wh` from what is said of single gateways, beyond their class.
     coverage
         float64, 0…1. Share of expected members that are there; NaN for a unit that expects none.
     gateways_complete
@@ -50,6 +53,7 @@ class Balance:
     taken_wh: NDArray[np.int64]
     returned_wh: NDArray[np.int64]
     sigma_wh: NDArray[np.float64]
+    gateway_extra_sigma_wh: NDArray[np.float64]
     coverage: NDArray[np.float64]
     gateways_complete: NDArray[np.bool_]
 
@@ -62,6 +66,7 @@ def line_loss(
     multiplier: NDArray[np.int64],
     role: NDArray[np.uint8],
     accuracy_class: NDArray[np.float64],
+    extra_sigma_wh: NDArray[np.int64] | None = None,
 ) -> Balance:
     """Balance many units at one interval each.
 
@@ -80,6 +85,9 @@ def line_loss(
         uint8 of shape (m,): bits GATEWAY, CUSTOMER, UNIT; 0 = not a member at this interval, and is passed over.
     accuracy_class
         float64 of shape (m,), percent.
+    extra_sigma_wh
+        int64 of shape (m,), before the multiplier: standard deviation of a member's energy beyond its class and step,
+        as of a substitute or a split; `MISSING_WH` counts as 0. None: 0 throughout.
 
     Returns
     -------
@@ -97,18 +105,21 @@ def line_loss(
     and customer at once (dedicated transformer) enters both sides with the same register, hence without error.
     """
     members = len(import_wh)
+    if extra_sigma_wh is None:
+        extra_sigma_wh = np.zeros(members, np.int64)
     for name, array in (
         ("export_wh", export_wh),
         ("loss_wh", loss_wh),
         ("multiplier", multiplier),
         ("role", role),
         ("accuracy_class", accuracy_class),
+        ("extra_sigma_wh", extra_sigma_wh),
     ):
         if array.shape != (members,):
             raise ValueError(f"{name} has shape {array.shape}, import_wh ({members},)")
     if len(starts) < 1 or starts[0] != 0 or starts[-1] != members or np.any(np.diff(starts) < 0):
         raise ValueError("starts must rise from 0 to the number of members")
-    return Balance(*_line_loss(starts, import_wh, export_wh, loss_wh, multiplier, role, accuracy_class))
+    return Balance(*_line_loss(starts, import_wh, export_wh, loss_wh, multiplier, role, accuracy_class, extra_sigma_wh))
 
 
 _STEP_VARIANCE = 1.0 / 6.0
@@ -116,7 +127,7 @@ _CLASS_TO_SIGMA = 1.0 / (100.0 * math.sqrt(3.0))
 
 
 @njit(cache=True, nogil=True)
-def _line_loss(starts, import_wh, export_wh, loss_wh, multiplier, role, accuracy_class):  # type: ignore[no-untyped-def]  # numba infers
+def _line_loss(starts, import_wh, export_wh, loss_wh, multiplier, role, accuracy_class, extra_sigma_wh):  # type: ignore[no-untyped-def]  # noqa: PLR0915  # numba infers; one pass
     units = len(starts) - 1
     inflow = np.zeros(units, np.int64)
     outflow = np.zeros(units, np.int64)
@@ -124,6 +135,7 @@ def _line_loss(starts, import_wh, export_wh, loss_wh, multiplier, role, accuracy
     taken = np.zeros(units, np.int64)
     returned = np.zeros(units, np.int64)
     sigma = np.zeros(units, np.float64)
+    gateway_sigma = np.zeros(units, np.float64)
     coverage = np.full(units, np.nan)
     complete = np.zeros(units, np.bool_)
     for u in range(units):
@@ -132,6 +144,7 @@ def _line_loss(starts, import_wh, export_wh, loss_wh, multiplier, role, accuracy
         gateways = 0
         gateways_present = 0
         variance = 0.0
+        gateway_variance = 0.0
         for i in range(starts[u], starts[u + 1]):
             kind = role[i]
             if kind == 0:
@@ -160,8 +173,13 @@ def _line_loss(starts, import_wh, export_wh, loss_wh, multiplier, role, accuracy
                 of_class = accuracy_class[i] * _CLASS_TO_SIGMA
                 step = _STEP_VARIANCE * np.float64(multiplier[i]) * np.float64(multiplier[i])
                 variance += (of_class * taken_i) ** 2 + (of_class * given_i) ** 2 + step
+            if extra_sigma_wh[i] > 0:
+                extra = (np.float64(extra_sigma_wh[i]) * multiplier[i]) ** 2
+                gateway_variance += extra if is_gateway else 0.0
+                variance += extra if is_gateway != is_sink else 0.0
         if expected > 0:
             coverage[u] = present / expected
         complete[u] = gateways > 0 and gateways == gateways_present
         sigma[u] = math.sqrt(variance)
-    return inflow, outflow, inflow - outflow, members_loss, taken, returned, sigma, coverage, complete
+        gateway_sigma[u] = math.sqrt(gateway_variance)
+    return inflow, outflow, inflow - outflow, members_loss, taken, returned, sigma, gateway_sigma, coverage, complete

@@ -1,76 +1,113 @@
-"""Merging readings of one unit by position: a value is set, never added, and the order of arrival doesn't matter."""
+"""Merging readings by position: a value is set, never added, and the order of arrival doesn't matter."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 I64 = NDArray[np.int64]
-
-#: What a merge came to: nothing, a reading that says the same (a later sequence, a voltage, a flag), another energy.
-UNCHANGED, CONFIRMED, CHANGED = 0, 1, 2
+Values = NDArray[np.int64] | NDArray[np.int16]
 
 
-def merge_readings(
-    into: tuple[I64, I64, I64, I64, NDArray[np.int16], NDArray[np.uint8]],
-    positions: NDArray[np.int32],
-    source: tuple[I64, I64, I64, I64, NDArray[np.int16], NDArray[np.uint8]],
-    rank: NDArray[np.int8],
-) -> int:
-    """Set readings of `source` in `into` where they take precedence.
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """One channel of many rows, changed in place; arrays of shape (m,)."""
 
-    Each tuple holds (sequence, import_wh, export_wh, loss_wh, voltage_dv, quality). The greatest of (rank of the
-    quality, sequence, then the values in this order) wins, and a missing reading says nothing: a total order, so any
-    permutation and repetition of messages ends in the same state.
+    value: Values
+    precedence: I64
+    received_us: I64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Said:
+    """What is said of one channel; arrays of shape (n,).
+
+    Attributes
+    ----------
+    target
+        int64: place of each value in the held arrays; −1 = nowhere.
+    row
+        int64: which row has changed when the value is set.
+    value
+        As the held ones.
+    precedence
+        int64: the greater stands; negative = nothing is said.
+    received_us
+        int64: when it came.
+    """
+
+    target: I64
+    row: I64
+    value: Values
+    precedence: I64
+    received_us: I64
+
+
+def merge_channel(held: Held, said: Said, changed: NDArray[np.bool_], *, keep_order: bool = False) -> NDArray[np.int64]:
+    """Set values of `said` where they take precedence.
+
+    The greatest of (precedence, value) stands, and of two that agree in both the one that was received first: a total
+    order, so any permutation and repetition of messages ends in the same state.
 
     Parameters
     ----------
-    into
-        Arrays of shape (members,), changed in place.
-    positions
-        int32 of shape (n,): where each reading of `source` belongs, within 0…members − 1; −1 = nowhere.
-    source
-        Arrays of shape (n,).
-    rank
-        int8 of shape (256,): precedence of a quality byte (`grid.quality`).
+    changed
+        bool of shape (rows,), set in place for rows of which anything was set.
+    keep_order
+        Also return which values were set.
 
     Returns
     -------
-    int
-        `CHANGED` when any import, export or loss is another one now, `CONFIRMED` when only other things were set,
-        `UNCHANGED` when nothing was.
+    int64 array
+        Indexes into `said` of values that were set, in order; empty unless `keep_order`.
 
     Raises
     ------
     ValueError
-        When a position lies outside.
+        When a target lies outside.
     """
-    if len(positions) and (positions.max() >= len(into[0]) or positions.min() < -1):
+    if len(said.target) and (said.target.max() >= len(held.value) or said.target.min() < -1):
         raise ValueError("a position lies outside the unit's roster")
-    return int(_merge(*into, positions, *source, rank))
+    taken = np.empty(len(said.target) if keep_order else 0, np.int64)
+    count = _merge(
+        held.value,
+        held.precedence,
+        held.received_us,
+        said.target,
+        said.row,
+        said.value,
+        said.precedence,
+        said.received_us,
+        changed,
+        taken,
+    )
+    return taken[:count]
 
 
 @njit(cache=True, nogil=True)
-def _merge(a_seq, a_imp, a_exp, a_loss, a_volt, a_qual, positions, b_seq, b_imp, b_exp, b_loss, b_volt, b_qual, rank):  # type: ignore[no-untyped-def]  # numba infers
-    outcome = UNCHANGED
-    for j in range(len(positions)):
-        i = positions[j]
-        b_rank = rank[b_qual[j]]
-        if i < 0 or b_rank == 0:
+def _merge(a_value, a_prec, a_recv, target, row, b_value, b_prec, b_recv, changed, taken):  # type: ignore[no-untyped-def]  # numba infers
+    count = 0
+    for j in range(len(target)):
+        i = target[j]
+        if i < 0 or b_prec[j] < 0 or b_prec[j] < a_prec[i]:
             continue
-        a = (rank[a_qual[i]], a_seq[i], a_imp[i], a_exp[i], a_loss[i], a_volt[i], a_qual[i])
-        b = (b_rank, b_seq[j], b_imp[j], b_exp[j], b_loss[j], b_volt[j], b_qual[j])
-        if not a < b:
-            continue
-        if a_imp[i] != b_imp[j] or a_exp[i] != b_exp[j] or a_loss[i] != b_loss[j]:
-            outcome = CHANGED
-        elif outcome == UNCHANGED:
-            outcome = CONFIRMED
-        a_seq[i] = b_seq[j]
-        a_imp[i] = b_imp[j]
-        a_exp[i] = b_exp[j]
-        a_loss[i] = b_loss[j]
-        a_volt[i] = b_volt[j]
-        a_qual[i] = b_qual[j]
-    return outcome
+        same = b_value[j] == a_value[i]
+        if b_prec[j] == a_prec[i]:
+            if same:
+                if b_recv[j] < a_recv[i]:
+                    a_recv[i] = b_recv[j]
+                    changed[row[j]] = True
+                continue
+            if b_value[j] < a_value[i]:
+                continue
+        changed[row[j]] = True
+        a_value[i] = b_value[j]
+        a_prec[i] = b_prec[j]
+        a_recv[i] = b_recv[j]
+        if len(taken):
+            taken[count] = j
+            count += 1
+    return count

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from grid.channels import EXPORT, IMPORT
 from grid.quality import MISSING_WH, Quality
 from grid.rows import Status, StoredBlock
 from store.blocks import read_blocks
@@ -99,12 +100,14 @@ def verify(connection: Connection, ledger_dir: Path, patience_s: float) -> Verdi
     while True:
         # A row that holds more than was sent may still be that of an earlier run, soon to be replaced.
         for at in _chunks(np.flatnonzero((outcome != _STORED) | (settles & ~settled))):
-            for r, block in read_blocks(connection, unit_id[at], rows["observed_at_us"][at]).items():
-                i = int(at[r])
+            columns = (unit_id[at], rows["observed_at_us"][at], rows["interval_s"][at])
+            number = dict(zip(zip(*(c.tolist() for c in columns), strict=True), at.tolist(), strict=True))
+            for key, block in read_blocks(connection, list(number)).items():
+                i = number[key]
                 # A feeder's own message holds its gateways, which stand first in its roster.
                 first = int(rows["readings"][i]) if kind[i] == "feeder" else None
                 outcome[i], readings[i] = _compare(block, rows[i], first)
-                settled[i] = block.status >= Status.FINAL
+                settled[i] = block.balance["status"] >= Status.FINAL
         connection.commit()
         if (np.all(outcome == _STORED) and np.all(settled[settles])) or time.monotonic() > deadline:
             break
@@ -140,8 +143,8 @@ def _settled_units(
 
 def _compare(block: StoredBlock, row: np.void, first: int | None) -> tuple[int, int]:
     there = (block.quality[:first] & Quality.MISSING) == 0
-    import_wh = block.import_wh[:first][there]
-    export_wh = block.export_wh[:first][there]
+    import_wh = block.channels[IMPORT][:first][there]
+    export_wh = block.channels[EXPORT][:first][there]
     readings = int(there.sum())
     sums = (readings, int(import_wh.sum()), int(export_wh[export_wh != MISSING_WH].sum()))
     expected = (int(row["readings"]), int(row["import_wh"]), int(row["export_wh"]))

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-from numpy.typing import NDArray
 
-from grid.rows import BalanceRows, BlockRows, Status, StoredBlock
+from grid.channels import FOLLOWING, VOTING, Values
+from grid.rows import BALANCE_COLUMNS, NEVER_US, BalanceRows, BlockRows, Status, StoredBlock, Superseded
 from store.connection import Connection
 from store.pgbinary import EPOCH_US, HEADER, NULL, TRAILER, ArrayColumn
+from store.precedence import Layout, pack, unpack
 from store.sql import load_queries
 
 _SQL = load_queries("blocks")
 _STATUS = {status: status.name.lower() for status in Status}
 _STATUS_OF = {name: int(status) for status, name in _STATUS.items()}
-_FIELDS = 19
+_COLUMNS = (*VOTING, *FOLLOWING)
+_FIELDS = 5 + 2 + len(_COLUMNS) + 1 + len(BALANCE_COLUMNS)
+
+#: (unit id, end of the interval in microseconds, its length in seconds).
+Key = tuple[int, int, int]
 
 
 class StaleVersionError(RuntimeError):
@@ -28,43 +34,41 @@ def to_datetime(microseconds: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
 
 
-def read_blocks(
-    connection: Connection, unit_id: NDArray[np.int32], observed_at_us: NDArray[np.int64]
-) -> dict[int, StoredBlock]:
-    """Stored rows of the keys (unit_id[r], observed_at_us[r]), by r; keys without a row are left out."""
-    if not len(unit_id):
+def read_blocks(connection: Connection, keys: Sequence[Key]) -> dict[Key, StoredBlock]:
+    """Stored rows by key; keys without a row are left out."""
+    if not keys:
         return {}
-    observed_at = [to_datetime(us) for us in observed_at_us.tolist()]
+    observed_at = [to_datetime(key[1]) for key in keys]
     arguments = {
-        "unit_id": unit_id.tolist(),
+        "unit_id": [key[0] for key in keys],
         "observed_at": observed_at,
+        "interval_s": [key[2] for key in keys],
         "first": min(observed_at),
         "last": max(observed_at),
     }
     with connection.cursor(binary=True) as cursor:
         rows = cursor.execute(_SQL["read"], arguments).fetchall()
-    return {
-        row[0] - 1: StoredBlock(
-            interval_s=row[1],
-            version=row[2],
-            received_at_us=row[3],
-            # One element stands for all positions.
-            sequence=np.repeat(row[4], len(row[9])) if len(row[4]) == 1 else row[4],
-            import_wh=row[5],
-            export_wh=row[6],
-            loss_wh=row[7],
-            voltage_dv=row[8],
-            quality=np.frombuffer(row[9], np.uint8),
-            status=-1 if row[10] is None else _STATUS_OF[row[10]],
-        )
-        for row in rows
-    }
+    return {keys[row[0] - 1]: _stored(row[1:]) for row in rows}
 
 
-def write_blocks(connection: Connection, rows: BlockRows, balances: BalanceRows) -> None:
-    """Write rows with their balances inside the caller's transaction.
+def _stored(row: Sequence[object]) -> StoredBlock:
+    version, received_at_us, packed_precedence, packed_received = row[:4]
+    arrays = row[4 : 4 + len(_COLUMNS)]
+    quality = np.frombuffer(row[4 + len(_COLUMNS)], np.uint8)  # type: ignore[call-overload]
+    channels: dict[str, Values] = {name: a for name, a in zip(_COLUMNS, arrays, strict=True) if a is not None}  # type: ignore[misc]
+    precedence, received_us = unpack(channels, quality, packed_precedence, packed_received)  # type: ignore[arg-type]
+    balance: dict[str, float] = dict(zip(BALANCE_COLUMNS, row[5 + len(_COLUMNS) :], strict=True))  # type: ignore[arg-type]
+    balance["status"] = _STATUS_OF[balance["status"]]  # type: ignore[index]
+    for name in ("published_us", "due_us"):
+        if balance[name] is None:
+            balance[name] = NEVER_US
+    return StoredBlock(int(version), int(received_at_us), channels, quality, precedence, received_us, balance)  # type: ignore[call-overload]
 
-    Each row gets version `rows.version` + 1 and replaces only a stored row of version `rows.version`.
+
+def write_blocks(connection: Connection, rows: BlockRows, balances: BalanceRows, superseded: Superseded) -> None:
+    """Write rows with their balances inside the caller's transaction; what was published before stays readable.
+
+    A row replaces only a stored row of the version that was read.
 
     Raises
     ------
@@ -80,66 +84,85 @@ def write_blocks(connection: Connection, rows: BlockRows, balances: BalanceRows)
         cursor.execute(_SQL["write_blocks"])
         if cursor.rowcount != len(rows):
             raise StaleVersionError(f"{len(rows) - cursor.rowcount} of {len(rows)} rows have moved on")
+        if np.any(balances.revision > 1) or np.any((balances.revision == 1) & (rows.read_version > 0)):
+            _keep_superseded(connection, rows, superseded)
         cursor.execute(_SQL["write_balances"])
 
 
-_KEY = struct.Struct(">hiiiqiiiiiq")
-_RESULT = struct.Struct(">iqiqiqiqidif")
+def _keep_superseded(connection: Connection, rows: BlockRows, superseded: Superseded) -> None:
+    with connection.cursor() as cursor:
+        if len(superseded.unit_id):
+            with cursor.copy(_SQL["copy_superseded"]) as copy:
+                for row in _plain(superseded):
+                    copy.write_row(row)
+        bounds = (to_datetime(int(rows.observed_at_us.min())), to_datetime(int(rows.observed_at_us.max())))
+        cursor.execute(_SQL["keep_superseded"], dict(zip(("first", "last"), bounds, strict=True)))
+
+
+def _plain(superseded: Superseded) -> Iterable[tuple[object, ...]]:
+    b = superseded.balances
+    for i in range(len(b)):
+        yield (
+            int(superseded.unit_id[i]),
+            to_datetime(int(superseded.observed_at_us[i])),
+            int(superseded.interval_s[i]),
+            *(getattr(b, name)[i].item() for name in BALANCE_COLUMNS[:8]),
+            _STATUS[Status(int(b.status[i]))],
+            int(b.revision[i]),
+            to_datetime(int(b.published_us[i])),
+        )
+
+
+_KEY = struct.Struct(">hiiiqiiiqiq")
+_RESULT = struct.Struct(">iqiqiqiqiqidifi?")
 
 
 def _encode(rows: BlockRows, balances: BalanceRows) -> bytes:
-    sequence = ArrayColumn(rows.sequence)
-    import_wh = ArrayColumn(rows.import_wh)
-    export_wh = ArrayColumn(rows.export_wh)
-    loss_wh = ArrayColumn(rows.loss_wh)
-    voltage_dv = ArrayColumn(rows.voltage_dv)
+    layout = pack(rows)
+    fields = _fields(rows, layout)
     quality = rows.quality.tobytes()
-    lowest = np.iinfo(np.int64).min
-    # No member has a loss of its own, or no voltage: the column is NULL or empty and costs nothing.
-    with_loss = _any_by_row(rows.loss_wh != lowest, rows.starts)
-    with_voltage = _any_by_row(rows.voltage_dv != np.iinfo(np.int16).min, rows.starts)
-    uniform = ~_any_by_row(
-        rows.sequence != np.repeat(rows.sequence[rows.starts[:-1]], np.diff(rows.starts)), rows.starts
-    )
-    parts = [HEADER]
     starts = rows.starts.tolist()
-    observed = (rows.observed_at_us - EPOCH_US).tolist()
-    received = (rows.received_at_us - EPOCH_US).tolist()
-    keys = zip(rows.unit_id.tolist(), observed, rows.interval_s.tolist(), rows.version.tolist(), received, strict=True)
-    results = zip(
-        balances.inflow_wh.tolist(),
-        balances.outflow_wh.tolist(),
-        balances.loss_wh.tolist(),
-        balances.members_loss_wh.tolist(),
-        balances.sigma_wh.tolist(),
-        balances.coverage.tolist(),
-        balances.status.tolist(),
-        balances.computable.tolist(),
+    keys = zip(
+        rows.unit_id.tolist(),
+        (rows.observed_at_us - EPOCH_US).tolist(),
+        rows.interval_s.tolist(),
+        (rows.read_version << 32 | rows.version).tolist(),
+        (rows.received_at_us - EPOCH_US).tolist(),
         strict=True,
     )
+    results = zip(*(getattr(balances, name).tolist() for name in BALANCE_COLUMNS), strict=True)
+    parts = [HEADER]
     for r, (key, result) in enumerate(zip(keys, results, strict=True)):
         a, b = starts[r], starts[r + 1]
         unit_id, observed_at, interval_s, version, received_at = key
-        status = _STATUS[Status(result[6])].encode()
-        parts += (
-            _KEY.pack(_FIELDS, 4, unit_id, 8, observed_at, 4, interval_s, 4, version + 1, 8, received_at),
-            sequence.field(a, a + 1 if uniform[r] else b),
-            import_wh.field(a, b),
-            export_wh.field(a, b),
-            loss_wh.field(a, b) if with_loss[r] else NULL,
-            voltage_dv.field(a, b) if with_voltage[r] else NULL,
-            struct.pack(">i", b - a),
-            quality[a:b],
-            _RESULT.pack(8, result[0], 8, result[1], 8, result[2], 8, result[3], 8, result[4], 4, result[5]),
-            struct.pack(">i", len(status)),
-            status,
-            struct.pack(">i?", 1, result[7]),
-        )
+        parts.append(_KEY.pack(_FIELDS, 4, unit_id, 8, observed_at, 4, interval_s, 8, version, 8, received_at))
+        parts.append(layout.precedence.field(*layout.span(r)))
+        parts.append(layout.received_us.field(*layout.span(r)))
+        parts += [NULL if column is None or not there[r] else column.field(a, b) for column, there in fields]
+        parts += (struct.pack(">i", b - a), quality[a:b], *_result(result))
     parts.append(TRAILER)
     return b"".join(parts)
 
 
-def _any_by_row(mask: NDArray[np.bool_], starts: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether any member of each row is set; a row without members has none."""
-    counts = np.concatenate(([0], np.cumsum(mask)))
-    return np.asarray(counts[starts[1:]] > counts[starts[:-1]])
+def _fields(rows: BlockRows, layout: Layout) -> list[tuple[ArrayColumn | None, list[bool]]]:
+    """Each column with whether a row has it: one without a value is NULL and costs nothing."""
+    fields: list[tuple[ArrayColumn | None, list[bool]]] = []
+    for name in _COLUMNS:
+        if name not in rows.channels or not any(layout.there[name]):
+            fields.append((None, []))
+        else:
+            fields.append((ArrayColumn(rows.channels[name]), layout.there[name]))
+    return fields
+
+
+def _result(result: tuple[float, ...]) -> Iterable[bytes]:
+    inflow, outflow, loss, members_loss, uncontracted, sigma, coverage, computable, status, revision = result[:10]
+    name = _STATUS[Status(int(status))].encode()
+    yield _RESULT.pack(
+        8, inflow, 8, outflow, 8, loss, 8, members_loss, 8, uncontracted, 8, sigma, 4, coverage, 1, bool(computable)
+    )
+    yield struct.pack(">i", len(name))
+    yield name
+    yield struct.pack(">ii", 4, int(revision))
+    for instant_us in result[10:]:
+        yield NULL if instant_us == NEVER_US else struct.pack(">iq", 8, int(instant_us) - EPOCH_US)

@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import numpy as np
 import psycopg
 import structlog
 
 from grid.arrow import InvalidBlockError
 from grid.block import decode_block
 from grid.errors import Reason, Rejection
+from grid.limits import Limits
 from grid.roster import UnitView
 from grid.unit_energy import UnitEnergies, decode_unit_energies
 from store.blocks import StaleVersionError, read_blocks, write_blocks
@@ -27,7 +27,7 @@ from store.rejected import add_rejections
 from store.views import load_views
 from streams.counters import Counters
 from streams.steps.contribution import Contribution, from_block, from_energies
-from streams.steps.settle import Settled, keys_of, settle
+from streams.steps.settle import keys_to_read, settle
 
 log = structlog.get_logger("streams.processor")
 
@@ -108,9 +108,14 @@ class Processor:
         Opens a connection; called again after the connection was lost.
     counters
         Where it counts what it does.
+    limits
+        When figures are published.
     """
 
-    def __init__(self, open_connection: Callable[[], Connection], counters: Counters) -> None:
+    def __init__(
+        self, open_connection: Callable[[], Connection], counters: Counters, limits: Limits | None = None
+    ) -> None:
+        self._limits = limits or Limits()
         self._open = open_connection
         self._connection: Connection | None = None
         self.views = ViewCache()
@@ -160,15 +165,12 @@ class Processor:
         connection = self._connect()
         for _ in range(_STALE_TRIES):
             # Joined again after a conflict: what moved the rows on may be a change of the model.
-            contributions, origins, rejections = self._join(connection, records)
-            keys = keys_of(contributions)
-            unit_id = np.array([key[0] for key in keys], np.int32)
-            observed_at_us = np.array([key[1] for key in keys], np.int64)
+            contributions, rejections = self._join(connection, records)
             try:
                 with connection.transaction():
-                    settled = settle(keys, contributions, read_blocks(connection, unit_id, observed_at_us))
-                    rejections += _passed_over(settled, contributions, origins)
-                    write_blocks(connection, settled.rows, settled.balances)
+                    stored = read_blocks(connection, keys_to_read(contributions))
+                    settled = settle(contributions, stored, self._limits)
+                    write_blocks(connection, settled.rows, settled.balances, settled.superseded)
                     if rejections:
                         add_rejections(connection, rejections, datetime.now(UTC))
                 self.counters.committed([c.received_at_us for c in contributions], time.time())
@@ -180,10 +182,8 @@ class Processor:
                 self.counters.conflicts += 1
         raise psycopg.OperationalError(f"rows moved on {_STALE_TRIES} times in a row")
 
-    def _join(
-        self, connection: Connection, records: Sequence[Record]
-    ) -> tuple[list[Contribution], list[Record], list[Rejection]]:
-        """What the records contribute, the record that each contribution is of, and what is refused."""
+    def _join(self, connection: Connection, records: Sequence[Record]) -> tuple[list[Contribution], list[Rejection]]:
+        """What the records contribute, and what is refused."""
         rejections: list[Rejection] = []
         blocks = []
         energies = []
@@ -203,7 +203,6 @@ class Processor:
         views = self.views.get(connection, codes)
         connection.commit()
         contributions = []
-        origins = []
         for record, block in blocks:
             view = views.get(block.unit)
             if view is None:
@@ -212,13 +211,11 @@ class Processor:
                 continue
             contribution, refused = from_block(block, view, record.topic, record.value)
             contributions.append(contribution)
-            origins.append(record)
             rejections += refused
         known = [(record, message) for record, message in energies if message.parent in views]
-        for (record, _), of_parent in zip(known, self._join_energies(connection, views, known), strict=True):
+        for of_parent in self._join_energies(connection, views, known):
             contributions += of_parent
-            origins += [record] * len(of_parent)
-        return contributions, origins, rejections
+        return contributions, rejections
 
     def _join_energies(
         self, connection: Connection, views: dict[str, UnitView], energies: list[tuple[Record, UnitEnergies]]
@@ -259,14 +256,3 @@ class Processor:
             self.close()
         except psycopg.Error:
             self._connection = None
-
-
-def _passed_over(settled: Settled, contributions: Sequence[Contribution], origins: Sequence[Record]) -> list[Rejection]:
-    rejections = []
-    for number in settled.passed_over:
-        contribution, record = contributions[number], origins[number]
-        detail = (
-            f"of {contribution.interval_s} s; {contribution.view.unit} has readings of another interval that ends then"
-        )
-        rejections.append(Rejection(Reason.OTHER_INTERVAL, detail, record.topic, record.value))
-    return rejections

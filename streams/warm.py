@@ -6,11 +6,12 @@ import numpy as np
 import pyarrow as pa
 
 from grid.block import Block, decode_block, encode_block
+from grid.limits import Limits
 from grid.model import UnitKind
 from grid.roster import BEGINNING_US, END_US, Membership, Parentage, UnitView
 from grid.unit_energy import decode_unit_energies, encode_unit_energies
 from streams.steps.contribution import Contribution, from_block, from_energies
-from streams.steps.settle import Settled, keys_of, settle
+from streams.steps.settle import Settled, settle
 
 
 def warm_steps() -> None:
@@ -28,11 +29,13 @@ def warm_steps() -> None:
         observed_at_us=900_000_000,
         interval_s=900,
         received_at_us=900_000_000,
-        sequence=1,
         meters=pa.array(["warm"], pa.string()),
-        import_wh=np.ones(1, np.int64),
-        export_wh=np.zeros(1, np.int64),
-        voltage_dv=np.full(1, 2300, np.int16),
+        sequence=np.ones(1, np.int64),
+        channels={
+            "import_wh": np.ones(1, np.int64),
+            "export_wh": np.zeros(1, np.int64),
+            "voltage_a_dv": np.full(1, 2300, np.int16),
+        },
         quality=np.zeros(1, np.uint8),
     )
     settled = _settle([from_block(decode_block(encode_block(block)), area, "", b"")[0]])
@@ -41,4 +44,4 @@ def warm_steps() -> None:
 
 
 def _settle(contributions: list[Contribution]) -> Settled:
-    return settle(keys_of(contributions), contributions, {})
+    return settle(contributions, {}, Limits())

@@ -2,61 +2,62 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from types import SimpleNamespace
 
+from grid.limits import Limits
 from grid.model import GridModel, Role, UnitKind
 from grid.roster import BEGINNING_US, END_US, Membership, Parentage, UnitView
-from grid.rows import StoredBlock
-from streams.steps.contribution import Contribution
-from streams.steps.settle import Key, Settled, keys_of, settle
-
-
-@dataclass(frozen=True)
-class Loss:
-    inflow_wh: int
-    outflow_wh: int
-    loss_wh: int
-    members_loss_wh: int
-    sigma_wh: float
-    computable: bool
+from grid.rows import BALANCE_COLUMNS, StoredBlock
+from streams.steps.contribution import Contribution, Key
+from streams.steps.settle import Settled, keys_to_read, settle
 
 
 class MemoryStore:
     """Rows as the store would keep them."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
         self.rows: dict[Key, StoredBlock] = {}
-        self.losses: dict[Key, Loss] = {}
+        self.superseded: dict[tuple[Key, int], dict[str, float]] = {}
+
+    @property
+    def losses(self) -> dict[Key, SimpleNamespace]:
+        """Results by key."""
+        return {key: SimpleNamespace(**row.balance) for key, row in self.rows.items()}
 
     def take(self, contributions: list[Contribution]) -> Settled:
         """Settle a batch and keep its effects."""
-        keys = keys_of(contributions)
-        settled = settle(keys, contributions, {i: self.rows[k] for i, k in enumerate(keys) if k in self.rows})
+        keys = keys_to_read(contributions)
+        settled = settle(contributions, {k: self.rows[k] for k in keys if k in self.rows}, self.limits)
         rows, balances = settled.rows, settled.balances
         for r in range(len(rows)):
-            sequence, import_wh, export_wh, loss_wh, voltage_dv, quality = rows.members(r)
-            key = (int(rows.unit_id[r]), int(rows.observed_at_us[r]))
+            key = (int(rows.unit_id[r]), int(rows.observed_at_us[r]), int(rows.interval_s[r]))
+            part = rows.part(r)
+            balance = {name: getattr(balances, name)[r].item() for name in BALANCE_COLUMNS}
+            before = self.rows.get(key)
+            assert int(rows.read_version[r]) == (before.version if before else 0)
+            if before is not None and 0 < before.balance["revision"] < balance["revision"]:
+                self._keep(key, before.balance)
             self.rows[key] = StoredBlock(
-                interval_s=int(rows.interval_s[r]),
-                version=int(rows.version[r]) + 1,
+                version=int(rows.version[r]),
                 received_at_us=int(rows.received_at_us[r]),
-                sequence=sequence,
-                import_wh=import_wh,
-                export_wh=export_wh,
-                loss_wh=loss_wh,
-                voltage_dv=voltage_dv,
-                quality=quality,
-                status=int(balances.status[r]),
+                channels={name: values[part].copy() for name, values in rows.channels.items()},
+                quality=rows.quality[part].copy(),
+                precedence={name: values[part].copy() for name, values in rows.precedence.items()},
+                received_us={name: values[part].copy() for name, values in rows.received_us.items()},
+                balance=balance,
             )
-            self.losses[key] = Loss(
-                int(balances.inflow_wh[r]),
-                int(balances.outflow_wh[r]),
-                int(balances.loss_wh[r]),
-                int(balances.members_loss_wh[r]),
-                float(balances.sigma_wh[r]),
-                bool(balances.computable[r]),
-            )
+        s = settled.superseded
+        for i in range(len(s.unit_id)):
+            key = (int(s.unit_id[i]), int(s.observed_at_us[i]), int(s.interval_s[i]))
+            balance = {name: getattr(s.balances, name)[i].item() for name in BALANCE_COLUMNS}
+            self._keep(key, balance)
         return settled
+
+    def _keep(self, key: Key, balance: Mapping[str, float]) -> None:
+        kept = {name: value for name, value in balance.items() if name != "due_us"}
+        assert self.superseded.setdefault((key, int(balance["revision"])), kept) == kept
 
 
 def views_of(model: GridModel) -> dict[str, UnitView]:

@@ -60,7 +60,7 @@ class MessageBuilder:
             pieces = [b'{"sequence":%d' % sequence, middle, self._meters[i]]
             pieces += [b',"import_wh":', encode(own_import), b',"export_wh":', encode(own_export)]
             if unit.has_voltage:
-                pieces += [b',"voltage_v":', encode(voltages[part])]
+                pieces += [b',"voltage_a_v":', encode(voltages[part])]
             pieces.append(b"}")
             yield Message(
                 unit.gateway,

@@ -2,80 +2,177 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grid.block import Block
+from grid.channels import CHANNELS, CLOSING, Values
 from grid.errors import Reason, Rejection
-from grid.quality import MISSING_DV, MISSING_WH
-from grid.roster import UnitView
+from grid.quality import precedence
+from grid.roster import Roster, UnitView
 from grid.unit_energy import UnitEnergies
+
+#: (unit id, end of the interval in microseconds, its length in seconds): what a row is keyed by.
+Key = tuple[int, int, int]
+
+
+class Cause(Enum):
+    """Why a row is looked at."""
+
+    DATA = "data"
+    TICK = "tick"  # time has passed
+    MODEL = "model"  # what is believed of the grid has changed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contribution:
-    """Readings of one unit at one interval by roster position; arrays of shape (n,), position −1 = no member."""
+    """Readings of one unit at one interval by roster position; arrays of shape (n,).
+
+    Attributes
+    ----------
+    received_at_us
+        When the message came that says so.
+    positions
+        int32; −1 = no member.
+    precedence, received_us
+        int64 a reading. `received_us` may be earlier than `received_at_us` for what the store held already.
+    channels
+        What is said, by channel; a missing value says nothing, unless it is said of a `child`.
+    child
+        The members spoken of are units: whether a value is missing is known, and `precedence` is their row's version.
+    """
 
     view: UnitView
+    roster: Roster
     observed_at_us: int
     interval_s: int
     received_at_us: int
     positions: NDArray[np.int32]
-    sequence: NDArray[np.int64]
-    import_wh: NDArray[np.int64]
-    export_wh: NDArray[np.int64]
-    loss_wh: NDArray[np.int64]
-    voltage_dv: NDArray[np.int16]
+    precedence: NDArray[np.int64]
+    received_us: NDArray[np.int64]
+    channels: Mapping[str, Values]
     quality: NDArray[np.uint8]
+    child: bool = False
+    cause: Cause = Cause.DATA
+
+    @property
+    def key(self) -> Key:
+        """Key of the row that it is for."""
+        return self.view.unit_id, self.observed_at_us, self.interval_s
 
 
 def from_block(block: Block, view: UnitView, topic: str, original: bytes) -> tuple[Contribution, list[Rejection]]:
     """A block's contribution to its unit; readings of meters that aren't members then go to quarantine."""
-    positions = view.positions(block.observed_at_us, block.meters)
+    roster = view.roster(block.observed_at_us, block.interval_s)
+    positions = view.positions(roster, block.meters)
     rejections = []
     if len(positions) and positions.min() < 0:
         unknown = tuple(block.meters[int(i)].as_py() for i in np.flatnonzero(positions < 0))
         detail = f"{len(unknown)} of {len(block)} meters are not members of {view.unit} at that time"
         rejections.append(Rejection(Reason.UNKNOWN_METER, detail, topic, original, unknown))
-    size = len(block)
     contribution = Contribution(
         view=view,
+        roster=roster,
         observed_at_us=block.observed_at_us,
         interval_s=block.interval_s,
         received_at_us=block.received_at_us,
         positions=positions,
-        sequence=np.full(size, block.sequence, np.int64),
-        import_wh=block.import_wh,
-        export_wh=block.export_wh,
-        loss_wh=np.full(size, MISSING_WH, np.int64),
-        voltage_dv=block.voltage_dv,
+        precedence=precedence(block.quality, block.sequence),
+        received_us=np.full(len(block), block.received_at_us, np.int64),
+        channels=block.channels,
         quality=block.quality,
     )
+    if any(part.earlier >= 0 for part in roster.parts):
+        contribution = _with_earlier_positions(contribution, roster)
     return contribution, rejections
 
 
+def _with_earlier_positions(c: Contribution, roster: Roster) -> Contribution:
+    """Say the same of the positions that a meter had earlier in the interval, but for its closing register."""
+    place = {position: i for i, position in enumerate(c.positions.tolist())}
+    pairs = [
+        (place[part.member.position], part.earlier)
+        for part in roster.parts
+        if part.earlier >= 0 and part.member.position in place
+    ]
+    source = np.concatenate((np.arange(len(c.positions)), [i for i, _ in pairs])).astype(np.intp)
+    again = slice(len(c.positions), None)
+    channels = {name: values[source] for name, values in c.channels.items()}
+    for name in CLOSING:
+        if name in channels:
+            channels[name][again] = CHANNELS[name].missing
+    return Contribution(
+        view=c.view,
+        roster=roster,
+        observed_at_us=c.observed_at_us,
+        interval_s=c.interval_s,
+        received_at_us=c.received_at_us,
+        positions=np.concatenate((c.positions, [p for _, p in pairs])).astype(np.int32),
+        precedence=c.precedence[source],
+        received_us=c.received_us[source],
+        channels=channels,
+        quality=c.quality[source],
+    )
+
+
 def from_energies(energies: UnitEnergies, view: UnitView) -> list[Contribution]:
-    """Contributions of children to their parent, one an interval; a child that is no member then is passed over."""
+    """Contributions of children to their parent; a child that is no member then is passed over.
+
+    One for each interval and time of receipt, so that what a parent publishes doesn't depend on how its children's
+    messages were gathered into records.
+    """
+    groups: dict[tuple[int, int, int], list[int]] = {}
+    keys = zip(
+        energies.observed_at_us.tolist(), energies.interval_s.tolist(), energies.received_at_us.tolist(), strict=True
+    )
+    for row, key in enumerate(keys):
+        groups.setdefault(key, []).append(row)
+    children = energies.child_id.tolist()
     contributions = []
-    keys = np.stack((energies.observed_at_us, energies.interval_s.astype(np.int64)))
-    for observed_at_us, interval_s in np.unique(keys, axis=1).T.tolist():
-        rows = np.flatnonzero((energies.observed_at_us == observed_at_us) & (energies.interval_s == interval_s))
-        known = view.roster(observed_at_us).position_of_child
+    for (observed_at_us, interval_s, received_at_us), of_group in groups.items():
+        roster = view.roster(observed_at_us, interval_s)
+        rows = np.array(of_group)
         contributions.append(
             Contribution(
                 view=view,
+                roster=roster,
                 observed_at_us=observed_at_us,
                 interval_s=interval_s,
-                received_at_us=int(energies.received_at_us[rows].max()),
-                positions=np.array([known.get(child, -1) for child in energies.child_id[rows].tolist()], np.int32),
-                sequence=energies.revision[rows],
-                import_wh=energies.taken_wh[rows],
-                export_wh=energies.returned_wh[rows],
-                loss_wh=energies.loss_wh[rows],
-                voltage_dv=np.full(len(rows), MISSING_DV, np.int16),
+                received_at_us=received_at_us,
+                positions=np.array([roster.position_of_child.get(children[row], -1) for row in of_group], np.int32),
+                precedence=energies.version[rows],
+                received_us=energies.received_at_us[rows],
+                channels={
+                    "import_wh": energies.taken_wh[rows],
+                    "export_wh": energies.returned_wh[rows],
+                    "loss_wh": energies.loss_wh[rows],
+                    "sigma_wh": energies.sigma_wh[rows],
+                    "final_us": energies.final_us[rows],
+                },
                 quality=energies.quality[rows],
+                child=True,
             )
         )
     return contributions
+
+
+def look_again(view: UnitView, observed_at_us: int, interval_s: int, at_us: int, cause: Cause) -> Contribution:
+    """Nothing new for a row but that time has passed until `at_us`, or that the model has changed then."""
+    none = np.empty(0, np.int64)
+    return Contribution(
+        view=view,
+        roster=view.roster(observed_at_us, interval_s),
+        observed_at_us=observed_at_us,
+        interval_s=interval_s,
+        received_at_us=at_us,
+        positions=np.empty(0, np.int32),
+        precedence=none,
+        received_us=none,
+        channels={},
+        quality=np.empty(0, np.uint8),
+        cause=cause,
+    )

@@ -1,26 +1,27 @@
-"""Settling assessment units, pure: contributions and stored rows in, new rows, balances and messages upwards out."""
+"""Settling assessment units, pure: contributions and stored rows in, new rows, results and messages upwards out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from grid.model import MAX_UNIT_ENERGY_WH
-from grid.quality import MISSING_DV, MISSING_WH, Quality, quality_rank
-from grid.roster import UnitView
-from grid.rows import BalanceRows, BlockRows, Status, StoredBlock
+from grid.channels import FINAL
+from grid.limits import Limits
+from grid.model import Role
+from grid.quality import MISSING_WH
+from grid.roster import Roster, UnitView
+from grid.rows import BALANCE_COLUMNS, BalanceRows, BlockRows, StoredBlock, Superseded, empty_balances
 from grid.unit_energy import UnitEnergies
 from kernels.energy_balance import Balance, line_loss
-from kernels.merge import CHANGED, UNCHANGED, merge_readings
-from streams.steps.contribution import Contribution
-
-_RANK = quality_rank(np.arange(256, dtype=np.uint8))
-
-#: (unit id, end of the interval in microseconds): what a row is keyed by.
-Key = tuple[int, int]
+from streams.steps.assemble import assemble, merge_round
+from streams.steps.contribution import Cause, Contribution, Key
+from streams.steps.publish import Publication
+from streams.steps.registers import carriers_of, derive, keys_around, openings
+from streams.steps.shares import energies_of_unit
+from streams.steps.upward import Told, messages, tell
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,229 +32,230 @@ class Settled:
     ----------
     rows, balances
         Only what differs from the stored rows, in key order.
+    superseded
+        Published results that came and went within the batch.
     energies
         For each parent, of every unit of the batch that has a row, changed or not: a repeat tells again.
-    passed_over
-        Indexes of contributions that are of another length of interval than their row.
     """
 
     rows: BlockRows
     balances: BalanceRows
+    superseded: Superseded
     energies: list[UnitEnergies]
-    passed_over: list[int]
 
 
-def keys_of(contributions: Sequence[Contribution]) -> list[Key]:
-    """Keys that the contributions touch, in the order in which rows are written."""
-    return sorted({(c.view.unit_id, c.observed_at_us) for c in contributions if c.view.size})
+def keys_to_read(contributions: Sequence[Contribution]) -> list[Key]:
+    """Keys of stored rows that settling the contributions needs, in the order in which rows are written."""
+    return sorted({c.key for c in contributions if c.view.size} | set(keys_around(contributions)))
 
 
-def settle(keys: Sequence[Key], contributions: Sequence[Contribution], stored: Mapping[int, StoredBlock]) -> Settled:
+def settle(contributions: Sequence[Contribution], stored: Mapping[Key, StoredBlock], limits: Limits) -> Settled:
     """Merge contributions with the stored rows, balance, and say what is to be written and told upwards.
+
+    Each row takes its contributions in the order in which they were received. What it comes to doesn't depend on how
+    they were gathered into batches.
 
     Parameters
     ----------
-    keys
-        `keys_of(contributions)`.
     contributions
         Any order, repeats allowed.
     stored
-        Stored rows by index into `keys`.
-
-    Notes
-    -----
-    A row is of one length of interval. Where messages of different lengths end at the same instant, the shortest that
-    has a reading stands, whichever came first: an hourly summary doesn't hide the last quarter-hour.
+        Stored rows of `keys_to_read(contributions)`.
     """
-    index = {key: r for r, key in enumerate(keys)}
-    views: list[UnitView | None] = [None] * len(keys)
-    by_row: list[list[int]] = [[] for _ in keys]
-    for number, contribution in enumerate(contributions):
-        if contribution.view.size:
-            r = index[(contribution.view.unit_id, contribution.observed_at_us)]
-            views[r] = contribution.view
-            by_row[r].append(number)
-    known = [view for view in views if view is not None]
-    rows = _empty_rows(keys, known, stored)
-    changed = np.zeros(len(keys), np.bool_)
-    refigured = np.zeros(len(keys), np.bool_)
-    passed_over = []
-    for r, of_row in enumerate(by_row):
-        interval_s = _interval([contributions[number] for number in of_row], stored.get(r))
-        if r in stored:
-            if stored[r].interval_s == interval_s:
-                _place(rows, r, stored[r])
-            else:
-                changed[r] = refigured[r] = True
-                rows.received_at_us[r] = 0
-        rows.interval_s[r] = interval_s
-        members = rows.members(r)
-        for number in of_row:
-            c = contributions[number]
-            if c.interval_s != interval_s:
-                passed_over.append(number)
-                continue
-            source = (c.sequence, c.import_wh, c.export_wh, c.loss_wh, c.voltage_dv, c.quality)
-            outcome = merge_readings(members, c.positions, source, _RANK)
-            # Who sent only missing readings is known to be there: a row says so.
-            if outcome != UNCHANGED or (not rows.version[r] and np.any(c.positions >= 0)):
-                changed[r] = True
-                refigured[r] |= outcome == CHANGED
-                rows.received_at_us[r] = max(rows.received_at_us[r], c.received_at_us)
-    balance = _balance(rows, known)
-    results = _results(rows, balance, changed, refigured)
-    energies = _upwards(rows, known, balance, results, changed)
-    keep = np.flatnonzero(changed)
-    if len(keep) == len(keys):
-        return Settled(rows, results, energies, passed_over)
-    return Settled(_take_rows(rows, keep), _take_balances(results, keep), energies, passed_over)
+    contributions = [c for c in contributions if c.view.size]
+    contributions = [*openings(contributions, stored), *contributions]
+    # Rows are not made for the mere passing of time.
+    contributions = [c for c in contributions if c.cause is Cause.DATA or c.key in stored]
+    by_key: dict[Key, list[Contribution]] = {}
+    for c in sorted(contributions, key=lambda c: c.received_at_us):
+        by_key.setdefault(c.key, []).append(c)
+    return _Batch(sorted(by_key), by_key, stored, limits).settle()
 
 
-def _interval(of_row: list[Contribution], stored: StoredBlock | None) -> int:
-    """Length of interval that a row is of: the shortest that has a reading."""
-    lengths = {c.interval_s for c in of_row} | (set() if stored is None else {stored.interval_s})
-    if len(lengths) == 1:
-        return lengths.pop()
-    found = [
-        (bool(np.any((c.positions >= 0) & (c.import_wh != MISSING_WH))), bool(np.any(c.positions >= 0)), -c.interval_s)
-        for c in of_row
-    ]
-    if stored is not None:
-        found.append((bool(np.any(stored.import_wh != MISSING_WH)), True, -stored.interval_s))
-    return -max(found)[2]
+class _Batch:
+    """Rows of one batch while contributions are merged into them, one a row at a time."""
 
-
-def _empty_rows(keys: Sequence[Key], views: list[UnitView], stored: Mapping[int, StoredBlock]) -> BlockRows:
-    # A stored row is never longer than the roster: positions are append-only. A view that was loaded before the
-    # roster grew must not cut it.
-    sizes = [max(view.size, len(stored[r].quality) if r in stored else 0) for r, view in enumerate(views)]
-    starts = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
-    total = int(starts[-1])
-    found = [stored.get(r) for r in range(len(keys))]
-    return BlockRows(
-        unit_id=np.array([key[0] for key in keys], np.int32),
-        interval_s=np.array([0 if s is None else s.interval_s for s in found], np.int32),
-        version=np.array([0 if s is None else s.version for s in found], np.int32),
-        observed_at_us=np.array([key[1] for key in keys], np.int64),
-        received_at_us=np.array([0 if s is None else s.received_at_us for s in found], np.int64),
-        prior_status=np.array([-1 if s is None else s.status for s in found], np.int8),
-        starts=starts,
-        sequence=np.full(total, -1, np.int64),
-        import_wh=np.full(total, MISSING_WH, np.int64),
-        export_wh=np.full(total, MISSING_WH, np.int64),
-        loss_wh=np.full(total, MISSING_WH, np.int64),
-        voltage_dv=np.full(total, MISSING_DV, np.int16),
-        quality=np.full(total, Quality.MISSING, np.uint8),
-    )
-
-
-def _place(rows: BlockRows, r: int, stored: StoredBlock) -> None:
-    sequence, import_wh, export_wh, loss_wh, voltage_dv, quality = rows.members(r)
-    n = len(stored.quality)
-    sequence[:n] = stored.sequence
-    import_wh[:n] = stored.import_wh
-    export_wh[:n] = stored.export_wh
-    if stored.loss_wh is not None:
-        loss_wh[:n] = stored.loss_wh
-    if stored.voltage_dv is not None:
-        voltage_dv[:n] = stored.voltage_dv
-    quality[:n] = stored.quality
-
-
-def _balance(rows: BlockRows, views: list[UnitView]) -> Balance:
-    total = int(rows.starts[-1])
-    role = np.zeros(total, np.uint8)
-    multiplier = np.ones(total, np.int64)
-    accuracy_class = np.zeros(total, np.float64)
-    for r, view in enumerate(views):
-        roster = view.roster(int(rows.observed_at_us[r]))
-        part = slice(int(rows.starts[r]), int(rows.starts[r]) + len(roster))
-        role[part] = roster.role
-        multiplier[part] = roster.multiplier
-        accuracy_class[part] = roster.accuracy_class
-    return line_loss(rows.starts, rows.import_wh, rows.export_wh, rows.loss_wh, multiplier, role, accuracy_class)
-
-
-def _results(
-    rows: BlockRows, balance: Balance, changed: NDArray[np.bool_], refigured: NDArray[np.bool_]
-) -> BalanceRows:
-    complete = balance.coverage == 1.0
-    published = rows.prior_status >= Status.FINAL
-    status = np.where(complete, np.int8(Status.FINAL), np.int8(Status.PROVISIONAL))
-    # A final figure that is only confirmed stays what it is.
-    status = np.where(published, np.where(refigured, np.int8(Status.RESTATED), rows.prior_status), status)
-    return BalanceRows(
-        inflow_wh=balance.inflow_wh,
-        outflow_wh=balance.outflow_wh,
-        loss_wh=balance.loss_wh,
-        members_loss_wh=balance.members_loss_wh,
-        sigma_wh=balance.sigma_wh,
-        coverage=np.nan_to_num(balance.coverage),
-        status=np.where(changed, status, np.maximum(rows.prior_status, 0)).astype(np.int8),
-        # Until missing members are estimated, loss is only stated where every member is there.
-        computable=complete & balance.gateways_complete,
-    )
-
-
-def _upwards(
-    rows: BlockRows, views: list[UnitView], balance: Balance, results: BalanceRows, changed: NDArray[np.bool_]
-) -> list[UnitEnergies]:
-    by_parent: dict[str, list[int]] = {}
-    for r, view in enumerate(views):
-        if not changed[r] and not rows.version[r]:
-            continue  # none of its readings was a member's: there is no row
-        for parent in view.parents_at(int(rows.observed_at_us[r])):
-            by_parent.setdefault(parent.parent, []).append(r)
-    loss_below = balance.loss_wh + balance.members_loss_wh
-    known = balance.gateways_complete & _is_sound(balance.taken_wh) & _is_sound(balance.returned_wh)
-    loss_below = np.where(results.computable & known & _is_sound(loss_below), loss_below, MISSING_WH)
-    taken = np.where(known, balance.taken_wh, MISSING_WH)
-    returned = np.where(known, balance.returned_wh, MISSING_WH)
-    revision = rows.version.astype(np.int64) + changed
-    messages = []
-    for code, indexes in by_parent.items():
-        at = np.array(indexes)
-        messages.append(
-            UnitEnergies(
-                parent=code,
-                child_id=rows.unit_id[at],
-                observed_at_us=rows.observed_at_us[at],
-                interval_s=rows.interval_s[at],
-                received_at_us=rows.received_at_us[at],
-                revision=revision[at],
-                taken_wh=taken[at],
-                returned_wh=returned[at],
-                loss_wh=loss_below[at],
-                quality=np.where(known[at], np.uint8(0), np.uint8(Quality.MISSING)),
-            )
+    def __init__(
+        self,
+        keys: Sequence[Key],
+        by_key: Mapping[Key, list[Contribution]],
+        stored: Mapping[Key, StoredBlock],
+        limits: Limits,
+    ) -> None:
+        self._queues = [by_key[key] for key in keys]
+        self._views: list[UnitView] = [queue[-1].view for queue in self._queues]
+        self._rosters: list[Roster] = [queue[-1].roster for queue in self._queues]
+        everything = [c for queue in self._queues for c in queue]
+        self._rows = assemble(keys, self._views, everything, stored)
+        self._results = empty_balances(len(keys))
+        for r, key in enumerate(keys):
+            if key in stored:
+                for name in BALANCE_COLUMNS:
+                    getattr(self._results, name)[r] = stored[key].balance[name]
+        self._publication = Publication(
+            self._views, self._rows.observed_at_us, self._results, self._rows.version, limits
         )
-    return messages
+        self._late_us = self._rows.observed_at_us + limits.first_s() * 1_000_000
+        self._members = _Members(self._rows, self._rosters)
+        self._told: list[Told] = []
+
+    def settle(self) -> Settled:
+        for numbers, round_ in self._rounds():
+            self._take(numbers, round_)
+        rows, results = self._rows, self._results
+        superseded = self._publication.superseded(rows.unit_id, rows.interval_s, rows.observed_at_us)
+        energies = messages(self._told, rows, self._views)
+        keep = np.flatnonzero(rows.version != rows.read_version)
+        if len(keep) < len(rows):
+            rows, results = _take_rows(rows, keep), results.take(keep)
+        return Settled(rows, results, superseded, energies)
+
+    def _rounds(self) -> Iterator[tuple[NDArray[np.intp], list[Contribution]]]:
+        for depth in range(max(map(len, self._queues), default=0)):
+            numbers = [r for r, queue in enumerate(self._queues) if len(queue) > depth]
+            yield np.array(numbers, np.intp), [self._queues[r][depth] for r in numbers]
+
+    def _take(self, numbers: NDArray[np.intp], round_: Sequence[Contribution]) -> None:
+        rows = self._rows
+        at_us = np.array([c.received_at_us for c in round_], np.int64)
+        limited = self._publication.pass_limits(numbers, at_us)
+        rows.received_at_us[limited] = self._last_limit(limited)
+        # Units above may publish at any time from the first limit on: the states before and after are told apart.
+        late = numbers[at_us > self._late_us[numbers]]
+        self._tell(np.union1d(limited, late[rows.version[late] > 0]))
+        new = rows.version[numbers] == 0
+        changed = merge_round(rows, numbers, round_)[numbers]
+        # Who sent only missing readings is known to be there: a row says so.
+        born = new & ~changed & np.array([bool(np.any(c.positions >= 0)) for c in round_])
+        rows.version[numbers[born]] += 1
+        look = np.array([c.cause is Cause.MODEL for c in round_])
+        where = np.flatnonzero(changed | born | look)
+        published = self._refigure(numbers[where], new[where], at_us[where], look[where])
+        last = np.array([self._queues[r][-1] is c for r, c in zip(numbers.tolist(), round_, strict=True)], np.bool_)
+        done = numbers[last & (rows.version[numbers] > 0)]
+        self._tell(np.union1d(np.union1d(published, done), late[rows.version[late] > 0]))
+
+    def _refigure(
+        self,
+        numbers: NDArray[np.intp],
+        new: NDArray[np.bool_],
+        at_us: NDArray[np.int64],
+        look: NDArray[np.bool_],
+    ) -> NDArray[np.intp]:
+        """Settle some rows anew; returns those that were published."""
+        rows = self._rows
+        if not len(numbers):
+            return numbers
+        registers = carriers_of(rows, numbers)
+        if len(registers):
+            derive(rows, registers, [self._rosters[r] for r in registers.tolist()])
+        balance, coverage = self._balance(numbers)
+        figures = _figures(balance, coverage)
+        complete = (coverage == 1.0) & ~self._members.any_open(rows, numbers)
+        if look.any():
+            same = _same(self._results, figures, numbers)
+            rows.version[numbers[look & ~same]] += 1
+            idle = look & same & ~complete
+            numbers, new, at_us, complete = numbers[~idle], new[~idle], at_us[~idle], complete[~idle]
+            figures = figures.take(np.flatnonzero(~idle))
+        at_us = np.maximum(at_us, rows.received_at_us[numbers])
+        rows.received_at_us[numbers] = at_us
+        return self._publication.refigure(numbers, figures, complete, new, at_us)
+
+    def _balance(self, numbers: NDArray[np.intp]) -> tuple[Balance, NDArray[np.float32]]:
+        rows, members = self._rows, self._members
+        own = energies_of_unit(rows, numbers, [self._rosters[r] for r in numbers.tolist()])
+        starts, at = _gather(rows.starts, numbers) if len(numbers) < len(rows) else (rows.starts, slice(None))
+        balance = line_loss(
+            starts,
+            own["import_wh"][at],
+            own["export_wh"][at],
+            own["loss_wh"][at],
+            members.multiplier[at],
+            members.role[at],
+            members.accuracy_class[at],
+            own["sigma_wh"][at],
+        )
+        return balance, np.nan_to_num(balance.coverage).astype(np.float32)
+
+    def _last_limit(self, numbers: NDArray[np.intp]) -> NDArray[np.int64]:
+        return np.maximum(self._rows.received_at_us[numbers], self._results.published_us[numbers])
+
+    def _tell(self, numbers: NDArray[np.intp]) -> None:
+        if not len(numbers):
+            return
+        balance, _ = self._balance(numbers)
+        at_us = self._rows.received_at_us[numbers]
+        self._told.append(tell(self._rows, balance, self._results, numbers, np.arange(len(numbers)), at_us))
 
 
-def _is_sound(energy_wh: NDArray[np.int64]) -> NDArray[np.bool_]:
-    return np.asarray((energy_wh <= MAX_UNIT_ENERGY_WH) & (energy_wh >= -MAX_UNIT_ENERGY_WH))
+class _Members:
+    """Attributes of all members of a batch's rows, as flat arrays."""
+
+    def __init__(self, rows: BlockRows, rosters: Sequence[Roster]) -> None:
+        total = int(rows.starts[-1])
+        self.role = np.zeros(total, np.uint8)
+        self.multiplier = np.ones(total, np.int64)
+        self.accuracy_class = np.zeros(total, np.float64)
+        for r, roster in enumerate(rosters):
+            begin = int(rows.starts[r])
+            part = slice(begin, begin + len(roster))
+            self.role[part] = roster.role
+            self.multiplier[part] = roster.multiplier
+            self.accuracy_class[part] = roster.accuracy_class
+
+    def any_open(self, rows: BlockRows, numbers: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Whether a member that is a unit isn't final yet, for some rows."""
+        if FINAL not in rows.channels:
+            return np.zeros(len(numbers), np.bool_)
+        is_open = (self.role & int(Role.UNIT) != 0) & (rows.channels[FINAL] == MISSING_WH)
+        counts = np.concatenate(([0], np.cumsum(is_open)))
+        return np.asarray(counts[rows.starts[numbers + 1]] > counts[rows.starts[numbers]])
+
+
+def _figures(balance: Balance, coverage: NDArray[np.float32]) -> BalanceRows:
+    figures = empty_balances(len(coverage))
+    # Until missing members are estimated, loss is only stated where every member is there.
+    computable = (coverage == 1.0) & balance.gateways_complete
+    for name, values in (
+        ("inflow_wh", balance.inflow_wh),
+        ("outflow_wh", balance.outflow_wh),
+        ("loss_wh", balance.loss_wh),
+        ("members_loss_wh", balance.members_loss_wh),
+        ("sigma_wh", balance.sigma_wh),
+        ("coverage", coverage),
+        ("computable", computable),
+    ):
+        getattr(figures, name)[:] = values
+    return figures
+
+
+def _same(results: BalanceRows, figures: BalanceRows, numbers: NDArray[np.intp]) -> NDArray[np.bool_]:
+    same = np.ones(len(numbers), np.bool_)
+    for name in ("inflow_wh", "outflow_wh", "loss_wh", "members_loss_wh", "sigma_wh", "coverage", "computable"):
+        same &= getattr(results, name)[numbers] == getattr(figures, name)
+    return same
+
+
+def _gather(starts: NDArray[np.int64], numbers: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Starts of some rows laid one after another, and where their members lie now."""
+    sizes = np.diff(starts)[numbers]
+    packed = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+    return packed, np.repeat(starts[numbers] - packed[:-1], sizes) + np.arange(packed[-1])
 
 
 def _take_rows(rows: BlockRows, keep: NDArray[np.intp]) -> BlockRows:
-    sizes = np.diff(rows.starts)[keep]
-    starts = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
-    members = np.repeat(rows.starts[keep] - starts[:-1], sizes) + np.arange(starts[-1])
+    starts, at = _gather(rows.starts, keep)
     return BlockRows(
         unit_id=rows.unit_id[keep],
         interval_s=rows.interval_s[keep],
-        version=rows.version[keep],
         observed_at_us=rows.observed_at_us[keep],
+        read_version=rows.read_version[keep],
+        version=rows.version[keep],
         received_at_us=rows.received_at_us[keep],
-        prior_status=rows.prior_status[keep],
         starts=starts,
-        sequence=rows.sequence[members],
-        import_wh=rows.import_wh[members],
-        export_wh=rows.export_wh[members],
-        loss_wh=rows.loss_wh[members],
-        voltage_dv=rows.voltage_dv[members],
-        quality=rows.quality[members],
+        channels={name: values[at] for name, values in rows.channels.items()},
+        quality=rows.quality[at],
+        precedence={name: values[at] for name, values in rows.precedence.items()},
+        received_us={name: values[at] for name, values in rows.received_us.items()},
     )
-
-
-def _take_balances(balances: BalanceRows, keep: NDArray[np.intp]) -> BalanceRows:
-    return BalanceRows(**{name: getattr(balances, name)[keep] for name in BalanceRows.__dataclass_fields__})

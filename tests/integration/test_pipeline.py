@@ -244,10 +244,12 @@ def test_a_record_that_failed_goes_back_to_its_own_topic(pipeline: Settings, con
         observed_at_us=np.array([int(at.timestamp()) * 1_000_000]),
         interval_s=np.array([900], np.int32),
         received_at_us=np.array([int(at.timestamp()) * 1_000_000]),
-        revision=np.array([1]),
+        version=np.array([1]),
         taken_wh=np.array([1]),
         returned_wh=np.array([0]),
         loss_wh=np.array([0]),
+        sigma_wh=np.array([0]),
+        final_us=np.array([int(at.timestamp()) * 1_000_000]),
         quality=np.zeros(1, np.uint8),
     )
     originals = [encode_unit_energies(energies), b"broken"]

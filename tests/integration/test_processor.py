@@ -14,7 +14,6 @@ import pytest
 from deploy.stack import StackSpec
 from deploy.stack.postgres import superuser_dsn
 from grid.block import Block, encode_block
-from grid.quality import MISSING_DV
 from grid.unit_energy import UnitEnergies, encode_unit_energies
 from store import views
 from store.connection import STORE_ERRORS, Connection, connect
@@ -37,11 +36,9 @@ def area(unit: str, readings: dict[str, int], sequence: int = 1, interval_s: int
         observed_at_us=at,
         interval_s=interval_s,
         received_at_us=at + sequence,
-        sequence=sequence,
         meters=pa.array(list(readings), pa.string()),
-        import_wh=np.array(list(readings.values()), np.int64),
-        export_wh=np.zeros(size, np.int64),
-        voltage_dv=np.full(size, MISSING_DV, np.int16),
+        sequence=np.full(size, sequence, np.int64),
+        channels={"import_wh": np.array(list(readings.values()), np.int64), "export_wh": np.zeros(size, np.int64)},
         quality=np.zeros(size, np.uint8),
     )
     return Record("telemetry.area", encode_block(block))
@@ -143,10 +140,12 @@ def test_a_child_that_the_parent_s_view_doesn_t_know_yet_is_counted(worker: Proc
             observed_at_us=np.array([NOON_US]),
             interval_s=np.array([900], np.int32),
             received_at_us=np.array([NOON_US]),
-            revision=np.array([1]),
+            version=np.array([1]),
             taken_wh=np.array([6_000]),
             returned_wh=np.array([0]),
             loss_wh=np.array([100]),
+            sigma_wh=np.array([0]),
+            final_us=np.array([NOON_US]),
             quality=np.zeros(1, np.uint8),
         )
         return Record(ENERGY_UNIT, encode_unit_energies(energies))
@@ -166,15 +165,10 @@ def test_a_child_that_the_parent_s_view_doesn_t_know_yet_is_counted(worker: Proc
     assert losses(connection) == {"F2": (2_000, "restated")}
 
 
-def test_the_shortest_interval_stands_whichever_came_first(worker: Processor, connection: Connection) -> None:
+def test_intervals_of_two_lengths_that_end_together_are_both_kept(worker: Processor, connection: Connection) -> None:
     worker.process([whole("A1", interval_s=3_600), whole("A1", sequence=2)])
-    worker.process([whole("A2", sequence=2)])
-    worker.process([whole("A2", interval_s=3_600)])
-    worker.process([whole("A2", interval_s=3_600, at=NOON_US + HOUR_US)])
-    worker.process([whole("A2", at=NOON_US + HOUR_US)])
-    assert connection.execute("select distinct interval_s from telemetry.block").fetchall() == [(900,)]
-    assert connection.execute("select distinct interval_s from loss.balance").fetchall() == [(900,)]
-    assert rejected(connection) == ["other_interval", "other_interval"]
+    assert connection.execute("select interval_s from loss.balance order by 1").fetchall() == [(900,), (3_600,)]
+    assert rejected(connection) == []
 
 
 def test_workers_that_write_the_same_rows_lose_nothing(database: Database, connection: Connection) -> None:
@@ -199,7 +193,7 @@ def test_workers_that_write_the_same_rows_lose_nothing(database: Database, conne
         thread.join()
     assert errors == []
     rows = connection.execute("select loss_wh, coverage, status, revision from loss.balance").fetchall()
-    assert rows == [(0, 1.0, "final", 3)] * 10
+    assert rows == [(0, 1.0, "final", 1)] * 10
 
 
 def test_a_view_that_was_read_before_a_change_isn_t_kept(
@@ -215,9 +209,9 @@ def test_a_view_that_was_read_before_a_change_isn_t_kept(
         return loaded
 
     monkeypatch.setattr(module, "load_views", load_while_it_changes)
-    assert cache.get(connection, {"A1"})["A1"].roster(NOON_US).multiplier[0] == 60
+    assert cache.get(connection, {"A1"})["A1"].roster(NOON_US, 900).multiplier[0] == 60
     monkeypatch.setattr(module, "load_views", load_views)
-    assert cache.get(connection, {"A1"})["A1"].roster(NOON_US).multiplier[0] == 80
+    assert cache.get(connection, {"A1"})["A1"].roster(NOON_US, 900).multiplier[0] == 80
 
 
 def test_views_may_be_dropped_while_they_are_asked_for(connection: Connection) -> None:

@@ -15,9 +15,10 @@ from psycopg import sql
 
 from deploy.stack import StackSpec
 from deploy.stack.postgres import superuser_dsn
+from grid.channels import VOTING, Values
 from grid.errors import Reason, Rejection
-from grid.quality import MISSING_DV, MISSING_WH, Quality
-from grid.rows import BalanceRows, BlockRows
+from grid.quality import MAX_SEQUENCE, MISSING_WH, NO_PRECEDENCE, Quality
+from grid.rows import BALANCE_COLUMNS, NEVER_US, BalanceRows, BlockRows, Superseded, empty_balances
 from store.blocks import _SQL, StaleVersionError, read_blocks, to_datetime, write_blocks
 from store.connection import Connection, connect
 from store.migrate import migrate
@@ -39,59 +40,120 @@ def make_rows(sizes: list[int], observed_at_us: list[int], unit_id: list[int] | 
     """Rows of these sizes with a value of its own in every field, new to the store."""
     k, m = len(sizes), sum(sizes)
     values = np.arange(m, dtype=np.int64)
+    received_us = np.array(observed_at_us, np.int64) + 1_234_567
+    channels: dict[str, Values] = {
+        "import_wh": values + 1,
+        "export_wh": values + 2,
+        "voltage_a_dv": (2_300 + values % 100).astype(np.int16),
+        "loss_wh": np.full(m, MISSING_WH, np.int64),
+    }
+    voting = [name for name in channels if name in VOTING]
     return BlockRows(
         unit_id=np.array(unit_id or range(1, k + 1), np.int32),
         interval_s=np.full(k, 900, np.int32),
-        version=np.zeros(k, np.int32),
+        read_version=np.zeros(k, np.int64),
+        version=np.ones(k, np.int64),
         observed_at_us=np.array(observed_at_us, np.int64),
-        received_at_us=np.array(observed_at_us, np.int64) + 1_234_567,
-        prior_status=np.full(k, -1, np.int8),
+        received_at_us=received_us,
         starts=np.concatenate(([0], np.cumsum(sizes))).astype(np.int64),
-        sequence=np.repeat(np.arange(k, dtype=np.int64), sizes),
-        import_wh=values + 1,
-        export_wh=values + 2,
-        loss_wh=np.full(m, MISSING_WH, np.int64),
-        voltage_dv=(2_300 + values % 100).astype(np.int16),
+        channels=channels,
         quality=(values % 3 * Quality.SUSPECT).astype(np.uint8),
+        precedence={name: np.repeat(np.arange(k, dtype=np.int64), sizes) for name in voting},
+        received_us={name: np.repeat(received_us, sizes) for name in voting},
     )
 
 
 def balances_of(rows: BlockRows, status: int = 1) -> BalanceRows:
     k = len(rows)
     figures = np.arange(k, dtype=np.int64)
-    return BalanceRows(
-        inflow_wh=figures + 10,
-        outflow_wh=figures + 20,
-        loss_wh=figures - 10,
-        members_loss_wh=figures,
-        sigma_wh=figures / 7,
-        coverage=np.ones(k),
-        status=np.full(k, status, np.int8),
-        computable=np.ones(k, np.bool_),
+    balances = empty_balances(k)
+    for name, values in (
+        ("inflow_wh", figures + 10),
+        ("outflow_wh", figures + 20),
+        ("loss_wh", figures - 10),
+        ("members_loss_wh", figures),
+        ("uncontracted_wh", figures + 5),
+        ("sigma_wh", figures / 7),
+        ("coverage", np.ones(k)),
+        ("computable", np.ones(k, np.bool_)),
+        ("status", np.full(k, status)),
+        ("revision", np.ones(k)),
+        ("published_us", rows.received_at_us),
+    ):
+        getattr(balances, name)[:] = values
+    return balances
+
+
+def no_history(rows: BlockRows) -> Superseded:
+    none = np.empty(0, np.intp)
+    return Superseded(
+        rows.unit_id[none], rows.interval_s[none], rows.observed_at_us[none], balances_of(rows).take(none)
     )
 
 
 def write(connection: Connection, rows: BlockRows) -> None:
     with connection.transaction():
-        write_blocks(connection, rows, balances_of(rows))
+        write_blocks(connection, rows, balances_of(rows), no_history(rows))
+
+
+def keys_of(rows: BlockRows) -> list[tuple[int, int, int]]:
+    return list(zip(rows.unit_id.tolist(), rows.observed_at_us.tolist(), rows.interval_s.tolist(), strict=True))
 
 
 def assert_equal(connection: Connection, rows: BlockRows) -> None:
-    stored = read_blocks(connection, rows.unit_id, rows.observed_at_us)
-    assert sorted(stored) == list(range(len(rows)))
-    for r, block in stored.items():
-        sequence, import_wh, export_wh, loss_wh, voltage_dv, quality = rows.members(r)
-        assert block.version == rows.version[r] + 1
-        assert (block.interval_s, block.received_at_us, block.status) == (900, rows.received_at_us[r], 1)
-        assert block.sequence.tolist() == sequence.tolist()
-        assert block.import_wh.tolist() == import_wh.tolist()
-        assert block.export_wh.tolist() == export_wh.tolist()
-        assert block.quality.tolist() == quality.tolist()
-        columns = ((block.loss_wh, loss_wh, MISSING_WH), (block.voltage_dv, voltage_dv, MISSING_DV))
-        for found, wanted, missing in columns:
-            assert (None if found is None else found.tolist()) == (
-                None if np.all(wanted == missing) else wanted.tolist()
-            )
+    keys, balances = keys_of(rows), balances_of(rows)
+    stored = read_blocks(connection, keys)
+    assert set(stored) == set(keys)
+    for r, key in enumerate(keys):
+        block, part = stored[key], rows.part(r)
+        assert (block.version, block.received_at_us) == (rows.version[r], rows.received_at_us[r])
+        assert block.balance == {name: getattr(balances, name)[r].item() for name in BALANCE_COLUMNS}
+        assert block.quality.tolist() == rows.quality[part].tolist()
+        for name, values in rows.channels.items():
+            wanted = values[part]
+            there = name in ("import_wh", "export_wh") or bool(np.any(wanted != np.iinfo(wanted.dtype).min))
+            if name in VOTING:
+                there |= bool(np.any(rows.precedence[name][part] != NO_PRECEDENCE))
+            assert (name in block.channels) == there
+            if there:
+                assert block.channels[name].tolist() == wanted.tolist()
+            if there and name in VOTING:
+                assert block.precedence[name].tolist() == rows.precedence[name][part].tolist()
+                assert block.received_us[name].tolist() == rows.received_us[name][part].tolist()
+
+
+def random_rows(seed: int) -> BlockRows:
+    """Rows whose values have many origins, or few, or are missing, known to be missing, or derived."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 6, size=5).tolist()
+    rows = make_rows(sizes, [JUNE_US + i * 900_000_000 for i in range(5)])
+    for r in range(5):
+        part, kind = rows.part(r), rng.integers(4)
+        for name in rows.precedence:
+            n = sizes[r]
+            values, precedence = rows.channels[name][part], rows.precedence[name][part]
+            received_us = rows.received_us[name][part]
+            if kind > 0:
+                values[rng.random(n) < 0.4] = np.iinfo(values.dtype).min
+            if kind > 1:
+                precedence[:] = rng.integers(0, 3, n) * MAX_SEQUENCE + 7
+                received_us[:] = JUNE_US + rng.integers(0, 3, n)
+            silent = values == np.iinfo(values.dtype).min
+            if kind == 3:
+                silent &= rng.random(n) < 0.5
+                if name == "import_wh":
+                    rows.quality[part] = np.where(rng.random(n) < 0.3, Quality.DERIVED, 0)
+                if name in ("import_wh", "export_wh"):
+                    silent |= (rows.quality[part] == Quality.DERIVED) & (rng.random(n) < 0.8)
+            precedence[silent], received_us[silent] = NO_PRECEDENCE, NEVER_US
+    return rows
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_precedence_and_receipt_come_back_as_they_were(connection: Connection, seed: int) -> None:
+    rows = random_rows(seed)
+    write(connection, rows)
+    assert_equal(connection, rows)
 
 
 @pytest.mark.parametrize("year", [1971, 1999, 2000, 9999])
@@ -107,13 +169,16 @@ def test_instants_are_exact_to_the_microsecond(connection: Connection, year: int
 
 def test_the_encoding_is_what_psycopg_reads_by_itself(connection: Connection, database: Database) -> None:
     rows = make_rows([3, 2], [JUNE_US, JUNE_US])
-    rows.loss_wh[:3] = [1, MISSING_WH, -1]
-    rows.sequence[3:] = [4, 5]
-    rows.voltage_dv[3:] = MISSING_DV
+    rows.channels["loss_wh"][:3] = [1, MISSING_WH, -1]
+    for name in rows.precedence:
+        rows.precedence[name][3:] = [4, 5]
+    rows.channels["voltage_a_dv"][3:] = np.iinfo(np.int16).min
+    rows.precedence["voltage_a_dv"][3:] = NO_PRECEDENCE
+    rows.received_us["voltage_a_dv"][3:] = NEVER_US
     write(connection, rows)
     with psycopg.connect(database.conninfo("app")) as plain:
         blocks = plain.execute(
-            "select unit_id, interval_s, version, sequence, import_wh, export_wh, loss_wh, voltage_dv, quality"
+            "select unit_id, interval_s, version, precedence, import_wh, export_wh, loss_wh, voltage_a_dv, quality"
             " from telemetry.block order by unit_id"
         ).fetchall()
         balances = plain.execute(
@@ -134,8 +199,8 @@ def test_a_row_that_has_moved_on_is_not_overwritten(connection: Connection) -> N
     rows = make_rows([2, 2], [JUNE_US, JUNE_US])
     write(connection, rows)
     late = make_rows([2, 2], [JUNE_US, JUNE_US])
-    late.version[0] = 1
-    late.import_wh[:] = 99
+    late.read_version[0], late.version[0] = 1, 2
+    late.channels["import_wh"][:] = 99
     with pytest.raises(StaleVersionError, match="1 of 2"):
         write(connection, late)
     assert_equal(connection, rows)
@@ -162,13 +227,15 @@ def test_writers_at_once_lose_nothing(database: Database) -> None:
         while True:
             try:
                 with connection.transaction():
-                    stored = read_blocks(connection, unit_id, rows.observed_at_us)
-                    rows.import_wh[:] = 1
-                    rows.version[:] = 0
-                    for r, block in stored.items():
-                        rows.version[r] = block.version
-                        rows.members(r)[1][:] = block.import_wh + 1
-                    write_blocks(connection, rows, balances_of(rows))
+                    stored = read_blocks(connection, keys_of(rows))
+                    rows.channels["import_wh"][:] = 1
+                    rows.read_version[:] = 0
+                    for r, key in enumerate(keys_of(rows)):
+                        if key in stored:
+                            rows.read_version[r] = stored[key].version
+                            rows.channels["import_wh"][rows.part(r)] = stored[key].channels["import_wh"] + 1
+                    rows.version[:] = rows.read_version + 1
+                    write_blocks(connection, rows, balances_of(rows), no_history(rows))
                 return
             except (StaleVersionError, psycopg.errors.DeadlockDetected):
                 continue
@@ -181,9 +248,10 @@ def test_writers_at_once_lose_nothing(database: Database) -> None:
         thread.join()
     assert errors == []
     with connect(database.conninfo("app"), "test") as connection:
-        stored = read_blocks(connection, np.arange(1, units + 1, dtype=np.int32), np.full(units, JUNE_US))
-        assert sum(int(block.import_wh[0]) for block in stored.values()) == sum(done) == units // 2 * turns * writers
-        assert all(block.version == block.import_wh[0] for block in stored.values())
+        stored = read_blocks(connection, [(unit, JUNE_US, 900) for unit in range(1, units + 1)])
+        counts = [int(block.channels["import_wh"][0]) for block in stored.values()]
+        assert sum(counts) == sum(done) == units // 2 * turns * writers
+        assert [block.version for block in stored.values()] == counts
 
 
 def test_reading_looks_at_the_keys_chunk_and_rows_alone(connection: Connection) -> None:
@@ -195,6 +263,7 @@ def test_reading_looks_at_the_keys_chunk_and_rows_alone(connection: Connection) 
     arguments = {
         "unit_id": list(range(1, units + 1)),
         "observed_at": [to_datetime(last)] * units,
+        "interval_s": [900] * units,
         "first": to_datetime(last),
         "last": to_datetime(last),
     }
@@ -220,7 +289,7 @@ def test_writing_leaves_the_catalog_alone(connection: Connection, database: Data
         newest = "select max(xmin::text::bigint) from pg_attribute"
         before = superuser.execute(newest).fetchone()
         rows = make_rows([2], [JUNE_US])
-        rows.version[:] = 1
+        rows.read_version[:], rows.version[:] = 1, 2
         write(connection, rows)
         assert superuser.execute(newest).fetchone() == before
 

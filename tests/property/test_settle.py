@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,12 +15,14 @@ from grid.block import Block, decode_block, encode_block
 from grid.model import UnitKind
 from grid.quality import MISSING_WH, Quality
 from grid.roster import BEGINNING_US, END_US, Membership, Parentage, UnitView
+from grid.rows import FIGURES
 from grid.unit_energy import UnitEnergies, decode_unit_energies, encode_unit_energies
 from streams.steps.contribution import from_block, from_energies
 from streams.steps.settle import Settled
 from tests.memory import MemoryStore
 
 HOUR_US = 3_600_000_000
+KEY = (5, HOUR_US, 900)
 METERS = ["gateway", "c1", "c2", "c3"]
 
 
@@ -33,19 +34,24 @@ def view() -> UnitView:
     return UnitView(5, "A1", UnitKind.AREA, members, (Parentage(9, "F1", BEGINNING_US, END_US),))
 
 
-def block(sequence: int, readings: dict[str, int | None], hour: int, interval_s: int = 900) -> Block:
+def block(
+    sequence: int, readings: dict[str, int | None], hour: int, interval_s: int = 900, received_at_us: int | None = None
+) -> Block:
     import_wh = np.array([MISSING_WH if v is None else v for v in readings.values()], np.int64)
+    end_us = hour * HOUR_US
     return Block(
         unit="A1",
         gateway="g",
-        observed_at_us=hour * HOUR_US,
+        observed_at_us=end_us,
         interval_s=interval_s,
-        received_at_us=1,
-        sequence=sequence,
+        received_at_us=end_us + sequence if received_at_us is None else received_at_us,
         meters=pa.array(list(readings), pa.string()),
-        import_wh=import_wh,
-        export_wh=np.where(import_wh == MISSING_WH, MISSING_WH, 0),
-        voltage_dv=np.full(len(readings), 2300, np.int16),
+        sequence=np.full(len(readings), sequence, np.int64),
+        channels={
+            "import_wh": import_wh,
+            "export_wh": np.where(import_wh == MISSING_WH, MISSING_WH, 0),
+            "voltage_a_dv": np.full(len(readings), 2300, np.int16),
+        },
         quality=np.where(import_wh == MISSING_WH, Quality.MISSING, 0).astype(np.uint8),
     )
 
@@ -58,20 +64,29 @@ class Table(MemoryStore):
         return self.take([from_block(b, held, "telemetry.area", b"")[0] for b in blocks])
 
     def state(self) -> Any:
+        """What doesn't depend on the order of arrival: values, their precedence and receipt, and figures."""
         return {
             key: (
-                row.interval_s,
-                row.sequence.tobytes(),
-                row.import_wh.tobytes(),
-                row.export_wh.tobytes(),
+                {name: values.tobytes() for name, values in row.channels.items()},
+                {name: values.tobytes() for name, values in row.precedence.items()},
+                {name: values.tobytes() for name, values in row.received_us.items()},
                 row.quality.tobytes(),
+                {name: row.balance[name] for name in FIGURES},
             )
             for key, row in self.rows.items()
-        }, self.losses
+        }
+
+    def history(self) -> Any:
+        """What follows from the order of receipt, and not from batches."""
+        return (
+            self.state(),
+            self.superseded,
+            {k: (r.version, r.received_at_us, r.balance) for k, r in self.rows.items()},
+        )
 
 
 def figures(table: Table) -> tuple[int, int, int, bool]:
-    loss = table.losses[(5, HOUR_US)]
+    loss = table.losses[KEY]
     return loss.inflow_wh, loss.outflow_wh, loss.loss_wh, loss.computable
 
 
@@ -105,6 +120,27 @@ def test_order_repetition_and_batching_make_no_difference(
     assert straight.state() == other.state()
 
 
+@settings(deadline=None)
+@given(messages, st.randoms(use_true_random=False), st.integers(1, 4))
+def test_batches_and_repeats_make_no_difference_to_what_was_published(
+    blocks: list[Block], shuffle: random.Random, batch: int
+) -> None:
+    """In order of receipt, however cut into batches, with repeats: the same revisions of the same figures."""
+    ordered = sorted((at_time(b, shuffle) for b in blocks), key=lambda b: b.received_at_us)
+    straight = Table()
+    straight.take_blocks(ordered)
+    other = Table()
+    for start in range(0, len(ordered), batch):
+        other.take_blocks(ordered[start : start + batch])
+        other.take_blocks(ordered[: start + 1])
+    assert straight.history() == other.history()
+
+
+def at_time(b: Block, shuffle: random.Random) -> Block:
+    """The block received within the limits, between them, or after."""
+    return replace(b, received_at_us=b.observed_at_us + shuffle.choice([1, 2, 310, 400, 90_000, 95_000]) * 1_000_000)
+
+
 def test_a_repeat_writes_nothing_but_tells_again() -> None:
     table = Table()
     first = table.take_blocks([block(1, {"gateway": 10, "c1": 30, "c2": 30, "c3": 30}, 1)])
@@ -115,18 +151,18 @@ def test_a_repeat_writes_nothing_but_tells_again() -> None:
     for settled in (first, repeat):
         (energies,) = settled.energies
         assert (energies.parent, energies.taken_wh.tolist(), energies.loss_wh.tolist()) == ("F1", [100], [10])
-        assert energies.revision.tolist() == [1]
+        assert energies.version.tolist() == [2]
 
 
 def test_a_correction_after_the_final_figure_restates_it() -> None:
     table = Table()
     whole: dict[str, int | None] = {"gateway": 10, "c1": 30, "c2": 30, "c3": 30}
     table.take_blocks([block(1, {**whole, "c3": None}, 1)])
-    assert table.rows[(5, HOUR_US)].status == 0
+    assert table.rows[KEY].balance["status"] == 0
     table.take_blocks([block(2, whole, 1)])
-    assert table.rows[(5, HOUR_US)].status == 1
+    assert table.rows[KEY].balance["status"] == 1
     table.take_blocks([block(3, {"c3": 25}, 1)])
-    assert table.rows[(5, HOUR_US)].status == 2
+    assert table.rows[KEY].balance["status"] == 2
     assert figures(table) == (100, 85, 15, True)
 
 
@@ -135,25 +171,17 @@ def test_a_reading_that_is_sent_again_confirms_a_final_figure() -> None:
     whole: dict[str, int | None] = {"gateway": 10, "c1": 30, "c2": 30, "c3": 30}
     table.take_blocks([block(1, whole, 1)])
     table.take_blocks([block(2, whole, 1)])
-    assert (table.rows[(5, HOUR_US)].status, table.rows[(5, HOUR_US)].version) == (1, 2)
+    assert (table.rows[KEY].balance["status"], table.rows[KEY].balance["revision"]) == (1, 1)
     table.take_blocks([block(3, {"c3": 25}, 1)])
     table.take_blocks([block(4, {"c3": 25}, 1)])
-    assert table.rows[(5, HOUR_US)].status == 2
+    assert table.rows[KEY].balance["status"] == 2
 
 
-@pytest.mark.parametrize("first", [900, 3600])
-def test_the_shortest_interval_stands_and_the_other_is_named(first: int) -> None:
+def test_intervals_of_two_lengths_that_end_together_are_two_rows() -> None:
     table = Table()
-    other = 4500 - first
-    blocks = {i: block(1, {"gateway": 10, "c1": i}, 1, i) for i in (900, 3600)}
-    table.take_blocks([blocks[first]])
-    settled = table.take_blocks([blocks[other]])
-    assert table.rows[(5, HOUR_US)].interval_s == 900
-    assert table.rows[(5, HOUR_US)].import_wh.tolist()[:2] == [10, 900]
-    assert settled.passed_over == ([0] if other == 3600 else [])
-    # What holds no reading takes no row over.
-    table.take_blocks([block(9, {"gateway": None}, 1, 60)])
-    assert table.rows[(5, HOUR_US)].interval_s == 900
+    table.take_blocks([block(1, {"gateway": 10, "c1": i}, 1, i) for i in (900, 3600)])
+    assert sorted(table.rows) == [(5, HOUR_US, 900), (5, HOUR_US, 3600)]
+    assert [table.rows[key].channels["import_wh"].tolist()[:2] for key in sorted(table.rows)] == [[10, 900], [10, 3600]]
 
 
 def test_a_block_of_strangers_alone_tells_nothing() -> None:
@@ -164,14 +192,8 @@ def test_a_block_of_strangers_alone_tells_nothing() -> None:
 
 def test_children_of_two_intervals_are_kept_apart() -> None:
     one = Table().take_blocks([block(1, {"gateway": 10}, 1)]).energies[0]
-    both = UnitEnergies(
-        one.parent,
-        *(
-            np.repeat(getattr(one, name), 2)
-            for name in ("child_id", "observed_at_us", "interval_s", "received_at_us", "revision")
-        ),
-        *(np.repeat(getattr(one, name), 2) for name in ("taken_wh", "returned_wh", "loss_wh", "quality")),
-    )
+    names = [name for name in UnitEnergies.__dataclass_fields__ if name != "parent"]
+    both = UnitEnergies(one.parent, *(np.repeat(getattr(one, name), 2) for name in names))
     both.interval_s[1] = 60
     child = Membership(0, None, 5, 4, 1, 1.0, BEGINNING_US, END_US)
     contributions = from_energies(both, UnitView(9, "F1", UnitKind.FEEDER, (child,), ()))
@@ -186,7 +208,7 @@ def test_sums_beyond_all_reason_are_told_as_missing() -> None:
     table = MemoryStore()
     sent = block(1, {f"m{i}": 1_000_000_000 for i in range(size)}, 1)
     (energies,) = table.take([from_block(sent, huge, "telemetry.area", b"")[0]]).energies
-    assert table.losses[(5, HOUR_US)].inflow_wh == size * 10**15
+    assert table.losses[KEY].inflow_wh == size * 10**15
     assert energies.taken_wh.tolist() == energies.loss_wh.tolist() == [MISSING_WH]
     assert energies.quality.tolist() == [Quality.MISSING]
 
@@ -212,9 +234,12 @@ def test_blocks_and_energies_survive_kafka(blocks: list[Block]) -> None:
         restored = decode_block(encode_block(original))
         assert replace(restored, meters=original.meters).unit == original.unit
         assert restored.meters.equals(original.meters)
-        for name in ("import_wh", "export_wh", "voltage_dv", "quality"):
-            assert getattr(restored, name).tolist() == getattr(original, name).tolist()
-        assert (restored.observed_at_us, restored.sequence) == (original.observed_at_us, original.sequence)
+        assert {n: v.tolist() for n, v in restored.channels.items()} == {
+            n: v.tolist() for n, v in original.channels.items()
+        }
+        assert restored.quality.tolist() == original.quality.tolist()
+        assert restored.sequence.tolist() == original.sequence.tolist()
+        assert restored.observed_at_us == original.observed_at_us
     for energies in Table().take_blocks(blocks).energies:
         back = decode_unit_energies(encode_unit_energies(energies))
         assert back.parent == energies.parent

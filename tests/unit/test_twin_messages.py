@@ -32,12 +32,13 @@ def test_a_message_is_as_published() -> None:
         block = decoder.decode(message.payload)
         assert block.observed_at == datetime(2026, 7, 5, 10, 15, tzinfo=UTC)
         assert block.interval_s == 900
+        assert block.import_wh is not None
         assert len(block.meter) == message.readings == len(block.import_wh)
         assert sum(v for v in block.import_wh if v is not None) == message.import_wh
         assert block.export_wh is not None
         assert sum(v for v in block.export_wh if v is not None) == message.export_wh
-        if block.voltage_v is not None:
-            assert all(v is not None and 200 < v < 260 for v in block.voltage_v)
+        if block.voltage_a_v is not None:
+            assert all(v is not None and 200 < v < 260 for v in block.voltage_a_v)
         numbers[message.gateway].append(block.sequence)
         seen += block.meter
     assert seen == [m.code for m in twin.model.meters]

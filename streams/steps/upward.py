@@ -1,0 +1,94 @@
+"""What settled units tell the units above them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid.model import MAX_UNIT_ENERGY_WH
+from grid.quality import MISSING_WH, Quality
+from grid.roster import UnitView
+from grid.rows import BalanceRows, BlockRows, Status
+from grid.unit_energy import UnitEnergies
+from kernels.energy_balance import Balance
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Told:
+    """States of some rows at some moment; arrays of shape (n,), columns as of `grid.unit_energy.UnitEnergies`."""
+
+    row: NDArray[np.intp]
+    columns: dict[str, NDArray[np.int64]]
+
+
+def tell(
+    rows: BlockRows,
+    balance: Balance,
+    results: BalanceRows,
+    numbers: NDArray[np.intp],
+    in_balance: NDArray[np.intp],
+    at_us: NDArray[np.int64],
+) -> Told:
+    """The states of `numbers` as they are now.
+
+    Parameters
+    ----------
+    balance, in_balance
+        The balance that the rows came to, and the place of each of `numbers` in it.
+    results
+        Of all rows.
+    at_us
+        When the message came, or the limit passed, that brought each to this state.
+    """
+    taken, returned = balance.taken_wh[in_balance], balance.returned_wh[in_balance]
+    known = balance.gateways_complete[in_balance] & _is_sound(taken) & _is_sound(returned)
+    below = balance.loss_wh[in_balance] + balance.members_loss_wh[in_balance]
+    final = results.status[numbers] != Status.PROVISIONAL
+    return Told(
+        numbers,
+        {
+            "received_at_us": at_us,
+            "version": rows.version[numbers],
+            "taken_wh": np.where(known, taken, MISSING_WH),
+            "returned_wh": np.where(known, returned, MISSING_WH),
+            "loss_wh": np.where(results.computable[numbers] & known & _is_sound(below), below, MISSING_WH),
+            "sigma_wh": np.ceil(balance.gateway_extra_sigma_wh[in_balance]).astype(np.int64),
+            "final_us": np.where(final, results.published_us[numbers], MISSING_WH),
+            "quality": np.where(known, int(Quality.VALID), int(Quality.MISSING)),
+        },
+    )
+
+
+def messages(told: Sequence[Told], rows: BlockRows, views: Sequence[UnitView]) -> list[UnitEnergies]:
+    """One record a parent; states of one row come in the order in which they were told."""
+    by_parent: dict[str, list[int]] = {}
+    row = np.concatenate([t.row for t in told]) if told else np.empty(0, np.intp)
+    for n, r in enumerate(row.tolist()):
+        for parent in views[r].parents_over(int(rows.observed_at_us[r]), int(rows.interval_s[r])):
+            of_parent = by_parent.setdefault(parent.parent, [])
+            if not of_parent or of_parent[-1] != n:  # it may have left and come back within the interval
+                of_parent.append(n)
+    if not by_parent:
+        return []
+    columns = {name: np.concatenate([t.columns[name] for t in told]) for name in told[0].columns}
+    records = []
+    for parent, indexes in by_parent.items():
+        at = np.array(indexes)
+        states = {name: values[at] for name, values in columns.items()}
+        records.append(
+            UnitEnergies(
+                parent=parent,
+                child_id=rows.unit_id[row[at]],
+                observed_at_us=rows.observed_at_us[row[at]],
+                interval_s=rows.interval_s[row[at]],
+                **{**states, "quality": states["quality"].astype(np.uint8)},
+            )
+        )
+    return records
+
+
+def _is_sound(energy_wh: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return np.asarray((energy_wh <= MAX_UNIT_ENERGY_WH) & (energy_wh >= -MAX_UNIT_ENERGY_WH))
