@@ -161,8 +161,12 @@ def test_a_repeat_changes_nothing_and_a_correction_restates(connection: Connecti
     headend.send(topic("A1"), block(at, {"A1-m1": 2_800}))
     until(lambda: (loss_of(connection, "A1", at) or [None])[-1] == "restated")
     assert loss_of(connection, "A1", at) == (6_000, 5_800, 200, 0, True, "restated")
-    versions = connection.execute("select version from telemetry.block where observed_at = %s", [at]).fetchall()
-    assert versions == [(2,)]
+    published = connection.execute(
+        "select revision, loss_wh, status from loss.balance where observed_at = %(at)s union all"
+        " select revision, loss_wh, status from loss.superseded where observed_at = %(at)s order by 1",
+        {"at": at},
+    ).fetchall()
+    assert published == [(1, 100, "final"), (2, 200, "restated")]
 
 
 def bad_inputs() -> list[tuple[str, bytes, str]]:
@@ -170,7 +174,7 @@ def bad_inputs() -> list[tuple[str, bytes, str]]:
     whole: dict[str, int | None] = {"A1-master": 1, "A1-m1": 2, "A1-m2": 3}
     return [
         ("A1", b'{"sequence": 1,', "invalid_json"),
-        ("A1", block(at, whole, voltage_v=[230.0, float("nan"), 230.0]), "invalid_json"),
+        ("A1", block(at, whole, voltage_a_v=[230.0, float("nan"), 230.0]), "invalid_json"),
         ("A1", block(datetime(2100, 1, 1, tzinfo=UTC), whole), "time_in_future"),
         ("A1", block(at, whole) + b" " * 10_000_000, "too_large"),
         ("A1", block(at, whole, import_wh=[1, 2]), "unequal_lengths"),
