@@ -5,7 +5,6 @@ Nothing is acknowledged here; the agent does it when `process` has returned and 
 
 from __future__ import annotations
 
-import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -24,17 +23,15 @@ from grid.unit_energy import UnitEnergies, decode_unit_energies
 from store.blocks import StaleVersionError, read_blocks, write_blocks
 from store.connection import STORE_ERRORS, Connection
 from store.rejected import add_rejections
-from store.views import load_views
 from streams.counters import Counters
 from streams.steps.contribution import Contribution, from_block, from_energies
 from streams.steps.settle import keys_to_read, settle
+from streams.view_cache import ViewCache
 
 log = structlog.get_logger("streams.processor")
 
 ENERGY_UNIT = "energy.unit"
 _STALE_TRIES = 20
-#: Members of all units that a processor holds; some 300 bytes each.
-_MAX_MEMBERS = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,60 +40,6 @@ class Record:
 
     topic: str
     value: bytes
-
-
-class ViewCache:
-    """Views of units by code, filled on demand; bounded, and emptied of a unit when its model changes.
-
-    One thread asks for views while another drops them.
-    """
-
-    def __init__(self) -> None:
-        self._views: dict[str, UnitView] = {}
-        self._members = 0
-        self._drops = 0
-        self._lock = threading.Lock()
-
-    def get(self, connection: Connection, codes: set[str]) -> dict[str, UnitView]:
-        """Views of the codes that the store knows."""
-        with self._lock:
-            # Those in use come last, and the first are given up first.
-            found = {code: self._views.pop(code) for code in codes if code in self._views}
-            self._views |= found
-            drops = self._drops
-        wanted = [code for code in codes if code not in found]
-        if wanted:
-            loaded = load_views(connection, wanted)
-            found |= loaded
-            with self._lock:
-                # When anything changed meanwhile, what was read may be from before: it serves this once.
-                if drops == self._drops:
-                    self._keep(loaded)
-        return found
-
-    def drop(self, code: str) -> None:
-        """Forget one unit, so that the next batch loads it anew."""
-        with self._lock:
-            self._drops += 1
-            view = self._views.pop(code, None)
-            self._members -= 0 if view is None else _weight(view)
-
-    def clear(self) -> None:
-        """Forget all."""
-        with self._lock:
-            self._drops += 1
-            self._views.clear()
-            self._members = 0
-
-    def _keep(self, loaded: dict[str, UnitView]) -> None:
-        self._views |= loaded
-        self._members += sum(map(_weight, loaded.values()))
-        while self._members > _MAX_MEMBERS:
-            self._members -= _weight(self._views.pop(next(iter(self._views))))
-
-
-def _weight(view: UnitView) -> int:
-    return 1 + len(view.members) + len(view.parents)
 
 
 class Processor:

@@ -17,9 +17,10 @@ from grid.block import Block, encode_block
 from grid.unit_energy import UnitEnergies, encode_unit_energies
 from store import views
 from store.connection import STORE_ERRORS, Connection, connect
-from streams import processor as module
+from streams import view_cache
 from streams.counters import Counters
-from streams.processor import ENERGY_UNIT, Processor, Record, ViewCache
+from streams.processor import ENERGY_UNIT, Processor, Record
+from streams.view_cache import ViewCache
 from sync.load import load_grid
 from tests.integration.conftest import Database
 from tests.small_grid import small_model
@@ -208,9 +209,9 @@ def test_a_view_that_was_read_before_a_change_isn_t_kept(
         cache.drop("A1")
         return loaded
 
-    monkeypatch.setattr(module, "load_views", load_while_it_changes)
+    monkeypatch.setattr(view_cache, "load_views", load_while_it_changes)
     assert cache.get(connection, {"A1"})["A1"].roster(NOON_US, 900).multiplier[0] == 60
-    monkeypatch.setattr(module, "load_views", load_views)
+    monkeypatch.setattr(view_cache, "load_views", load_views)
     assert cache.get(connection, {"A1"})["A1"].roster(NOON_US, 900).multiplier[0] == 80
 
 
@@ -233,11 +234,12 @@ def test_views_may_be_dropped_while_they_are_asked_for(connection: Connection) -
         thread.join()
 
 
-def test_what_is_held_of_the_model_is_bounded(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MAX_MEMBERS", 10)
-    cache = ViewCache()
+def test_what_is_held_of_the_model_is_bounded(connection: Connection) -> None:
+    cache = ViewCache(max_members=10)
     for code in ("A1", "A2", "A1", "F1", "F2"):
         assert set(cache.get(connection, {code})) == {code}
-        assert cache._members == sum(map(module._weight, cache._views.values())) <= 10
+        assert cache._members == sum(map(view_cache._weight, cache._views.values())) <= 10
+    held = cache.figures()
+    assert (held.hits, held.misses, held.units) == (1, 4, len(cache._views))
     cache.clear()
-    assert cache._members == 0
+    assert cache._members == cache.figures().units == 0
