@@ -17,7 +17,7 @@ from meterline.bootstrap import make_producer, opener
 from meterline.config import Settings
 from store.directory import StoredDirectory
 from store.rejected import mark_replayed, open_originals
-from streams.processor import ENERGY_UNIT
+from streams.join import ENERGY_UNIT
 
 _PAGE = 100
 

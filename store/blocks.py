@@ -65,6 +65,11 @@ def _stored(row: Sequence[object]) -> StoredBlock:
     return StoredBlock(int(version), int(received_at_us), channels, quality, precedence, received_us, balance)  # type: ignore[call-overload]
 
 
+def lock_units(connection: Connection, unit_ids: Sequence[int]) -> None:
+    """Keep others that lock from settling these units until the transaction ends; `unit_ids` rise."""
+    connection.execute(_SQL["lock_units"], {"unit_ids": list(unit_ids)})
+
+
 def write_blocks(connection: Connection, rows: BlockRows, balances: BalanceRows, superseded: Superseded) -> None:
     """Write rows with their balances inside the caller's transaction; what was published before stays readable.
 

@@ -24,8 +24,10 @@ from grid.errors import Reason, Rejection
 from grid.unit_energy import UnitEnergies, encode_unit_energies
 from store.connection import STORE_ERRORS, Connection
 from streams.counters import Vitals
-from streams.processor import ENERGY_UNIT, Processor, Record
+from streams.join import ENERGY_UNIT, Record
+from streams.processor import Processor
 from streams.refusals import RefusalWriter
+from streams.sweep import Sweeper
 
 log = structlog.get_logger("streams.app")
 
@@ -55,6 +57,7 @@ class WorkerSettings:
     gather: int = 4_096
     gather_s: float = 1.5
     session_timeout_s: float = 10.0
+    sweep_s: float = 10.0
 
 
 def build_app(settings: WorkerSettings, open_connection: Callable[[], Connection], vitals: Vitals) -> faust.App:
@@ -64,6 +67,7 @@ def build_app(settings: WorkerSettings, open_connection: Callable[[], Connection
     areas = Processor(open_connection, vitals.areas)
     greater = Processor(open_connection, vitals.greater)
     refusals = RefusalWriter(open_connection)
+    sweeper = Sweeper(open_connection)
 
     async def settle_areas(stream: Any) -> None:
         await _settle(stream, areas, energy, settings.batch, settings.linger_s)
@@ -80,6 +84,15 @@ def build_app(settings: WorkerSettings, open_connection: Callable[[], Connection
     async def follow_changes() -> None:
         await _follow_changes(settings, [areas, greater])
 
+    async def sweep() -> None:
+        try:
+            orders = await asyncio.to_thread(sweeper.orders, time.time_ns() // 1_000)
+        except STORE_ERRORS as error:
+            log.warning("what is due could not be looked for; trying again later", error=str(error))
+            return
+        sends = [app.topic(order.topic).send(key=order.key, value=order.value) for order in orders]
+        await asyncio.gather(*[await sent for sent in sends])
+
     async def report() -> None:
         for units, counters in vitals.by_name().items():
             if counters.records:
@@ -90,6 +103,7 @@ def build_app(settings: WorkerSettings, open_connection: Callable[[], Connection
     app.agent(app.topic("telemetry.rejected"), name="meterline.rejected")(store_rejected)
     app.task(follow_changes)
     app.timer(interval=10.0)(report)
+    app.timer(interval=settings.sweep_s)(sweep)
     return app
 
 

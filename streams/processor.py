@@ -7,39 +7,50 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import psycopg
 import structlog
 
-from grid.arrow import InvalidBlockError
-from grid.block import decode_block
 from grid.errors import Reason, Rejection
 from grid.limits import Limits
 from grid.roster import UnitView
-from grid.unit_energy import UnitEnergies, decode_unit_energies
-from store.blocks import StaleVersionError, read_blocks, write_blocks
+from grid.unit_energy import UnitEnergies
+from store.blocks import StaleVersionError, lock_units, read_blocks, write_blocks
 from store.connection import STORE_ERRORS, Connection
 from store.rejected import add_rejections
+from store.resettling import former_homes, intervals_of
 from streams.counters import Counters
-from streams.steps.contribution import Contribution, from_block, from_energies
-from streams.steps.settle import keys_to_read, settle
+from streams.join import Record, join
+from streams.steps.contribution import Cause, Contribution, Key, look_again
+from streams.steps.moves import adopted
+from streams.steps.registers import with_registers
+from streams.steps.settle import Settled, keys_to_read, settle
 from streams.view_cache import ViewCache
 
 log = structlog.get_logger("streams.processor")
 
-ENERGY_UNIT = "energy.unit"
 _STALE_TRIES = 20
+#: Intervals that are settled again in one transaction.
+_PAGE = 200
+
+#: What is to be settled, and what is refused.
+Joined = tuple[list[Contribution], list[Rejection]]
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """A Kafka record, as far as a step needs it."""
+class Again:
+    """Settle again what a unit has of [from_us, to_us), since something else was believed of it at `at_us`.
 
-    topic: str
-    value: bytes
+    Microseconds since 1970 UTC.
+    """
+
+    unit: str
+    from_us: int
+    to_us: int
+    at_us: int
 
 
 class Processor:
@@ -106,14 +117,42 @@ class Processor:
 
     def _settle(self, records: Sequence[Record]) -> list[UnitEnergies]:
         connection = self._connect()
+        return self._commit(connection, lambda: join(connection, self.views, records))
+
+    def settle_again(self, order: Again) -> Iterator[list[UnitEnergies]]:
+        """Settle intervals with what is believed of their unit now; yields what the units above must be told.
+
+        A page of intervals is durable before its energies are yielded. The same again changes nothing.
+
+        Raises
+        ------
+        psycopg.Error
+            One of `STORE_ERRORS`, as `process`.
+        """
+        try:
+            connection = self._connect()
+            self.views.drop(order.unit)
+            view = self.views.get(connection, {order.unit}).get(order.unit)
+            homes = {} if view is None else former_homes(connection, view.unit_id)
+            connection.commit()
+            if view is None or not view.size:
+                return
+            units = [view.unit_id, *sorted({unit for places in homes.values() for unit, _ in places})]
+            for page in intervals_of(connection, units, order.from_us, order.to_us, _PAGE):
+                connection.commit()
+                keys = [(view.unit_id, observed_at_us, interval_s) for observed_at_us, interval_s in page]
+                yield self._commit(connection, lambda keys=keys: (_again(connection, view, keys, homes, order), []))  # type: ignore[misc]
+        except STORE_ERRORS:
+            self._drop_connection()
+            raise
+
+    def _commit(self, connection: Connection, make: Callable[[], Joined]) -> list[UnitEnergies]:
         for _ in range(_STALE_TRIES):
             # Joined again after a conflict: what moved the rows on may be a change of the model.
-            contributions, rejections = self._join(connection, records)
+            contributions, rejections = make()
             try:
                 with connection.transaction():
-                    stored = read_blocks(connection, keys_to_read(contributions))
-                    settled = settle(contributions, stored, self._limits)
-                    write_blocks(connection, settled.rows, settled.balances, settled.superseded)
+                    settled = self._write(connection, contributions)
                     if rejections:
                         add_rejections(connection, rejections, datetime.now(UTC))
                 self.counters.committed([c.received_at_us for c in contributions], time.time())
@@ -125,54 +164,14 @@ class Processor:
                 self.counters.conflicts += 1
         raise psycopg.OperationalError(f"rows moved on {_STALE_TRIES} times in a row")
 
-    def _join(self, connection: Connection, records: Sequence[Record]) -> tuple[list[Contribution], list[Rejection]]:
-        """What the records contribute, and what is refused."""
-        rejections: list[Rejection] = []
-        blocks = []
-        energies = []
-        codes: set[str] = set()
-        for record in records:
-            try:
-                if record.topic == ENERGY_UNIT:
-                    message = decode_unit_energies(record.value)
-                    energies.append((record, message))
-                    codes.add(message.parent)
-                else:
-                    block = decode_block(record.value)
-                    blocks.append((record, block))
-                    codes.add(block.unit)
-            except InvalidBlockError as error:
-                rejections.append(Rejection(Reason.INVALID_BLOCK, str(error), record.topic, record.value))
-        views = self.views.get(connection, codes)
-        connection.commit()
-        contributions = []
-        for record, block in blocks:
-            view = views.get(block.unit)
-            if view is None:
-                detail = f"no unit {block.unit!r} in the grid model"
-                rejections.append(Rejection(Reason.UNKNOWN_UNIT, detail, record.topic, record.value))
-                continue
-            contribution, refused = from_block(block, view, record.topic, record.value)
-            contributions.append(contribution)
-            rejections += refused
-        known = [(record, message) for record, message in energies if message.parent in views]
-        for of_parent in self._join_energies(connection, views, known):
-            contributions += of_parent
-        return contributions, rejections
-
-    def _join_energies(
-        self, connection: Connection, views: dict[str, UnitView], energies: list[tuple[Record, UnitEnergies]]
-    ) -> list[list[Contribution]]:
-        joined = [from_energies(message, views[message.parent]) for _, message in energies]
-        # A parent that doesn't know a child is the older view of the two: the child's own named the parent.
-        older = {c.view.unit for of_parent in joined for c in of_parent if c.positions.min() < 0}
-        if not older:
-            return joined
-        for code in older:
-            self.views.drop(code)
-        views |= self.views.get(connection, older)
-        connection.commit()
-        return [from_energies(message, views[message.parent]) for _, message in energies]
+    def _write(self, connection: Connection, contributions: Sequence[Contribution]) -> Settled:
+        registers = sorted({c.view.unit_id for c in with_registers(contributions)})
+        if registers:
+            # A register concerns two rows, of which one may not be there yet for another worker's eyes.
+            lock_units(connection, registers)
+        settled = settle(contributions, read_blocks(connection, keys_to_read(contributions)), self._limits)
+        write_blocks(connection, settled.rows, settled.balances, settled.superseded)
+        return settled
 
     def _reject(self, record: Record, error: Exception) -> None:
         detail = "".join(traceback.format_exception(error))[-4_000:]
@@ -199,3 +198,17 @@ class Processor:
             self.close()
         except psycopg.Error:
             self._connection = None
+
+
+def _again(
+    connection: Connection,
+    view: UnitView,
+    keys: Sequence[Key],
+    homes: dict[str, list[tuple[int, int]]],
+    order: Again,
+) -> list[Contribution]:
+    others = {unit for places in homes.values() for unit, _ in places}
+    stored = read_blocks(connection, [(unit, *key[1:]) for unit in sorted(others) for key in keys])
+    connection.commit()
+    copies = [c for key in keys for c in adopted(view, key, homes, stored, order.at_us)] if stored else []
+    return [*copies, *(look_again(view, key[1], key[2], order.at_us, Cause.MODEL) for key in keys)]

@@ -176,3 +176,6 @@ on conflict (unit_id, observed_at, interval_s) do update set
   due_at = excluded.due_at,
   received_at = excluded.received_at,
   recorded_at = excluded.recorded_at
+
+-- name: lock_units
+select pg_advisory_xact_lock(hashtext('meterline.unit'), unit_id) from unnest(%(unit_ids)s::int[]) as unit_id

@@ -24,7 +24,7 @@ from meterline.ready import wait_until_ready
 from meterline.replay import replay_rejected
 from store.connection import Connection
 from store.rejected import add_rejections
-from streams.processor import ENERGY_UNIT
+from streams.join import ENERGY_UNIT
 from sync.load import load_grid
 from tests.small_grid import small_model
 

@@ -19,7 +19,8 @@ from store import views
 from store.connection import STORE_ERRORS, Connection, connect
 from streams import view_cache
 from streams.counters import Counters
-from streams.processor import ENERGY_UNIT, Processor, Record
+from streams.join import ENERGY_UNIT, Record
+from streams.processor import Processor
 from streams.view_cache import ViewCache
 from sync.load import load_grid
 from tests.integration.conftest import Database

@@ -1,0 +1,103 @@
+"""From Kafka's records to contributions: each joined with what is believed of its unit at its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from grid.arrow import InvalidBlockError
+from grid.block import Block, decode_block
+from grid.due import Due, decode_due, is_due
+from grid.errors import Reason, Rejection
+from grid.roster import UnitView
+from grid.unit_energy import UnitEnergies, decode_unit_energies
+from store.connection import Connection
+from store.resettling import memberships_elsewhere
+from streams.steps.contribution import Cause, Contribution, from_block, from_energies, look_again
+from streams.steps.moves import absent_parts, for_other_unit
+from streams.view_cache import ViewCache
+
+ENERGY_UNIT = "energy.unit"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A Kafka record, as far as a step needs it."""
+
+    topic: str
+    value: bytes
+
+
+def join(
+    connection: Connection, views: ViewCache, records: Sequence[Record]
+) -> tuple[list[Contribution], list[Rejection]]:
+    """What the records contribute, and what is refused."""
+    rejections: list[Rejection] = []
+    blocks: list[tuple[Record, Block]] = []
+    energies: list[UnitEnergies] = []
+    dues: list[Due] = []
+    for record in records:
+        try:
+            if is_due(record.value):
+                dues.append(decode_due(record.value))
+            elif record.topic == ENERGY_UNIT:
+                energies.append(decode_unit_energies(record.value))
+            else:
+                blocks.append((record, decode_block(record.value)))
+        except InvalidBlockError as error:
+            rejections.append(Rejection(Reason.INVALID_BLOCK, str(error), record.topic, record.value))
+    codes = {block.unit for _, block in blocks} | {e.parent for e in energies} | {due.unit for due in dues}
+    found = views.get(connection, codes)
+    connection.commit()
+    contributions: list[Contribution] = []
+    for record, block in blocks:
+        view = found.get(block.unit)
+        if view is None:
+            detail = f"no unit {block.unit!r} in the grid model"
+            rejections.append(Rejection(Reason.UNKNOWN_UNIT, detail, record.topic, record.value))
+            continue
+        contribution, refused = from_block(block, view, record.topic, record.value)
+        contributions.append(contribution)
+        rejections += refused
+    contributions += _for_other_units(connection, views, contributions)
+    contributions += _of_children(connection, views, found, [e for e in energies if e.parent in found])
+    contributions += [
+        look_again(found[due.unit], observed_at_us, interval_s, due.until_us, Cause.TICK)
+        for due in dues
+        if due.unit in found
+        for observed_at_us, interval_s in due.intervals
+    ]
+    return contributions, rejections
+
+
+def _of_children(
+    connection: Connection, views: ViewCache, found: dict[str, UnitView], energies: list[UnitEnergies]
+) -> list[Contribution]:
+    joined = [c for message in energies for c in from_energies(message, found[message.parent])]
+    # A parent that doesn't know a child is the older view of the two: the child's own named the parent.
+    older = {c.view.unit for c in joined if c.positions.min() < 0}
+    if not older:
+        return joined
+    for code in older:
+        views.drop(code)
+    found |= views.get(connection, older)
+    connection.commit()
+    return [c for message in energies for c in from_energies(message, found[message.parent])]
+
+
+def _for_other_units(
+    connection: Connection, views: ViewCache, contributions: Sequence[Contribution]
+) -> list[Contribution]:
+    """What readings of meters that came or went in their interval say of the units that had them otherwise."""
+    moved = {c: meters for c in contributions if (meters := absent_parts(c))}
+    if not moved:
+        return []
+    elsewhere = memberships_elsewhere(connection, sorted({meter for meters in moved.values() for meter in meters}))
+    found = views.get(connection, {unit for units in elsewhere.values() for unit in units})
+    connection.commit()
+    return [
+        other
+        for c, meters in moved.items()
+        for unit in sorted({u for meter in meters for u in elsewhere.get(meter, ()) if u != c.view.unit})
+        if unit in found and (other := for_other_unit(c, meters, found[unit])) is not None
+    ]

@@ -1,0 +1,113 @@
+"""Readings of meters that belonged to several units, over one interval or by what is believed now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from grid.channels import CHANNELS, CLOSING, IMPORT, MEASURED, OPENING
+from grid.quality import NO_PRECEDENCE
+from grid.roster import UnitView
+from grid.rows import StoredBlock
+from streams.steps.contribution import Cause, Contribution, Key
+
+
+def absent_parts(c: Contribution) -> list[str]:
+    """Meters of which a contribution speaks, and which its unit had for a part of the interval only."""
+    if c.child or not c.roster.parts:
+        return []
+    length_us = c.interval_s * 1_000_000
+    there = set(c.positions.tolist())
+    partial = [p.member for p in c.roster.parts if p.to_us - p.from_us < length_us and p.member.position in there]
+    return sorted({m.meter for m in partial if m.meter is not None})
+
+
+def for_other_unit(c: Contribution, meters: Sequence[str], view: UnitView) -> Contribution | None:
+    """What `c` says of some meters, as it concerns another unit that had them in the interval; None when it hadn't.
+
+    Energies are of the whole interval: each unit takes its share. Registers stay where the meter was read.
+    """
+    roster = view.roster(c.observed_at_us, c.interval_s)
+    pairs = [
+        (roster.position_of_meter[meter], c.roster.position_of_meter[meter])
+        for meter in meters
+        if meter in roster.position_of_meter and meter in c.roster.position_of_meter
+    ]
+    place = {position: i for i, position in enumerate(c.positions.tolist())}
+    pairs = [(there, place[here]) for there, here in pairs if here in place]
+    if not pairs:
+        return None
+    source = np.array([i for _, i in pairs])
+    return Contribution(
+        view=view,
+        roster=roster,
+        observed_at_us=c.observed_at_us,
+        interval_s=c.interval_s,
+        received_at_us=c.received_at_us,
+        positions=np.array([position for position, _ in pairs], np.int32),
+        precedence=c.precedence[source],
+        received_us=c.received_us[source],
+        channels={n: v[source] for n, v in c.channels.items() if n not in CLOSING},
+        quality=c.quality[source],
+    )
+
+
+def adopted(
+    view: UnitView,
+    key: Key,
+    homes: Mapping[str, Sequence[tuple[int, int]]],
+    stored: Mapping[Key, StoredBlock],
+    at_us: int,
+) -> list[Contribution]:
+    """What other units' rows hold of the meters that are this unit's now: their values are copied, none is moved.
+
+    Parameters
+    ----------
+    homes
+        By meter: other units that were ever believed to have it, and its position there.
+    stored
+        Rows of those units at the same interval.
+    """
+    unit_id, observed_at_us, interval_s = key
+    roster = view.roster(observed_at_us, interval_s)
+    contributions = []
+    for meter, places in homes.items():
+        position = roster.position_of_meter.get(meter)
+        if position is None:
+            continue
+        for other, there in places:
+            block = stored.get((other, observed_at_us, interval_s))
+            if other != unit_id and block is not None and there < len(block.quality):
+                contributions += _copies(view, key, position, block, there, at_us)
+    return contributions
+
+
+def _copies(view: UnitView, key: Key, position: int, block: StoredBlock, there: int, at_us: int) -> list[Contribution]:
+    """One a channel, since each has a precedence of its own."""
+    copies = []
+    for name in (*MEASURED, *OPENING):
+        if name not in block.channels or block.precedence[name][there] == NO_PRECEDENCE:
+            continue
+        if block.channels[name][there] == CHANNELS[name].missing:
+            continue
+        part = slice(there, there + 1)
+        channels = {name: block.channels[name][part]}
+        if name == IMPORT:
+            channels |= {n: block.channels[n][part] for n in ("sigma_wh",) if n in block.channels}
+        copies.append(
+            Contribution(
+                view=view,
+                roster=view.roster(key[1], key[2]),
+                observed_at_us=key[1],
+                interval_s=key[2],
+                received_at_us=at_us,
+                positions=np.array([position], np.int32),
+                precedence=block.precedence[name][part],
+                received_us=block.received_us[name][part],
+                channels=channels,
+                quality=block.quality[part],
+                cause=Cause.DATA,
+            )
+        )
+    return copies

@@ -1,0 +1,67 @@
+"""Finds figures whose limits have passed and orders their publication, through the units' own places in the stream."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from grid.due import Due, encode_due
+from grid.model import UnitKind
+from store.blocks import to_datetime
+from store.connection import Connection
+from store.resettling import become_sweeper, due_intervals
+from streams.join import ENERGY_UNIT
+
+AREA = "telemetry.area"
+#: What was received before a limit may still be on its way to Kafka for this long.
+_GRACE_US = 5_000_000
+_LIMIT = 20_000
+#: An order that hasn't come through is given again after this long.
+_AGAIN_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A record to send."""
+
+    topic: str
+    key: bytes
+    value: bytes
+
+
+class Sweeper:
+    """Orders what is due, through one of all workers at a time."""
+
+    def __init__(self, open_connection: Callable[[], Connection]) -> None:
+        self._open = open_connection
+        self._ordered: dict[tuple[str, int, int], float] = {}
+
+    def orders(self, now_us: int) -> list[Order]:
+        """Orders for all limits that have passed at `now_us`; none while another worker looks.
+
+        Raises
+        ------
+        psycopg.Error
+            When the store can't be used.
+        """
+        until_us = now_us - _GRACE_US
+        with self._open() as connection:
+            if not become_sweeper(connection):
+                return []
+            found = due_intervals(connection, to_datetime(until_us), _LIMIT)
+        now = time.monotonic()
+        self._ordered = {key: at for key, at in self._ordered.items() if now - at < _AGAIN_S}
+        by_unit: dict[tuple[str, UnitKind], list[tuple[int, int]]] = {}
+        for unit, kind, observed_at_us, interval_s in found:
+            if (unit, observed_at_us, interval_s) not in self._ordered:
+                self._ordered[(unit, observed_at_us, interval_s)] = now
+                by_unit.setdefault((unit, kind), []).append((observed_at_us, interval_s))
+        return [
+            Order(_topic(kind), unit.encode(), encode_due(Due(unit, until_us, tuple(intervals))))
+            for (unit, kind), intervals in by_unit.items()
+        ]
+
+
+def _topic(kind: UnitKind) -> str:
+    return AREA if kind in (UnitKind.AREA, UnitKind.DEDICATED) else ENERGY_UNIT
