@@ -28,6 +28,8 @@ from (
   from loss.balance
   where observed_at > %(start)s
     and observed_at <= %(stop)s
+    -- Days stand beside the shorter intervals.
+    and interval_s <= 3600
     and computable
     -- NaN is greater than all.
     and coverage between %(min_coverage)s and 1

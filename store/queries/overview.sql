@@ -11,7 +11,7 @@ with roster as (
   from loss.balance l
   join grid.unit u using (unit_id)
   left join roster r using (unit_id)
-  where l.observed_at > now() - interval '2 days'
+  where l.observed_at > now() - interval '2 days' and l.interval_s <= 3600
 )
 select
   count(*) filter (where kind = 'area' and coverage = 1) as area_intervals,
@@ -39,7 +39,7 @@ select
   max(l.observed_at) filter (where l.computable),
   (array_agg(l.interval_s order by l.observed_at desc) filter (where l.computable))[1]
 from grid.unit u
-left join loss.balance l on l.unit_id = u.unit_id and l.observed_at > now() - interval '24 hours'
+left join loss.balance l on l.unit_id = u.unit_id and l.observed_at > now() - interval '24 hours' and l.interval_s <= 3600
 where u.kind = 'feeder'
 group by u.code
 order by sum(l.loss_wh) filter (where l.computable)::float8
@@ -56,7 +56,7 @@ select
   (array_agg(l.interval_s order by l.observed_at desc))[1]
 from loss.balance l
 join grid.unit u using (unit_id)
-where u.kind = 'area' and l.computable and l.observed_at > now() - interval '24 hours'
+where u.kind = 'area' and l.computable and l.observed_at > now() - interval '24 hours' and l.interval_s <= 3600
 group by u.code
 having sum(l.inflow_wh) > 0
 order by sum(l.loss_wh)::float8 / sum(l.inflow_wh) desc

@@ -5,7 +5,18 @@
 from __future__ import annotations
 
 from deploy.boards.model import Colour, Column, Panel, Picture, Step, Unit
-from deploy.boards.panels.parts import AGE, BALANCE, BAND, BUCKET, CLASS, STATUS, age_of, class_of, status_of
+from deploy.boards.panels.parts import (
+    AGE,
+    BALANCE,
+    BAND,
+    BUCKET,
+    CLASS,
+    STATUS,
+    WITHIN_DAY,
+    age_of,
+    class_of,
+    status_of,
+)
 
 NOW = Panel(
     key="now",
@@ -117,7 +128,7 @@ from (
     sum(sigma_wh) as sigma_wh,
     sum(interval_s)::float8 / 3600 as hours
   from loss.balance
-  where observed_at > now() - interval '24 hours' and computable
+  where observed_at > now() - interval '24 hours' and computable and {WITHIN_DAY}
   group by unit_id
 ) d
 join grid.unit u using (unit_id)
@@ -169,7 +180,7 @@ join edge e using (substation)
 cross join lateral (
   select {BUCKET} as time, sum(inflow_wh) * 3600.0 / sum(interval_s) as power_w
   from loss.balance
-  where unit_id = f.unit_id
+  where unit_id = f.unit_id and {WITHIN_DAY}
     and $__timeFilter(observed_at)
     and observed_at <= coalesce(e.observed_at, 'infinity')
   group by 1
@@ -202,7 +213,7 @@ cross join lateral (
     sum(loss_wh + members_loss_wh)::float8 as total_wh,
     sum(sigma_wh) as sigma_wh
   from loss.balance
-  where unit_id = u.unit_id and $__timeFilter(observed_at) and computable
+  where unit_id = u.unit_id and $__timeFilter(observed_at) and computable and {WITHIN_DAY}
   group by 1
 ) p
 where u.kind = 'feeder'

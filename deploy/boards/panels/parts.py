@@ -29,12 +29,16 @@ def age_of(table: str) -> str:
     return f"extract(epoch from now() - {table}.observed_at)::float8"
 
 
+#: Days, from daily frozen registers, stand beside the shorter intervals and would count twice.
+WITHIN_DAY = "interval_s <= 3600"
+
+
 def newest_of(table: str, columns: str, condition: str = "true") -> str:
     """The newest row of unit `u`, by the primary key."""
     return f"""(
   select {columns}
   from {table}
-  where unit_id = u.unit_id and observed_at > now() - {SEARCH} and {condition}
+  where unit_id = u.unit_id and observed_at > now() - {SEARCH} and {WITHIN_DAY} and {condition}
   order by observed_at desc
   limit 1
 )"""

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from deploy.boards.model import Colour, Column, Panel, Picture, Step, Unit
-from deploy.boards.panels.parts import BALANCE, BLOCK, BUCKET, STATUS, age_of, status_of
+from deploy.boards.panels.parts import BALANCE, BLOCK, BUCKET, STATUS, WITHIN_DAY, age_of, status_of
 
 SETTLED = Panel(
     key="settled",
@@ -68,7 +68,7 @@ with roster as (
 ), unit_rate as (
   select b.unit_id, {BUCKET} as time, sum(b.coverage) * 60.0 / sum(b.interval_s) as per_meter
   from loss.balance b
-  where $__timeFilter(b.observed_at) and b.observed_at <= now() - interval '30 seconds'
+  where $__timeFilter(b.observed_at) and b.observed_at <= now() - interval '30 seconds' and b.{WITHIN_DAY}
   group by 1, 2
 )
 select r.time, sum(r.per_meter * m.meters)::float8 as readings
@@ -99,7 +99,7 @@ select
   percentile_cont(0.99) within group (order by extract(epoch from b.recorded_at - b.received_at)::float8) as p99
 from loss.balance b
 join grid.unit u using (unit_id)
-where $__timeFilter(b.observed_at) and u.kind <> 'feeder'
+where $__timeFilter(b.observed_at) and u.kind <> 'feeder' and b.coverage = 1
 group by 1
 order by 1
 """,
