@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from grid.model import UnitKind
+from grid.model import Role, UnitKind
 
 #: Ends of an open period, microseconds since 1970.
 BEGINNING_US = np.iinfo(np.int64).min
 END_US = np.iinfo(np.int64).max
+
+#: Bit of a role in a roster, beside those of `Role`: a customer without an active account.
+UNCONTRACTED = 8
 
 _MAX_ROSTERS = 8
 
@@ -52,6 +55,15 @@ class Parentage:
 
 
 @dataclass(frozen=True, slots=True)
+class Lapse:
+    """A period [from, to) in which a customer's meter had no active account."""
+
+    position: int
+    from_us: int
+    to_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """A member whose period begins or ends in an interval, and where: offsets from the interval's beginning."""
 
@@ -78,6 +90,9 @@ class Roster:
         int64: what a member's register counts up to; 0 where not known.
     parts
         Members for a part of the interval, and those whose period begins or ends together with it.
+    lapses
+        Customers without an active account for a part of the interval, with offsets from its beginning; those that had
+        none in all of it have the bit `UNCONTRACTED` in their role.
     """
 
     role: NDArray[np.uint8]
@@ -87,6 +102,7 @@ class Roster:
     position_of_meter: dict[str, int]
     position_of_child: dict[int, int]
     parts: tuple[Part, ...] = ()
+    lapses: tuple[Lapse, ...] = ()
 
     def __len__(self) -> int:
         return len(self.role)
@@ -104,6 +120,7 @@ class UnitView:
     kind: UnitKind
     members: tuple[Membership, ...]
     parents: tuple[Parentage, ...]
+    lapses: tuple[Lapse, ...] = ()
     size: int = field(init=False)
     _edges: NDArray[np.int64] = field(init=False)
     _rosters: dict[tuple[int, int], Roster] = field(init=False, default_factory=dict)
@@ -112,6 +129,7 @@ class UnitView:
     def __post_init__(self) -> None:
         self.size = 1 + max((m.position for m in self.members), default=-1)
         edges = {m.valid_from_us for m in self.members} | {m.valid_to_us for m in self.members}
+        edges |= {lapse.from_us for lapse in self.lapses} | {lapse.to_us for lapse in self.lapses}
         self._edges = np.array(sorted(edges), dtype=np.int64)
 
     def roster(self, observed_at_us: int, interval_s: int) -> Roster:
@@ -126,7 +144,7 @@ class UnitView:
             # Late data may ask for any time: a unit that changed often doesn't keep an array for each.
             if len(self._rosters) >= _MAX_ROSTERS:
                 self._rosters.clear()
-            self._rosters[key] = _dense(self.size, self.members, begin_us, observed_at_us)
+            self._rosters[key] = _dense(self.size, self.members, self.lapses, begin_us, observed_at_us)
         return self._rosters[key]
 
     def parents_over(self, observed_at_us: int, interval_s: int) -> list[Parentage]:
@@ -147,7 +165,7 @@ class UnitView:
         return positions
 
 
-def _dense(size: int, members: Iterable[Membership], begin_us: int, end_us: int) -> Roster:
+def _dense(size: int, members: Iterable[Membership], lapses: Iterable[Lapse], begin_us: int, end_us: int) -> Roster:
     roster = Roster(
         role=np.zeros(size, np.uint8),
         multiplier=np.ones(size, np.int64),
@@ -184,7 +202,19 @@ def _dense(size: int, members: Iterable[Membership], begin_us: int, end_us: int)
         roster.position_of_meter,
         roster.position_of_child,
         tuple(part for part in parts.values() if part.begins or part.ends),
+        tuple(_lapsed(roster.role, lapses, begin_us, end_us)),
     )
+
+
+def _lapsed(role: NDArray[np.uint8], lapses: Iterable[Lapse], begin_us: int, end_us: int) -> Iterator[Lapse]:
+    """Lapses for a part of the interval; one for all of it is marked in `role`."""
+    for lapse in lapses:
+        if role[lapse.position] & Role.CUSTOMER == 0 or lapse.from_us >= end_us or lapse.to_us <= begin_us:
+            continue
+        if lapse.from_us <= begin_us and lapse.to_us >= end_us:
+            role[lapse.position] |= UNCONTRACTED
+        else:
+            yield Lapse(lapse.position, max(lapse.from_us, begin_us) - begin_us, min(lapse.to_us, end_us) - begin_us)
 
 
 def _part(member: Membership, begin_us: int, end_us: int, earlier: int) -> Part:

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 GATEWAY = 1
 CUSTOMER = 2
 UNIT = 4
+#: The same as `grid.roster.UNCONTRACTED`.
+UNCONTRACTED = 8
 
 #: A missing energy.
 MISSING_WH = np.iinfo(np.int64).min
@@ -33,6 +35,8 @@ class Balance:
         int64. Sums over the members that are there; `loss_wh` = inflow − outflow.
     members_loss_wh
         int64. Loss inside the smaller units; a line's loss with its areas is `loss_wh` + `members_loss_wh`.
+    uncontracted_wh
+        int64. Import of customers without an active account; part of `outflow_wh`.
     taken_wh, returned_wh
         int64. Import and export of the gateways alone: what the unit took from its parent and gave back.
     sigma_wh
@@ -50,6 +54,7 @@ class Balance:
     outflow_wh: NDArray[np.int64]
     loss_wh: NDArray[np.int64]
     members_loss_wh: NDArray[np.int64]
+    uncontracted_wh: NDArray[np.int64]
     taken_wh: NDArray[np.int64]
     returned_wh: NDArray[np.int64]
     sigma_wh: NDArray[np.float64]
@@ -82,7 +87,8 @@ def line_loss(
     multiplier
         int64 of shape (m,): CT × PT ratio. The caller keeps sums inside int64 (see `grid.model.MAX_ENERGY_WH`).
     role
-        uint8 of shape (m,): bits GATEWAY, CUSTOMER, UNIT; 0 = not a member at this interval, and is passed over.
+        uint8 of shape (m,): bits GATEWAY, CUSTOMER, UNIT, UNCONTRACTED; 0 = not a member at this interval, and is
+        passed over.
     accuracy_class
         float64 of shape (m,), percent.
     extra_sigma_wh
@@ -132,6 +138,7 @@ def _line_loss(starts, import_wh, export_wh, loss_wh, multiplier, role, accuracy
     inflow = np.zeros(units, np.int64)
     outflow = np.zeros(units, np.int64)
     members_loss = np.zeros(units, np.int64)
+    uncontracted = np.zeros(units, np.int64)
     taken = np.zeros(units, np.int64)
     returned = np.zeros(units, np.int64)
     sigma = np.zeros(units, np.float64)
@@ -167,6 +174,7 @@ def _line_loss(starts, import_wh, export_wh, loss_wh, multiplier, role, accuracy
             if is_sink:
                 outflow[u] += taken_i
                 inflow[u] += given_i
+                uncontracted[u] += taken_i if kind & UNCONTRACTED else 0
             if loss_wh[i] != MISSING_WH:
                 members_loss[u] += loss_wh[i]
             if is_gateway != is_sink:
@@ -182,4 +190,5 @@ def _line_loss(starts, import_wh, export_wh, loss_wh, multiplier, role, accuracy
         complete[u] = gateways > 0 and gateways == gateways_present
         sigma[u] = math.sqrt(variance)
         gateway_sigma[u] = math.sqrt(gateway_variance)
-    return inflow, outflow, inflow - outflow, members_loss, taken, returned, sigma, gateway_sigma, coverage, complete
+    loss = inflow - outflow
+    return inflow, outflow, loss, members_loss, uncontracted, taken, returned, sigma, gateway_sigma, coverage, complete

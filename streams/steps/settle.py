@@ -13,14 +13,14 @@ from grid.limits import Limits
 from grid.model import Role
 from grid.quality import MISSING_WH
 from grid.roster import Roster, UnitView
-from grid.rows import BALANCE_COLUMNS, BalanceRows, BlockRows, StoredBlock, Superseded, empty_balances
+from grid.rows import BALANCE_COLUMNS, FIGURES, BalanceRows, BlockRows, StoredBlock, Superseded, empty_balances
 from grid.unit_energy import UnitEnergies
 from kernels.energy_balance import Balance, line_loss
 from streams.steps.assemble import assemble, merge_round
 from streams.steps.contribution import Cause, Contribution, Key
 from streams.steps.publish import Publication
 from streams.steps.registers import carriers_of, derive, keys_around, openings
-from streams.steps.shares import energies_of_unit
+from streams.steps.shares import energies_of_unit, lapsed_wh
 from streams.steps.upward import Told, messages, tell
 
 
@@ -176,6 +176,8 @@ class _Batch:
             members.accuracy_class[at],
             own["sigma_wh"][at],
         )
+        for i, r in enumerate(numbers.tolist()):
+            balance.uncontracted_wh[i] += lapsed_wh(rows, r, self._rosters[r], own)
         return balance, np.nan_to_num(balance.coverage).astype(np.float32)
 
     def _last_limit(self, numbers: NDArray[np.intp]) -> NDArray[np.int64]:
@@ -222,6 +224,7 @@ def _figures(balance: Balance, coverage: NDArray[np.float32]) -> BalanceRows:
         ("outflow_wh", balance.outflow_wh),
         ("loss_wh", balance.loss_wh),
         ("members_loss_wh", balance.members_loss_wh),
+        ("uncontracted_wh", balance.uncontracted_wh),
         ("sigma_wh", balance.sigma_wh),
         ("coverage", coverage),
         ("computable", computable),
@@ -232,7 +235,7 @@ def _figures(balance: Balance, coverage: NDArray[np.float32]) -> BalanceRows:
 
 def _same(results: BalanceRows, figures: BalanceRows, numbers: NDArray[np.intp]) -> NDArray[np.bool_]:
     same = np.ones(len(numbers), np.bool_)
-    for name in ("inflow_wh", "outflow_wh", "loss_wh", "members_loss_wh", "sigma_wh", "coverage", "computable"):
+    for name in FIGURES:
         same &= getattr(results, name)[numbers] == getattr(figures, name)
     return same
 

@@ -68,3 +68,17 @@ def _take_share(rows: BlockRows, r: int, part: Part, own: Mapping[str, NDArray[n
     split = moved * math.sqrt((1 - fraction) / fraction)
     held = 0 if own[SIGMA][at] == MISSING_WH else int(own[SIGMA][at]) * fraction
     own[SIGMA][at] = math.ceil(math.hypot(split, held))
+
+
+def lapsed_wh(rows: BlockRows, r: int, roster: Roster, own: Mapping[str, NDArray[np.int64]]) -> int:
+    """Taken by customers of a row in the part of the interval in which they had no active account, by time."""
+    spans = {part.member.position: (part.from_us, part.to_us) for part in roster.parts}
+    taken = 0
+    for lapse in roster.lapses:
+        energy = int(own[IMPORT][int(rows.starts[r]) + lapse.position])
+        begin, end = spans.get(lapse.position, (0, int(rows.interval_s[r]) * 1_000_000))
+        first, last = max(lapse.from_us, begin), min(lapse.to_us, end)
+        if energy != MISSING_WH and first < last:
+            whole = energy * int(roster.multiplier[lapse.position])
+            taken += share(whole, first - begin, last - begin, end - begin)
+    return taken

@@ -66,8 +66,8 @@ def settle(app: Connection, unit: str, age: timedelta, interval_s: int = 60, **f
     )
     app.execute(
         """
-        insert into telemetry.block (unit_id, observed_at, interval_s, version, received_at, precedence, received_us, import_wh,
-          export_wh, quality)
+        insert into telemetry.block (unit_id, observed_at, interval_s, version, received_at, precedence,
+          received_us, import_wh, export_wh, quality)
         select unit_id, %(at)s, %(interval_s)s, 1, %(at)s, '{1}', '{1}', '{7}', '{0}', '\\x00'
         from grid.unit where code = %(unit)s
         """,
