@@ -13,6 +13,7 @@ from rich.console import Console
 from meterline import cli_stack
 from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, printable, read_settings
 from meterline.cli_deliver import alert_app, sync_app
+from meterline.cli_retention import retention_app
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -39,6 +40,7 @@ app.add_typer(config_app, name="config")
 app.add_typer(cli_stack.stack_app, name="stack")
 app.add_typer(alert_app, name="alert")
 app.add_typer(sync_app, name="sync")
+app.add_typer(retention_app, name="retention")
 app.command()(cli_stack.run)
 app.command()(cli_stack.simulate)
 app.command()(cli_stack.doctor)

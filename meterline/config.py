@@ -129,6 +129,16 @@ class SyncSection(_Section):
     webhooks: tuple[WebhookTarget, ...] = ()
 
 
+class RetentionSection(_Section):
+    """How many days rows are kept; what still waits is kept longer."""
+
+    blocks_d: int = Field(400, ge=1, le=36_500)
+    balances_d: int = Field(1_826, ge=1, le=36_500)
+    rejected_d: int = Field(90, ge=1, le=36_500)
+    outbox_d: int = Field(90, ge=1, le=36_500)
+    deliveries_d: int = Field(90, ge=1, le=36_500)
+
+
 class Settings(BaseSettings):
     """All settings of Meterline."""
 
@@ -141,6 +151,7 @@ class Settings(BaseSettings):
     worker: WorkerSection = WorkerSection()
     alerts: AlertsSection = AlertsSection()
     sync: SyncSection = SyncSection()
+    retention: RetentionSection = RetentionSection()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
