@@ -100,6 +100,8 @@ class WorkerSection(_Section):
     linger_s: float = Field(0.2, gt=0, le=10)
     gather: int = Field(4_096, ge=1, le=100_000)
     gather_s: float = Field(1.5, gt=0, le=60)
+    stalled_s: float = Field(30, gt=0, le=3_600)
+    """A batch that is in hand for longer means that commits stall."""
 
 
 class WebhookTarget(_Section):

@@ -1,4 +1,7 @@
-"""Runs the services that tell other systems: of alerts, and of changes of the grid model; the second tidies up daily."""
+"""Runs the services that tell other systems: of alerts, and of changes of the grid model.
+
+The second also removes daily what is older than it has to be kept.
+"""
 
 from __future__ import annotations
 

@@ -14,9 +14,6 @@ from streams.app import WorkerSettings, build_app
 from streams.counters import Vitals
 from streams.warm import warm_steps
 
-#: A batch that takes longer than this means that commits stall.
-_STALLED_S = 30.0
-
 
 def run_worker(settings: Settings, instance: str, ops_port: int | None = None) -> None:
     """Work until SIGTERM or SIGINT; ends the process.
@@ -43,5 +40,5 @@ def run_worker(settings: Settings, instance: str, ops_port: int | None = None) -
         )
         worker = Worker(app, loglevel=None, override_logging=False, redirect_stdouts=False, quiet=True)
         port = None if ops_port is None else ops_port + (int(instance) if instance.isdecimal() else 0)
-        with ops_of(port, WorkerMetrics(vitals, app), lambda: vitals.stalled(_STALLED_S)):
+        with ops_of(port, WorkerMetrics(vitals), lambda: vitals.stalled(options.stalled_s)):
             worker.execute_from_commandline()

@@ -25,6 +25,7 @@ from grid.unit_energy import UnitEnergies, encode_unit_energies
 from store.connection import STORE_ERRORS, Connection
 from streams.counters import Vitals
 from streams.join import ENERGY_UNIT, Record
+from streams.lag import watch_lag
 from streams.processor import Processor
 from streams.refusals import RefusalWriter
 from streams.sweep import Sweeper
@@ -68,6 +69,7 @@ def build_app(settings: WorkerSettings, open_connection: Callable[[], Connection
     greater = Processor(open_connection, vitals.greater)
     refusals = RefusalWriter(open_connection)
     sweeper = Sweeper(open_connection)
+    vitals.caches.update(areas=areas.views.figures, greater=greater.views.figures)
 
     async def settle_areas(stream: Any) -> None:
         await _settle(stream, areas, energy, settings.batch, settings.linger_s)
@@ -77,9 +79,16 @@ def build_app(settings: WorkerSettings, open_connection: Callable[[], Connection
 
     async def store_rejected(stream: Any) -> None:
         async for events in stream.noack_take(50, within=settings.linger_s):
-            await _until_stored(functools.partial(refusals.write, [_rejection(event) for event in events]))
+            vitals.refusals.busy_since = started = time.monotonic()
+            rejections = [_rejection(event) for event in events]
+            await _until_stored(functools.partial(refusals.write, rejections))
+            vitals.refusals.flushed(len(events), time.monotonic() - started)
+            vitals.refusals.refused(rejections)
+            vitals.refusals.batches += 1
+            vitals.refusals.records += len(events)
             for event in events:
                 await stream.ack(event)
+            vitals.refusals.busy_since = None
 
     async def follow_changes() -> None:
         await _follow_changes(settings, [areas, greater])
@@ -93,6 +102,14 @@ def build_app(settings: WorkerSettings, open_connection: Callable[[], Connection
         sends = [app.topic(order.topic).send(key=order.key, value=order.value) for order in orders]
         await asyncio.gather(*[await sent for sent in sends])
 
+    async def follow_lag() -> None:
+        await watch_lag(
+            settings.bootstrap,
+            settings.group,
+            lambda: [(tp.topic, tp.partition) for tp in app.consumer.assignment()],
+            vitals,
+        )
+
     async def report() -> None:
         for units, counters in vitals.by_name().items():
             if counters.records:
@@ -102,6 +119,7 @@ def build_app(settings: WorkerSettings, open_connection: Callable[[], Connection
     app.agent(app.topic("telemetry.scada", ENERGY_UNIT), name="meterline.greater")(settle_greater)
     app.agent(app.topic("telemetry.rejected"), name="meterline.rejected")(store_rejected)
     app.task(follow_changes)
+    app.task(follow_lag)
     app.timer(interval=10.0)(report)
     app.timer(interval=settings.sweep_s)(sweep)
     return app
@@ -136,9 +154,11 @@ def _make_app(settings: WorkerSettings) -> faust.App:
 
 async def _settle(stream: Any, processor: Processor, energy: Any, size: int, within_s: float) -> None:
     async for events in stream.noack_take(size, within=within_s):
-        processor.counters.busy_since = time.monotonic()
+        processor.counters.busy_since = started = time.monotonic()
         records = [Record(event.message.topic, event.value or b"") for event in events]
-        await _tell(energy, await _until_stored(functools.partial(processor.process, records)))
+        energies = await _until_stored(functools.partial(processor.process, records))
+        processor.counters.flushed(len(records), time.monotonic() - started)
+        await _tell(energy, energies)
         for event in events:
             await stream.ack(event)
         processor.counters.busy_since = None

@@ -11,6 +11,7 @@ import queue
 import ssl
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -100,6 +101,13 @@ class Bridge:
         self._client = self._make_client()
         self.forwarded = 0
         self.rejected = 0
+        #: Inputs refused, by reason.
+        self.reasons: Counter[str] = Counter()
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of messages that were received and that Kafka hasn't acknowledged."""
+        return self._held
 
     def idle_reason(self) -> str | None:
         """Why nothing can be forwarded now; None when the broker is heard."""
@@ -213,6 +221,7 @@ class Bridge:
         self.forwarded += decoded.block is not None
         self.rejected += len(decoded.rejections)
         for rejection in decoded.rejections:
+            self.reasons[rejection.reason.value] += 1
             # Both are of the sender's making, and may be long.
             topic, detail = rejection.topic[:200], rejection.detail[:200]
             log.warning("rejected", reason=rejection.reason.value, topic=topic, detail=detail)
