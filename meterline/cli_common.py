@@ -17,6 +17,14 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", envvar="METERLINE_CONFIG", help="Configuration file; default .meterline/run/config.toml"),
 ]
+OpsPortOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1024,
+        max=65_000,
+        help="Serve /healthz, /readyz and /metrics on 127.0.0.1; a worker adds its number to the port",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text")]
 
 

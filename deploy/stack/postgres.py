@@ -176,9 +176,8 @@ def ensure_database(spec: StackSpec, name: str = DATABASE) -> None:
             _ensure_role(connection, role, ensure_secret(spec, secret))
         for role, settings in ROLE_SETTINGS.items():
             for setting, value in settings.items():
-                statement = sql.SQL("alter role {} set {} = {}")
-                names = sql.Identifier(role), sql.Identifier(setting), sql.Literal(value)
-                connection.execute(statement.format(*names))
+                alter = sql.SQL("alter role {} set {} = {}")
+                connection.execute(alter.format(sql.Identifier(role), sql.Identifier(setting), sql.Literal(value)))
         if connection.execute("select from pg_database where datname = %s", [name]).fetchone() is None:
             connection.execute(
                 sql.SQL("create database {} owner {}").format(sql.Identifier(name), sql.Identifier(OWNER))
