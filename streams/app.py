@@ -34,6 +34,9 @@ log = structlog.get_logger("streams.app")
 
 T = TypeVar("T")
 
+#: Refused inputs in a batch, and waiting for the next one: each may have megabytes.
+_REFUSALS = 16
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
@@ -78,7 +81,7 @@ def build_app(settings: WorkerSettings, open_connection: Callable[[], Connection
         await _settle(stream, greater, energy, settings.gather, settings.gather_s)
 
     async def store_rejected(stream: Any) -> None:
-        async for events in stream.noack_take(50, within=settings.linger_s):
+        async for events in stream.noack_take(_REFUSALS, within=settings.linger_s):
             vitals.refusals.busy_since = started = time.monotonic()
             rejections = [_rejection(event) for event in events]
             await _until_stored(functools.partial(refusals.write, rejections))
@@ -117,7 +120,9 @@ def build_app(settings: WorkerSettings, open_connection: Callable[[], Connection
 
     app.agent(app.topic("telemetry.area"), name="meterline.areas")(settle_areas)
     app.agent(app.topic("telemetry.scada", ENERGY_UNIT), name="meterline.greater")(settle_greater)
-    app.agent(app.topic("telemetry.rejected"), name="meterline.rejected")(store_rejected)
+    rejected = app.topic("telemetry.rejected")
+    rejected.maxsize = _REFUSALS  # app.topic() takes a maxsize and drops it
+    app.agent(rejected, name="meterline.rejected")(store_rejected)
     app.task(follow_changes)
     app.task(follow_lag)
     app.timer(interval=10.0)(report)
