@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,10 +16,12 @@ from typing import Any, Self
 import httpx
 import psutil
 import psycopg
+import pytest
 import structlog
 from rich.console import Console
 
 from deploy.stack import StackSpec, pid_of, start_servers, stop_programs
+from deploy.stack.postgres import cluster_of, superuser_dsn
 from meterline.bootstrap import opener
 from meterline.config import Settings
 from meterline.demonstration import make_twin, simulate
@@ -164,6 +167,38 @@ class Stack:
             url = f"http://127.0.0.1:{self.spec.ports.worker_ops + number}/readyz"
             return httpx.get(url, timeout=5).status_code
         return 0
+
+
+@contextlib.contextmanager
+def small_disk(stack: Stack, size_mib: int) -> Iterator[Path]:
+    """A file system of its own for the chunks that are made from now on; yields its folder."""
+    cluster = cluster_of(stack.spec)
+    assert cluster is not None
+    folder = cluster.directory / "small"
+    folder.mkdir()
+    owner = cluster.directory.stat()
+    options = f"size={size_mib}m,uid={owner.st_uid},gid={owner.st_gid},mode=700"
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "small", str(folder)], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        folder.rmdir()
+        pytest.skip(f"a file system can't be mounted here: {mounted.stderr.strip()}")
+    try:
+        with psycopg.connect(superuser_dsn(stack.spec, "meterline"), autocommit=True) as root:
+            root.execute(f"create tablespace small location '{cluster.inside}/small'".encode())
+            root.execute("grant create on tablespace small to meterline_owner")
+            for table in ("telemetry.block", "loss.balance"):
+                root.execute(f"select attach_tablespace('small', '{table}')".encode())
+        yield folder
+    finally:
+        stack.empty()
+        with psycopg.connect(superuser_dsn(stack.spec, "meterline"), autocommit=True) as root:
+            root.execute("select detach_tablespaces('telemetry.block'), detach_tablespaces('loss.balance')")
+            root.execute("checkpoint")
+            root.execute("drop tablespace small")
+        # Lazily: a server's process may still have a removed file open.
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def make_stack(spec: StackSpec) -> Stack:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +17,9 @@ from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
 from deploy.stack import StackSpec, destroy, pid_of
+from deploy.stack.host import is_root
 from meterline.config import read_secret
-from tests.chaos.harness import GROWTH_MAX, Memory, Stack, make_stack, until, versions
+from tests.chaos.harness import GROWTH_MAX, Memory, Stack, make_stack, small_disk, until, versions
 from tests.demonstration import working_for
 
 #: Of a worker in its group, and a little more.
@@ -109,6 +111,36 @@ def test_what_is_away_or_slow_stops_the_flow_and_loses_nothing(stack: Stack, tmp
             stack.start_servers()
             load.goes_on()
     stack.check(load, at_least=2_000)
+    assert max(memory.growth().values()) < GROWTH_MAX, memory.growth()
+
+
+def fill(folder: Path) -> Path:
+    """A file that takes all the room there is."""
+    path = folder / "filler"
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(1 << 12)):
+            pass
+    assert shutil.disk_usage(folder).free == 0
+    return path
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.skipif(not is_root(), reason="mounting a small file system needs root")
+def test_a_full_disk_stops_the_flow_until_there_is_room(stack: Stack, tmp_path: Path) -> None:
+    stack.empty()
+    with small_disk(stack, 64) as folder, Memory(stack.spec) as memory:
+        ours = {name: stack.pid(name) for name in ("bridge", "worker-0", "worker-1")}
+        with stack.load(tmp_path) as load:
+            filler = fill(folder)
+            stack.until_unready()
+            full = load.published()
+            load.goes_on()  # the broker and Kafka hold what comes meanwhile
+            assert shutil.disk_usage(folder).free == 0
+            filler.unlink()
+            stack.until_ready()
+            load.goes_on()
+        stack.check(load, at_least=full + 300)
+        assert {name: pid_of(stack.spec, name) for name in ours} == ours
     assert max(memory.growth().values()) < GROWTH_MAX, memory.growth()
 
 
