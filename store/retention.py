@@ -109,6 +109,7 @@ def retention_rules(*, blocks: int, balances: int, rejected: int, outbox: int, d
     return (
         Rule("blocks", "telemetry.block", "observed_at", blocks),
         Rule("balances", "loss.balance", "observed_at", balances),
+        Rule("superseded", "loss.superseded", "observed_at", balances),
         Rule("rejected", "telemetry.rejected", "first_at", rejected),
         Rule("alert_deliveries", "alerts.delivery", "created_at", deliveries),
         Rule("sync_deliveries", "sync.delivery", "created_at", deliveries),

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import faust
 import structlog
 from aiokafka import AIOKafkaConsumer
+from faust.exceptions import ConsumerNotStarted
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from grid.errors import Reason, Rejection
@@ -109,7 +110,7 @@ def build_app(settings: WorkerSettings, open_connection: Callable[[], Connection
         await watch_lag(
             settings.bootstrap,
             settings.group,
-            lambda: [(tp.topic, tp.partition) for tp in app.consumer.assignment()],
+            lambda: _assigned(app),
             vitals,
         )
 
@@ -128,6 +129,13 @@ def build_app(settings: WorkerSettings, open_connection: Callable[[], Connection
     app.timer(interval=10.0)(report)
     app.timer(interval=settings.sweep_s)(sweep)
     return app
+
+
+def _assigned(app: faust.App) -> list[tuple[str, int]]:
+    try:
+        return [(tp.topic, tp.partition) for tp in app.consumer.assignment()]
+    except ConsumerNotStarted:
+        return []
 
 
 def _make_app(settings: WorkerSettings) -> faust.App:

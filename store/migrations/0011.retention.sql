@@ -1,4 +1,4 @@
--- depends: 0005.balance_index
+-- depends: 0006.channels
 -- Dropping a chunk is the right of the table's owner. The application role is lent just that: of our own tables, of what
 -- is old, and a few chunks at a time, since each takes locks that are held to the end of the transaction.
 create function telemetry.drop_chunks_before(relation regclass, before timestamptz, most integer) returns setof text

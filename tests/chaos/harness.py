@@ -82,7 +82,7 @@ class Stack:
     def empty(self) -> None:
         """Remove all readings and results, chunks and all."""
         with psycopg.connect(self.settings.database.conninfo("owner"), autocommit=True) as owner:
-            for table in ("telemetry.block", "loss.balance"):
+            for table in ("telemetry.block", "loss.balance", "loss.superseded"):
                 owner.execute(f"select drop_chunks('{table}', older_than => now() + interval '1 day')".encode())
             owner.execute("delete from telemetry.rejected")
 

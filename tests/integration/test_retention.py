@@ -43,7 +43,7 @@ def connection(database: Database) -> Iterator[Connection]:
 @pytest.fixture
 def plain(owner: Connection) -> None:
     """The big tables as they are where TimescaleDB is missing."""
-    for table in ("telemetry.block", "loss.balance"):
+    for table in ("telemetry.block", "loss.balance", "loss.superseded"):
         owner.execute(f"create table {table}_plain (like {table} including all)")
         owner.execute(f"drop table {table} cascade")
         owner.execute(f"alter table {table}_plain rename to {table.split('.')[1]}")
@@ -52,14 +52,20 @@ def plain(owner: Connection) -> None:
 
 def add_block(connection: Connection, at: datetime, unit_id: int = 1) -> None:
     connection.execute(
-        "insert into telemetry.block (unit_id, observed_at, interval_s, version, received_at, sequence, import_wh,"
-        " export_wh, quality) values (%s, %s, 900, 1, %s, '{1}', '{1}', '{0}', '\\x00')",
+        "insert into telemetry.block (unit_id, observed_at, interval_s, version, received_at, received_us, precedence,"
+        " import_wh, export_wh, quality) values (%s, %s, 900, 1, %s, '{1}', '{1}', '{1}', '{0}', '\\x00')",
         [unit_id, at, at],
     )
     connection.execute(
         "insert into loss.balance (unit_id, observed_at, interval_s, inflow_wh, outflow_wh, loss_wh, members_loss_wh,"
         " sigma_wh, coverage, status, computable, revision, received_at)"
         " values (%s, %s, 900, 1, 1, 0, 0, 0, 1, 'final', true, 1, %s)",
+        [unit_id, at, at],
+    )
+    connection.execute(
+        "insert into loss.superseded (unit_id, observed_at, interval_s, revision, inflow_wh, outflow_wh, loss_wh,"
+        " members_loss_wh, uncontracted_wh, sigma_wh, coverage, computable, status, published_at)"
+        " values (%s, %s, 900, 1, 1, 1, 0, 0, 0, 0, 1, true, 'final', %s)",
         [unit_id, at, at],
     )
 
@@ -122,9 +128,10 @@ def test_whole_chunks_are_dropped(connection: Connection) -> None:
     removed = tidy(connection)
     assert removed == expected
     assert len(removed["blocks"].chunks) == 4
-    assert len(removed["balances"].chunks) == 2
+    assert len(removed["balances"].chunks) == len(removed["superseded"].chunks) == 2
     assert times(connection, "telemetry.block") == {ago(days) for days in (0, 5, 9)}
-    assert times(connection, "loss.balance") == {ago(days) for days in (0, 5, 9, 12.5, 20.5)}
+    for table in ("loss.balance", "loss.superseded"):
+        assert times(connection, table) == {ago(days) for days in (0, 5, 9, 12.5, 20.5)}
     assert tidy(connection)["blocks"].chunks == ()  # the same again changes nothing
     kept = {kept.rule: kept for kept in read_kept(connection, RULES)}
     assert kept["blocks"].chunks == 3
@@ -148,7 +155,7 @@ def test_rows_go_in_batches_where_there_are_no_chunks(plain: None, connection: C
     expected = tidy(connection, dry_run=True)
     removed = tidy(connection)
     assert removed == expected
-    assert (removed["blocks"].rows, removed["balances"].rows) == (15, 1)
+    assert (removed["blocks"].rows, removed["balances"].rows, removed["superseded"].rows) == (15, 1, 1)
     assert times(connection, "telemetry.block") == {ago(0), ago(9)}
     assert len(times(connection, "loss.balance")) == 16
     kept = {kept.rule: kept for kept in read_kept(connection, RULES)}

@@ -20,7 +20,6 @@ from typer.testing import CliRunner
 
 from deploy.stack import Ports
 from grid.block import Block, encode_block
-from grid.quality import MISSING_DV
 from meterline.bootstrap import make_producer, opener
 from meterline.cli import app
 from meterline.config import Settings
@@ -111,11 +110,9 @@ def block(unit: str, number: int) -> bytes:
             observed_at_us=at,
             interval_s=900,
             received_at_us=int(time.time() * 1e6),
-            sequence=number + 1,
             meters=pa.array(list(readings), pa.string()),
-            import_wh=np.array(list(readings.values()), np.int64),
-            export_wh=np.zeros(3, np.int64),
-            voltage_dv=np.full(3, MISSING_DV, np.int16),
+            sequence=np.full(3, number + 1, np.int64),
+            channels={"import_wh": np.array(list(readings.values()), np.int64), "export_wh": np.zeros(3, np.int64)},
             quality=np.zeros(3, np.uint8),
         )
     )
@@ -144,7 +141,7 @@ def expected(count: int) -> list[tuple[Any, ...]]:
     return [(FIRST_US + n * INTERVAL_US, unit, 100, "final") for n in range(count) for unit in ("A1", "A2")]
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(360)
 def test_workers_share_and_take_over(
     settings: Settings, workers: Workers, connection: Connection, config_path: Path
 ) -> None:
@@ -153,7 +150,7 @@ def test_workers_share_and_take_over(
     everything = {str(partition) for partition in range(8)}
     workers.start(0)
     workers.start(1)
-    until(lambda: workers.lag(0) and workers.lag(1) and set(workers.lag(0)) | set(workers.lag(1)) == everything)
+    until(lambda: workers.lag(0) and workers.lag(1) and set(workers.lag(0)) | set(workers.lag(1)) == everything, 120)
     assert set(workers.lag(0)).isdisjoint(workers.lag(1))
     publish(settings, range(40))
     until(lambda: settled(connection) == expected(40))
