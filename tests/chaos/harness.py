@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -160,7 +161,12 @@ class Stack:
 
     def until_ready(self) -> None:
         """Wait until both workers commit again."""
-        until(lambda: self._ready(0) == self._ready(1) == 200, "the workers are ready")
+        for number in (0, 1):
+            # While a worker catches up on a busy machine, single batches may take long.
+            until(functools.partial(self._is_ready, number), f"worker {number} is ready", 120)
+
+    def _is_ready(self, number: int) -> bool:
+        return self._ready(number) == 200
 
     def _ready(self, number: int) -> int:
         with contextlib.suppress(httpx.TransportError):
@@ -192,19 +198,21 @@ def small_disk(stack: Stack, size_mib: int) -> Iterator[Path]:
                 root.execute(f"select attach_tablespace('small', '{table}')".encode())
         yield folder
     finally:
-        stack.empty()
-        with psycopg.connect(superuser_dsn(stack.spec, "meterline"), autocommit=True) as root:
-            root.execute("select detach_tablespaces('telemetry.block'), detach_tablespaces('loss.balance')")
-            root.execute("checkpoint")
-            root.execute("drop tablespace small")
-        # Lazily: a server's process may still have a removed file open.
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        try:
+            with psycopg.connect(superuser_dsn(stack.spec, "meterline"), autocommit=True) as root:
+                root.execute("select detach_tablespaces('telemetry.block'), detach_tablespaces('loss.balance')")
+                stack.empty()
+                root.execute("checkpoint")
+                root.execute("drop tablespace small")
+        finally:
+            # Lazily: a server's process may still have a removed file open.
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def make_stack(spec: StackSpec) -> Stack:
     """Bring a stack with two workers up."""
     (spec.home).mkdir(parents=True, exist_ok=True)
-    (spec.home / "local.toml").write_text("[worker]\nstalled_s = 4\n")
+    (spec.home / "local.toml").write_text("[worker]\nstalled_s = 6\n")
     settings = bring_up(spec, AREAS, Console(stderr=True, quiet=True))
     return Stack(spec, settings, make_twin(AREAS))
 
