@@ -24,7 +24,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponen
 from grid.errors import Reason, Rejection
 from grid.unit_energy import UnitEnergies, encode_unit_energies
 from store.connection import STORE_ERRORS, Connection
-from streams.counters import Vitals
+from streams.counters import Counters, Vitals
 from streams.join import ENERGY_UNIT, Record
 from streams.lag import watch_lag
 from streams.processor import Processor
@@ -82,17 +82,7 @@ def build_app(settings: WorkerSettings, open_connection: Callable[[], Connection
         await _settle(stream, greater, energy, settings.gather, settings.gather_s)
 
     async def store_rejected(stream: Any) -> None:
-        async for events in stream.noack_take(_REFUSALS, within=settings.linger_s):
-            vitals.refusals.busy_since = started = time.monotonic()
-            rejections = [_rejection(event) for event in events]
-            await _until_stored(functools.partial(refusals.write, rejections))
-            vitals.refusals.flushed(len(events), time.monotonic() - started)
-            vitals.refusals.refused(rejections)
-            vitals.refusals.batches += 1
-            vitals.refusals.records += len(events)
-            for event in events:
-                await stream.ack(event)
-            vitals.refusals.busy_since = None
+        await _store_refusals(stream, refusals, vitals.refusals, settings.linger_s)
 
     async def follow_changes() -> None:
         await _follow_changes(settings, [areas, greater])
@@ -175,6 +165,20 @@ async def _settle(stream: Any, processor: Processor, energy: Any, size: int, wit
         for event in events:
             await stream.ack(event)
         processor.counters.busy_since = None
+
+
+async def _store_refusals(stream: Any, refusals: RefusalWriter, counters: Counters, within_s: float) -> None:
+    async for events in stream.noack_take(_REFUSALS, within=within_s):
+        counters.busy_since = started = time.monotonic()
+        rejections = [_rejection(event) for event in events]
+        await _until_stored(functools.partial(refusals.write, rejections))
+        counters.flushed(len(events), time.monotonic() - started)
+        counters.refused(rejections)
+        counters.batches += 1
+        counters.records += len(events)
+        for event in events:
+            await stream.ack(event)
+        counters.busy_since = None
 
 
 async def _tell(energy: Any, energies: Sequence[UnitEnergies]) -> None:
