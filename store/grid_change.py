@@ -95,6 +95,12 @@ def is_part_of(connection: Connection, unit: str, whole: str) -> bool:
     return row is not None and bool(row[0])
 
 
+def was_replaced(connection: Connection, meter: str, new_meter: str, at: datetime) -> bool:
+    """Whether one change has put `new_meter` where `meter` was believed to be at an instant."""
+    row = connection.execute(_SQL["was_replaced"], {"meter": meter, "new_meter": new_meter, "at": at}).fetchone()
+    return row is not None and bool(row[0])
+
+
 def account_units(connection: Connection, account_id: int) -> list[str]:
     """Codes of the units where the account is served."""
     return [row[0] for row in connection.execute(_SQL["account_units"], {"account_id": account_id})]

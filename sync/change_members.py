@@ -23,6 +23,7 @@ from store.grid_change import (
     refresh_present,
     replace_members,
     units_above,
+    was_replaced,
     write_registers,
 )
 from store.grid_writer import BEGINNING
@@ -99,9 +100,7 @@ def apply_meter_replace(connection: Connection, change: MeterReplace, recorded_a
     new_id = find_meter(connection, change.new_meter)
     mine = [] if new_id is None else read_memberships(connection, change.new_meter)
     periods = read_memberships(connection, change.meter)
-    done = not any(p.contains(change.valid_from) for p in periods) and any(
-        p.valid_from == change.valid_from for p in mine
-    )
+    done = new_id is not None and _is_done(connection, change, periods, mine, new_id)
     if done:
         rewrite = Rewrite((), ())
     else:
@@ -220,6 +219,27 @@ def _parent_kind(change: UnitParentChange, parent: UnitRow | None) -> UnitKind:
     if change.parent_kind is not None and parent.kind != change.parent_kind:
         raise ContradictionError(f"unit {parent.code} is of kind {parent.kind}, and not {change.parent_kind}")
     return parent.kind
+
+
+def _is_done(
+    connection: Connection,
+    change: MeterReplace,
+    periods: list[MemberPeriod],
+    mine: list[MemberPeriod],
+    new_id: int,
+) -> bool:
+    """Whether this very replacement was made before, and what it said of the new meter is still believed."""
+    begun = [p for p in mine if p.valid_from == change.valid_from]
+    if not begun or any(p.contains(change.valid_from) for p in periods):
+        return False
+    known = next((s for s in read_beliefs(connection, METER_STATE, new_id) if s.contains(change.valid_from)), None)
+    said = {"accuracy_class": change.accuracy_class, "register_modulus_wh": change.register_modulus_wh}
+    return (
+        was_replaced(connection, change.meter, change.new_meter, change.valid_from)
+        and all(change.multiplier in {None, p.multiplier} for p in begun)
+        and known is not None
+        and all(value in {None, known.values[name]} for name, value in said.items())
+    )
 
 
 def _ensure_meter(

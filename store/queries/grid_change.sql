@@ -39,6 +39,15 @@ with recursive part as (
 )
 select exists (select from part join grid.unit using (unit_id) where code = %(unit)s)
 
+-- name: was_replaced
+-- One transaction gave up the one and recorded the other.
+select exists (
+  select
+  from grid.member o
+  join grid.member n on n.unit_id = o.unit_id and lower(n.recorded) = upper(o.recorded)
+  where o.meter = %(meter)s and n.meter = %(new_meter)s and o.valid @> %(at)s and lower(n.valid) = %(at)s
+)
+
 -- name: close_member
 update grid.member
 set recorded = tstzrange(lower(recorded), %(instant)s)
@@ -115,8 +124,8 @@ set
 from grid.unit_state s
 where s.unit_id = u.unit_id
   and upper_inf(s.recorded)
-  and s.valid @> %(instant)s
-  and (s.unit_id = %(unit_id)s or lower(s.valid) between %(since)s and %(instant)s)
+  and s.valid @> %(instant)s::timestamptz
+  and (s.unit_id = %(unit_id)s::integer or lower(s.valid) between %(since)s::timestamptz and %(instant)s::timestamptz)
   and (
     u.name, u.substation, u.gateway, u.owner, u.rating_va, u.no_load_loss_w, u.load_loss_w, u.longitude_deg,
     u.latitude_deg
@@ -131,8 +140,8 @@ set tariff_class = s.tariff_class, contract_w = s.contract_w, status = s.status
 from grid.account_state s
 where s.account_id = a.account_id
   and upper_inf(s.recorded)
-  and s.valid @> %(instant)s
-  and (s.account_id = %(account_id)s or lower(s.valid) between %(since)s and %(instant)s)
+  and s.valid @> %(instant)s::timestamptz
+  and (s.account_id = %(account_id)s::integer or lower(s.valid) between %(since)s::timestamptz and %(instant)s::timestamptz)
   and (a.tariff_class, a.contract_w, a.status) is distinct from (s.tariff_class, s.contract_w, s.status)
 
 -- name: present_meter
@@ -142,10 +151,10 @@ set
   register_modulus_wh = s.register_modulus_wh,
   account = a.code
 from grid.meter c
-left join grid.meter_state s on s.meter_id = c.meter_id and upper_inf(s.recorded) and s.valid @> %(instant)s
-left join grid.installation i on i.meter_id = c.meter_id and upper_inf(i.recorded) and i.valid @> %(instant)s
+left join grid.meter_state s on s.meter_id = c.meter_id and upper_inf(s.recorded) and s.valid @> %(instant)s::timestamptz
+left join grid.installation i on i.meter_id = c.meter_id and upper_inf(i.recorded) and i.valid @> %(instant)s::timestamptz
 left join grid.service v
-  on v.usage_point_id = i.usage_point_id and upper_inf(v.recorded) and v.valid @> %(instant)s
+  on v.usage_point_id = i.usage_point_id and upper_inf(v.recorded) and v.valid @> %(instant)s::timestamptz
 left join grid.account a on a.account_id = v.account_id
 where g.meter_id = c.meter_id
   and c.meter_id in (
@@ -153,16 +162,16 @@ where g.meter_id = c.meter_id
     union all
     select meter_id
     from grid.meter_state
-    where upper_inf(recorded) and lower(valid) between %(since)s and %(instant)s
+    where upper_inf(recorded) and lower(valid) between %(since)s::timestamptz and %(instant)s::timestamptz
     union all
     select meter_id
     from grid.installation
-    where upper_inf(recorded) and lower(valid) between %(since)s and %(instant)s
+    where upper_inf(recorded) and lower(valid) between %(since)s::timestamptz and %(instant)s::timestamptz
     union all
     select i.meter_id
     from grid.service v
     join grid.installation i using (usage_point_id)
-    where upper_inf(v.recorded) and upper_inf(i.recorded) and lower(v.valid) between %(since)s and %(instant)s
+    where upper_inf(v.recorded) and upper_inf(i.recorded) and lower(v.valid) between %(since)s::timestamptz and %(instant)s::timestamptz
   )
   and (g.accuracy_class, g.register_modulus_wh, g.account)
     is distinct from (coalesce(s.accuracy_class, g.accuracy_class), s.register_modulus_wh, a.code)
