@@ -173,7 +173,8 @@ class TestConstraints:
             (
                 (
                     "insert into grid.member (unit_id, position, child_id, role, valid)"
-                    " select f.unit_id, 77, a.unit_id, 4, '(,)' from grid.unit f, grid.unit a where f.code = 'F2' and a.code = 'A1'"
+                    " select f.unit_id, 77, a.unit_id, 4, '(,)' from grid.unit f, grid.unit a"
+                    " where f.code = 'F2' and a.code = 'A1'"
                 ),
                 "member_parent_once",
             ),
