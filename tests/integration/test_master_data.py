@@ -33,6 +33,7 @@ from store.connection import Connection, connect
 from store.deliveries import Target
 from store.grid_change import refresh_present
 from store.grid_reader import read_account, read_entities, read_meter, read_unit
+from store.grid_writer import BEGINNING
 from store.views import load_views, read_model_version
 from sync.change import (
     AppliedChange,
@@ -327,10 +328,11 @@ class TestParents:
             "A1": ("2026-07-01T00:00:00Z", None),
             "F2": ("2026-07-01T00:00:00Z", None),
         }
-        view = load_views(connection, ["A1"])["A1"]
-        assert [p.parent for p in view.parents_at(us(JUNE))] == ["F1"]
-        assert [p.parent for p in view.parents_at(us(JULY))] == ["F2"]
-        assert view.parents_at(us(JULY) + 1) == []
+        held = load_views(connection, ["A1"])["A1"].parents
+        assert sorted((p.parent, p.valid_from_us, p.valid_to_us) for p in held) == [
+            ("F1", us(BEGINNING), us(JUNE)),
+            ("F2", us(JUNE), us(JULY)),
+        ]
         assert until.recorded_at is not None
         apply(connection, kind="unit_parent", unit="F1", parent="R1", valid_from=JUNE)
         parents = {p["unit"]: p["kind"] for p in (read_unit(connection, "F1") or {})["parents"]}

@@ -109,11 +109,12 @@ def compare(views: dict[str, UnitView], example: str, beliefs: Beliefs) -> None:
             found = {str(m.meter).removeprefix(example): (m.multiplier, m.accuracy_class) for m in held}
             assert len(found) == len(held)
             assert found == beliefs.members(area, day)
-            parents = [p.parent.removeprefix(example) for p in view.parents_at(at + 1)]
+            above = [p for p in view.parents if p.valid_from_us <= at < p.valid_to_us]
+            parents = [p.parent.removeprefix(example) for p in above]
             assert parents == [p for p in [beliefs.parent[area][day]] if p is not None]
         for feeder in FEEDERS:
-            children = sorted(views[example + feeder].roster(at + 1).position_of_child)
-            assert children == sorted(
+            held = [m for m in views[example + feeder].members if m.valid_from_us <= at < m.valid_to_us]
+            assert sorted(m.child_id or 0 for m in held) == sorted(
                 views[example + area].unit_id for area in AREAS if beliefs.parent[area][day] == feeder
             )
 
