@@ -13,9 +13,9 @@ from rich.console import Console
 from meterline import cli_stack
 from meterline.cli_common import ConfigOption, JsonOption, OpsPortOption, fail, print_json, printable, read_settings
 from meterline.cli_deliver import alert_app, sync_app
+from meterline.cli_grid import grid_app
 from meterline.cli_retention import retention_app
 from meterline.cli_worker import worker_app
-from meterline.cli_grid import grid_app
 
 app = typer.Typer(
     no_args_is_help=True,
