@@ -1,4 +1,4 @@
-"""SCADA points (遥测、遥信): what an RTU measures or reports at a feeder's head or elsewhere in a unit, with its quality.
+"""SCADA points (遥测、遥信): what an RTU measures or reports in a unit, at a feeder's head or elsewhere.
 
 Points come one by one, by exception or by cycle, each with an instant of its own. On Kafka a message of points is an
 Arrow IPC stream with one record batch; its header travels as schema metadata, under a key by which it is told from a
@@ -60,9 +60,7 @@ class PointCause(IntEnum):
 
 
 #: Flags with which a value doesn't say what is there now.
-UNKNOWN_FLAGS = (
-    PointQuality.OVERFLOW | PointQuality.BLOCKED | PointQuality.NOT_TOPICAL | PointQuality.INVALID
-)
+UNKNOWN_FLAGS = PointQuality.OVERFLOW | PointQuality.BLOCKED | PointQuality.NOT_TOPICAL | PointQuality.INVALID
 ALL_FLAGS = UNKNOWN_FLAGS | PointQuality.SUBSTITUTED
 
 #: Ranks of a value by its quality.

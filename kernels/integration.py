@@ -74,13 +74,14 @@ def integrate_power(
     Notes
     -----
     **Hold.** A device that reports by exception (send-on-delta; Miskowicz, *Sensors* 6 (2006) 49–63) is silent while
-    |x(t) − v| ≤ d, where v is its last report and d the dead band. So v is the estimate of x until the next report, the
-    value becomes unknown, or the hold is over, since a device that reports by cycle as well and didn't is not heard.
+    |x(t) − v| ≤ d, where v is its last report and d the dead band. So v is the estimate of x until the next report, or
+    until the hold is over: a device that reports by cycle as well, and didn't, isn't heard any more.
 
-    **Error.** While v is held the error e(t) = x(t) − v lies within ±d. Nothing more being known, it is taken as uniform
-    there: var e = d²/3 (JCGM 100:2008, 4.3.7). Within one hold of length τ the error moves slowly against τ: it is taken
-    as one value, fully correlated, so that ∫e dt = e·τ has variance (d·τ)²/3, the greatest that any correlation gives.
-    A report sets the error to zero, so errors of different holds, and of different points, are taken as independent:
+    **Error.** While v is held the error e(t) = x(t) − v lies within ±d. Nothing more being known, it is taken as
+    uniform there: var e = d²/3 (JCGM 100:2008, 4.3.7). Within one hold of length τ the error moves slowly against τ: it
+    is taken as one value, fully correlated, so that ∫e dt = e·τ has variance (d·τ)²/3, the greatest that any
+    correlation gives. A report sets the error to zero, so errors of different holds, and of different points, are taken
+    as independent:
 
         σ² = Σ over points, Σ over holds (d·τ)²/3,
 

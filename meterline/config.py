@@ -102,6 +102,12 @@ class WorkerSection(_Section):
     gather_s: float = Field(1.5, gt=0, le=60)
 
 
+class ScadaSection(_Section):
+    """What is made of SCADA points."""
+
+    stand_in_interval_s: Literal[60, 300, 900, 1800, 3600] = 900
+
+
 class WebhookTarget(_Section):
     """A receiver of webhooks, signed after Standard Webhooks."""
 
@@ -139,6 +145,7 @@ class Settings(BaseSettings):
     kafka: KafkaSection = KafkaSection()
     database: DatabaseSection
     worker: WorkerSection = WorkerSection()
+    scada: ScadaSection = ScadaSection()
     alerts: AlertsSection = AlertsSection()
     sync: SyncSection = SyncSection()
     log_level: Literal["debug", "info", "warning", "error"] = "info"

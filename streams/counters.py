@@ -50,12 +50,32 @@ class Counters:
         }
 
 
+@dataclass(slots=True)
+class PointCounters:
+    """What has become of SCADA points since the worker started."""
+
+    messages: int = 0
+    reports: int = 0
+    rows_written: int = 0
+    rejected: int = 0
+    stand_ins: int = 0
+    stand_ins_without_meter: int = 0
+    switch_changes: int = 0
+    switch_changes_unwritten: int = 0
+    seconds: float = 0.0
+
+    def figures(self) -> dict[str, float]:
+        """The counts by name."""
+        return {name: round(getattr(self, name), 3) for name in PointCounters.__dataclass_fields__}
+
+
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """Counters of a worker's processors: `areas` for units of meters, `greater` for units of units."""
+    """Counters of a worker's processors: `areas` for units of meters, `greater` for units of units, and points."""
 
     areas: Counters = field(default_factory=Counters)
     greater: Counters = field(default_factory=Counters)
+    points: PointCounters = field(default_factory=PointCounters)
 
     def by_name(self) -> dict[str, Counters]:
         """Counters by the units that they are of."""

@@ -6,6 +6,7 @@ piece each point is looked up anew.
 
 from __future__ import annotations
 
+import itertools
 import math
 from fractions import Fraction
 from typing import NamedTuple
@@ -35,11 +36,12 @@ def integrate(
     for report in reports:
         cuts |= {report.at_us, report.at_us + hold_us[report.point]}
     edges = sorted(cut for cut in cuts if begin_us <= cut <= end_us)
-    imported, exported = [], []
+    imported: list[float] = []
+    exported: list[float] = []
     holds: dict[tuple[int, int], int] = {}
     known_us = 0
     substituted = False
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in itertools.pairwise(edges):
         current = []
         for point, hold in enumerate(hold_us):
             # The last in the list of those at the same instant stands.

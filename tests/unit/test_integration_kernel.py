@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kernels.integration import GOOD, integrate_power
+from kernels.integration import GOOD, Integral, integrate_power
 
 SECOND_US = 1_000_000
 QUARTER_S = 900
 
 
-def one(at_s: list[int], power_w: NDArray[np.float64] | list[float], dead_band_w: float, hold_s: int = 3_600):
+def one(
+    at_s: list[int], power_w: NDArray[np.float64] | list[float], dead_band_w: float, hold_s: int = 3_600
+) -> Integral:
     n = len(at_s)
     return integrate_power(
         np.array([0]),
@@ -77,7 +81,7 @@ def test_sigma_covers_a_device_that_reports_a_wandering_load(cycle_s: int) -> No
 
 
 def test_wrong_arguments_are_refused() -> None:
-    good = {
+    good: dict[str, Any] = {
         "begin_us": np.array([0]),
         "end_us": np.array([10]),
         "point_starts": np.array([0, 1]),
