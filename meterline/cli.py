@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from meterline import cli_stack
+from meterline import cli_points, cli_stack
 from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, printable, read_settings
 from meterline.cli_deliver import alert_app, sync_app
 
@@ -42,6 +42,8 @@ app.add_typer(sync_app, name="sync")
 app.command()(cli_stack.run)
 app.command()(cli_stack.simulate)
 app.command()(cli_stack.doctor)
+app.command()(cli_points.points)
+cli_stack.load_app.command("points")(cli_points.load_points_file)
 
 
 def main() -> None:
