@@ -148,7 +148,7 @@ def heads(connection: Connection) -> dict[tuple[str, int], tuple[int, int, int]]
 
 
 def rejected(connection: Connection) -> list[tuple[str, list[str]]]:
-    return connection.execute("select reason, meters from telemetry.rejected order by id").fetchall()  # type: ignore[return-value]
+    return connection.execute("select reason, meters from telemetry.rejected order by id").fetchall()
 
 
 def steady(value: float, minutes: Sequence[int], unit: str = "F1", point: str = "F1-P", first: int = 1) -> list[Record]:
@@ -178,7 +178,7 @@ def test_history_and_last_values(worker: Worker, connection: Connection) -> None
 
 
 def test_any_order_repetition_and_batching_ends_in_the_same_state(worker: Worker, connection: Connection) -> None:
-    dice = random.Random(4)
+    dice = random.Random(4)  # noqa: S311  # no secret
     values = [float("nan"), 0.0, 400.0, 410.0]
     messages = [
         points(
@@ -278,7 +278,7 @@ def test_a_late_report_fills_a_gap(worker: Worker, connection: Connection) -> No
 
 
 def test_any_order_ends_in_the_same_register(worker: Worker, connection: Connection) -> None:
-    dice = random.Random(7)
+    dice = random.Random(7)  # noqa: S311  # no secret
     messages = [
         points("F1", ("F1-P", s, 100.0 + dice.randint(0, 900), dice.choice([0, 0, 32])), sequence=n)
         for n, s in enumerate(range(-60, 1_900, 97))
@@ -311,8 +311,8 @@ def test_a_batch_that_is_repeated_after_a_crash_tells_again(database: Database, 
 def test_the_unit_s_own_interval_is_used(worker: Worker, connection: Connection) -> None:
     connection.execute(
         "insert into telemetry.block (unit_id, observed_at, interval_s, version, received_at, sequence, import_wh,"
-        " export_wh, quality) select unit_id, '2026-06-01T12:01:00Z', 60, 1, now(), '{1}', '{}', '{}', '' from grid.unit"
-        " where code = 'F1'"
+        " export_wh, quality) select unit_id, '2026-06-01T12:01:00Z', 60, 1, now(), '{1}', '{}', '{}', ''"
+        " from grid.unit where code = 'F1'"
     )
     worker.take(*steady(400.0, [0, 1, 2, 3]))
     assert {minute for _, minute in heads(connection)} == {1, 2, 3}

@@ -22,7 +22,7 @@ _STATE = """case
 POINTS_BY_STATE = Panel(
     key="points_by_state",
     title="SCADA points by state",
-    description="Points by their last value: stale after two of their cycles without one, bad by the device's own word.",
+    description="Points by their last value: stale after two cycles without one, bad by the device's own word.",
     picture=Picture.FIGURES,
     sql=f"""
 with point as (
@@ -52,8 +52,8 @@ POINTS = Panel(
     key="points",
     title="SCADA points, last known values",
     description=(
-        "What each point reported last, what is wrong first. A value that is stale is still the last that is known: its "
-        "age says how far to trust it."
+        "What each point reported last, what is wrong first. A value that is stale is still the last that is known: "
+        "its age says how far to trust it."
     ),
     picture=Picture.TABLE,
     sql=f"""
