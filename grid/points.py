@@ -12,6 +12,7 @@ from enum import IntEnum, IntFlag, StrEnum
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from grid.arrow import InvalidBlockError, read_record, write_record
@@ -26,6 +27,7 @@ MAX_CYCLE_S = 3_600
 MAX_VALUE = 1e12
 MINUTE_US = 60_000_000
 
+_END_US = 253_370_764_800_000_000  # 9999-01-01T00:00:00Z
 _METADATA_KEY = b"points"
 
 
@@ -211,6 +213,10 @@ def decode_points(data: bytes) -> PointBatch:
     """
     header, batch = read_record(data, _PLAIN, _METADATA_KEY)
     try:
+        if batch.num_rows and not 0 < pc.min(batch.column(1)).as_py() <= pc.max(batch.column(1)).as_py() < _END_US:
+            raise InvalidBlockError("an instant lies outside 1970 to 9999")
+        if batch.column(0).null_count:
+            raise InvalidBlockError("a point has no code")
         unit, gateway, received, sequence, cause, digest = header.split("\n")
         return PointBatch(
             unit=unit,
@@ -224,7 +230,7 @@ def decode_points(data: bytes) -> PointBatch:
             value=batch.column(2).to_numpy(),
             quality=batch.column(3).to_numpy(),
         )
-    except ValueError as error:
+    except (ValueError, TypeError) as error:  # TypeError: a column of nulls has no least
         raise InvalidBlockError(str(error)) from error
 
 

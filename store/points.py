@@ -102,7 +102,7 @@ def load_points(connection: Connection, points: Sequence[Point]) -> list[str]:
         "unit": [p.unit for p in points],
         "kind": [p.kind.value for p in points],
         "unit_of_measure": [p.unit_of_measure for p in points],
-        "dead_band": [p.dead_band for p in points],
+        "dead_band": [float(p.dead_band) for p in points],
         "cycle_s": [p.cycle_s for p in points],
         "sign": [p.sign for p in points],
         "meter": [p.meter for p in points],

@@ -360,10 +360,17 @@ def test_unknown_points_wait_and_take_their_place_once_they_are_known(worker: Wo
 
 def test_a_poisoned_record_goes_alone(worker: Worker, connection: Connection) -> None:
     far = points("F1", ("F1-P", 7e12, 1.0, 0))
+    numbered = points("F1", ("F1-P", 0, 1.0, 0), sequence=2**63)
     broken = Record("telemetry.scada", points("F1", ("F1-P", 0, 1.0, 0)).value[:-40])
-    worker.take(points("F1", ("F1-Q", 0, 5, 0)), far, broken, points("F2", ("F2-P1", 0, 5, 0)), register("F1", 7))
+    worker.take(
+        points("F1", ("F1-Q", 0, 5, 0)), far, broken, numbered, points("F2", ("F2-P1", 0, 5, 0)), register("F1", 7)
+    )
     assert {v.point for v in list_points(connection) if v.value is not None} == {"F1-Q", "F2-P1"}
-    assert sorted(reason for reason, _ in rejected(connection)) == ["invalid_block", "processing_failed"]
+    assert sorted(reason for reason, _ in rejected(connection)) == [
+        "invalid_block",
+        "invalid_block",
+        "processing_failed",
+    ]
     assert heads(connection)["F1", 15][0] == 7
 
 

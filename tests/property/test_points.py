@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +24,8 @@ TABLE = PointTable(
         KnownPoint(13, 1, "rtu", Point("S", "F1", PointKind.SWITCH, switch="CB")),
     ]
 )
+#: The same with a value that is held for an hour, so that a few reports cover an interval.
+PATIENT = PointTable([replace(k, point=replace(k.point, cycle_s=1_800)) for k in TABLE.known])
 CODES = ("P", "Q", "S")
 
 reports = st.builds(
@@ -136,7 +139,7 @@ def test_every_window_that_a_batch_could_change_is_due(sent: list[Message]) -> N
     for message in sent:
         before = [r.observed_at_us for m in stored for r in m.reports]
         stored.append(message)
-        arranged = arrange([batch(message)], TABLE)
+        arranged = arrange([batch(message)], PATIENT)
         newest = max(r.observed_at_us for m in stored for r in m.reports)
         touched = []
         for minute in sorted({int(m) for m in arranged.rows.minute_us}):
@@ -148,11 +151,11 @@ def test_every_window_that_a_batch_could_change_is_due(sent: list[Message]) -> N
             prior = max(earlier, default=None)
             prior = None if prior is None or prior >= minute else prior // MINUTE_US * MINUTE_US
             touched.append(Touched(1, minute, newest, prior, 300))
-        due = set(due_windows(touched, arranged.reports, TABLE))
+        due = set(due_windows(touched, arranged.reports, PATIENT))
         closed = [w for w in windows if w.end_us <= newest]
         now = {
             s.window: (s.import_wh, s.export_wh, s.reports)
-            for s in stand_ins(closed, {1: arrange([batch(m) for m in stored], TABLE).reports}, TABLE)
+            for s in stand_ins(closed, {1: arrange([batch(m) for m in stored], PATIENT).reports}, PATIENT)
         }
         assert {w for w in now if now[w] != known.get(w)} <= due
         known = now
