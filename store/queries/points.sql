@@ -136,7 +136,8 @@ left join lateral (
     and b.observed_at > k.minute
     and b.observed_at <= k.minute + interval '1 day'
     and b.observed_at between %(first)s and %(last)s::timestamptz + interval '1 day'
-  order by b.observed_at
+    and b.interval_s <= 3600
+  order by b.observed_at, b.interval_s
   limit 1
 ) following on true
 left join lateral (
@@ -146,7 +147,8 @@ left join lateral (
     and b.observed_at <= k.minute
     and b.observed_at > k.minute - interval '2 days'
     and b.observed_at between %(first)s::timestamptz - interval '2 days' and %(last)s
-  order by b.observed_at desc
+    and b.interval_s <= 3600
+  order by b.observed_at desc, b.interval_s
   limit 1
 ) preceding on true
 

@@ -16,10 +16,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from grid.block import Block
+from grid.channels import EXPORT, IMPORT, SIGMA
 from grid.model import MAX_ENERGY_WH
 from grid.point_table import PointTable, Reports, StandInGroup
 from grid.points import MINUTE_US, point_rank
-from grid.quality import MISSING_DV, Quality
+from grid.quality import Quality
 from kernels.integration import integrate_power
 
 
@@ -178,26 +179,22 @@ def to_block(stand_in: StandIn, multiplier: int) -> Block | None:
     if max(import_wh, export_wh) > MAX_ENERGY_WH:
         return None
     quality = Quality.SUBSTITUTED | (Quality.SUSPECT if stand_in.substituted else Quality.VALID)
-    # HAND OVER σ HERE: stand_in.sigma_wh / multiplier belongs into the block's channel `sigma_wh` (standard deviation
-    # beyond the meter's class, at the meter; `at_meter_sigma_wh`) as soon as a block has one.
     return Block(
         unit=stand_in.group.unit,
         gateway=stand_in.group.gateway,
         observed_at_us=stand_in.window.end_us,
         interval_s=stand_in.window.interval_s,
         received_at_us=stand_in.received_at_us,
-        sequence=stand_in.reports,
         meters=pa.array([stand_in.group.meter], pa.string()),
-        import_wh=np.array([import_wh], np.int64),
-        export_wh=np.array([export_wh], np.int64),
-        voltage_dv=np.full(1, MISSING_DV, np.int16),
+        sequence=np.array([stand_in.reports], np.int64),
+        channels={
+            IMPORT: np.array([import_wh], np.int64),
+            EXPORT: np.array([export_wh], np.int64),
+            # As a register would show it; rounded up, so that a small one isn't none.
+            SIGMA: np.array([math.ceil(stand_in.sigma_wh / multiplier)], np.int64),
+        },
         quality=np.array([quality], np.uint8),
     )
-
-
-def at_meter_sigma_wh(stand_in: StandIn, multiplier: int) -> int:
-    """σ of a stand-in as a meter's register would show it, whole watt-hours, rounded up."""
-    return math.ceil(stand_in.sigma_wh / multiplier)
 
 
 def _in_order(reports: Reports) -> Reports:

@@ -56,6 +56,11 @@ def test_the_stand_in_is_what_was_worked_out_by_hand() -> None:
     assert made.reports == expected["reports"]
     block = to_block(made, CASE["multiplier"])
     assert block is not None
-    assert (block.observed_at_us, block.interval_s, block.sequence) == (END_US, 900, expected["reports"])
-    assert (block.import_wh[0], block.export_wh[0]) == (expected["meter_import_wh"], expected["meter_export_wh"])
+    assert (block.observed_at_us, block.interval_s) == (END_US, 900)
+    assert block.sequence.tolist() == [expected["reports"]]
+    assert {name: values.tolist() for name, values in block.channels.items()} == {
+        "import_wh": [expected["meter_import_wh"]],
+        "export_wh": [expected["meter_export_wh"]],
+        "sigma_wh": [expected["meter_sigma_wh"]],
+    }
     assert block.quality[0] == expected["quality"]
