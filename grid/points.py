@@ -12,7 +12,6 @@ from enum import IntEnum, IntFlag, StrEnum
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from grid.arrow import InvalidBlockError, read_record, write_record
@@ -213,7 +212,8 @@ def decode_points(data: bytes) -> PointBatch:
     """
     header, batch = read_record(data, _PLAIN, _METADATA_KEY)
     try:
-        if batch.num_rows and not 0 < pc.min(batch.column(1)).as_py() <= pc.max(batch.column(1)).as_py() < _END_US:
+        observed_at_us = batch.column(1).to_numpy()
+        if len(observed_at_us) and not 0 < observed_at_us.min() <= observed_at_us.max() < _END_US:
             raise InvalidBlockError("an instant lies outside 1970 to 9999")
         if batch.column(0).null_count:
             raise InvalidBlockError("a point has no code")
@@ -226,11 +226,11 @@ def decode_points(data: bytes) -> PointBatch:
             cause=PointCause(int(cause)),
             digest=int(digest),
             codes=batch.column(0),
-            observed_at_us=batch.column(1).to_numpy(),
+            observed_at_us=observed_at_us,
             value=batch.column(2).to_numpy(),
             quality=batch.column(3).to_numpy(),
         )
-    except (ValueError, TypeError) as error:  # TypeError: a column of nulls has no least
+    except ValueError as error:  # ArrowInvalid, for a column with nulls, is one too
         raise InvalidBlockError(str(error)) from error
 
 

@@ -153,9 +153,12 @@ class PointProcessor:
         psycopg.Error
             One of `STORE_ERRORS`, when the store can't be used or gives way: the batch may be tried again.
         """
-        of_points = [record for record in records if is_points(record.value)]
+        of_points: list[Record] = []
+        others: list[Record] = []
+        for record in records:
+            (of_points if is_points(record.value) else others).append(record)
         if not of_points:
-            return list(records)
+            return others
         started = time.perf_counter()
         try:
             blocks = self._process(of_points)
@@ -165,7 +168,7 @@ class PointProcessor:
             raise
         self.counters.messages += len(of_points)
         self.counters.seconds += time.perf_counter() - started
-        return [record for record in records if not is_points(record.value)] + blocks
+        return others + blocks
 
     def _process(self, records: Sequence[Record]) -> list[Record]:
         try:
