@@ -105,11 +105,7 @@ def build_app(
         await asyncio.gather(*[await sent for sent in sends])
 
     async def report() -> None:
-        for units, counters in vitals.by_name().items():
-            if counters.records:
-                log.info("settled", units=units, **counters.figures())
-        if vitals.points.messages:
-            log.info("took points", **vitals.points.figures())
+        _report(vitals)
 
     app.agent(app.topic("telemetry.area"), name="meterline.areas")(settle_areas)
     app.agent(app.topic("telemetry.scada", ENERGY_UNIT), name="meterline.greater")(settle_greater)
@@ -118,6 +114,14 @@ def build_app(
     app.timer(interval=10.0)(report)
     app.timer(interval=settings.sweep_s)(sweep)
     return app
+
+
+def _report(vitals: Vitals) -> None:
+    for units, counters in vitals.by_name().items():
+        if counters.records:
+            log.info("settled", units=units, **counters.figures())
+    if vitals.points.messages:
+        log.info("took points", **vitals.points.figures())
 
 
 def _make_app(settings: WorkerSettings) -> faust.App:

@@ -35,7 +35,7 @@ from store.points import (
 )
 from store.rejected import add_rejections
 from streams.counters import PointCounters
-from streams.processor import Record
+from streams.join import Record
 from streams.steps.point_rows import Arranged, SwitchChange, arrange, switch_changes
 from streams.steps.stand_in import StandIn, Touched, Window, due_windows, hold_of, stand_ins, to_block
 

@@ -19,8 +19,9 @@ from store.blocks import to_datetime
 from store.connection import Connection, connect
 from store.points import UnknownReferenceError, list_points, load_points
 from streams.counters import Counters, PointCounters
+from streams.join import Record
 from streams.points import PointProcessor
-from streams.processor import Processor, Record
+from streams.processor import Processor
 from sync.load import load_grid
 from tests.integration.conftest import Database
 from tests.small_grid import small_model
