@@ -30,20 +30,27 @@ POINTS = [
 _sequence = iter(range(1, 1_000_000))
 
 
+TABLES = (
+    "telemetry.scada",
+    "telemetry.point_last",
+    "telemetry.block",
+    "loss.balance",
+    "loss.superseded",
+    "telemetry.rejected",
+)
+
+
 @pytest.fixture
 def connection(pipeline: Settings) -> Iterator[Connection]:
     with opener(pipeline, "test")() as connection:
         load_points(connection, POINTS)
         connection.autocommit = True
-        for table in (
-            "telemetry.scada",
-            "telemetry.point_last",
-            "telemetry.block",
-            "loss.balance",
-            "telemetry.rejected",
-        ):
-            connection.execute(f"delete from {table}")
-        yield connection
+        try:
+            yield connection
+        finally:
+            # Other modules look at the same database.
+            for table in TABLES:
+                connection.execute(f"delete from {table}")
 
 
 def message(*reports: tuple[str, datetime, float | None, int], **changes: Any) -> bytes:
