@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from meterline import cli_stack
+from meterline import cli_points, cli_stack
 from meterline.cli_common import ConfigOption, JsonOption, OpsPortOption, fail, print_json, printable, read_settings
 from meterline.cli_deliver import alert_app, sync_app
 from meterline.cli_grid import grid_app
@@ -40,6 +40,8 @@ app.add_typer(grid_app, name="grid")
 app.command()(cli_stack.run)
 app.command()(cli_stack.simulate)
 app.command()(cli_stack.doctor)
+app.command()(cli_points.points)
+cli_stack.load_app.command("points")(cli_points.load_points_file)
 
 
 def main() -> None:

@@ -104,6 +104,12 @@ class WorkerSection(_Section):
     """A batch that is in hand for longer means that commits stall."""
 
 
+class ScadaSection(_Section):
+    """What is made of SCADA points."""
+
+    stand_in_interval_s: Literal[60, 300, 900, 1800, 3600] = 900
+
+
 class WebhookTarget(_Section):
     """A receiver of webhooks, signed after Standard Webhooks."""
 
@@ -151,6 +157,7 @@ class Settings(BaseSettings):
     kafka: KafkaSection = KafkaSection()
     database: DatabaseSection
     worker: WorkerSection = WorkerSection()
+    scada: ScadaSection = ScadaSection()
     alerts: AlertsSection = AlertsSection()
     sync: SyncSection = SyncSection()
     retention: RetentionSection = RetentionSection()

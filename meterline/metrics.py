@@ -11,6 +11,17 @@ from prometheus_client.registry import Collector
 from ingest.sources.mqtt import Bridge
 from streams.counters import Counters, Histogram, Vitals
 
+_POINTS = {
+    "messages": "Messages of SCADA points taken",
+    "reports": "Reports of known points taken, repeats included",
+    "rows_written": "Rows of the history sent to the store",
+    "rejected": "Messages or points put into the rejected store",
+    "stand_ins": "Intervals for which power stood in for a gateway meter, each time it was computed",
+    "stand_ins_without_meter": "The same that had no gateway meter in the unit then",
+    "switch_changes": "Changes of switches seen",
+    "switch_changes_unwritten": "The same that the topology hasn't taken",
+    "seconds": "Time spent on points",
+}
 _COUNTS = {
     "batches": "Batches made durable",
     "records": "Kafka records taken",
@@ -45,6 +56,9 @@ class WorkerMetrics(Collector):
             for units, counters in by_name.items():
                 family.add_metric([units], counters.figures()[name])
             yield family
+        for name, text in _POINTS.items():
+            value = self._vitals.points.figures()[name]
+            yield CounterMetricFamily(f"meterline_points_{name}", text, value=value)
         rejected = CounterMetricFamily(
             "meterline_worker_rejected_by_reason",
             "Inputs and readings put into the rejected store, by reason",

@@ -34,6 +34,7 @@ def run_worker(settings: Settings, instance: str, ops_port: int | None = None) -
                 linger_s=options.linger_s,
                 gather=options.gather,
                 gather_s=options.gather_s,
+                stand_in_interval_s=settings.scada.stand_in_interval_s,
             ),
             opener(settings, f"meterline-worker-{instance}"),
             vitals,

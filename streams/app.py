@@ -13,7 +13,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import faust
 import structlog
@@ -27,6 +27,7 @@ from store.connection import STORE_ERRORS, Connection
 from streams.counters import Counters, Vitals
 from streams.join import ENERGY_UNIT, Record
 from streams.lag import watch_lag
+from streams.points import PointProcessor, SwitchWriter
 from streams.processor import Processor
 from streams.refusals import RefusalWriter
 from streams.sweep import Sweeper
@@ -63,14 +64,24 @@ class WorkerSettings:
     gather_s: float = 1.5
     session_timeout_s: float = 10.0
     sweep_s: float = 10.0
+    stand_in_interval_s: int = 900
 
 
-def build_app(settings: WorkerSettings, open_connection: Callable[[], Connection], vitals: Vitals) -> faust.App:
-    """A Faust application that settles areas, dedicated customers and feeders, and counts in `vitals`."""
+def build_app(
+    settings: WorkerSettings,
+    open_connection: Callable[[], Connection],
+    vitals: Vitals,
+    switches: SwitchWriter | None = None,
+) -> faust.App:
+    """A Faust application that settles areas, dedicated customers and feeders, and counts in `vitals`.
+
+    SCADA points are stored, stand in for missing registers, and tell `switches` where a switch has moved.
+    """
     app = _make_app(settings)
     energy = app.topic(ENERGY_UNIT)
     areas = Processor(open_connection, vitals.areas)
     greater = Processor(open_connection, vitals.greater)
+    points = PointProcessor(open_connection, vitals.points, settings.stand_in_interval_s, switches)
     refusals = RefusalWriter(open_connection)
     sweeper = Sweeper(open_connection)
     vitals.caches.update(areas=areas.views.figures, greater=greater.views.figures)
@@ -79,13 +90,13 @@ def build_app(settings: WorkerSettings, open_connection: Callable[[], Connection
         await _settle(stream, areas, energy, settings.batch, settings.linger_s)
 
     async def settle_greater(stream: Any) -> None:
-        await _settle(stream, greater, energy, settings.gather, settings.gather_s)
+        await _settle(stream, greater, energy, settings.gather, settings.gather_s, points)
 
     async def store_rejected(stream: Any) -> None:
         await _store_refusals(stream, refusals, vitals.refusals, settings.linger_s)
 
     async def follow_changes() -> None:
-        await _follow_changes(settings, [areas, greater])
+        await _follow_changes(settings, [areas.views, greater.views, points.table])
 
     async def sweep() -> None:
         try:
@@ -105,9 +116,7 @@ def build_app(settings: WorkerSettings, open_connection: Callable[[], Connection
         )
 
     async def report() -> None:
-        for units, counters in vitals.by_name().items():
-            if counters.records:
-                log.info("settled", units=units, **counters.figures())
+        _report(vitals)
 
     app.agent(app.topic("telemetry.area"), name="meterline.areas")(settle_areas)
     app.agent(app.topic("telemetry.scada", ENERGY_UNIT), name="meterline.greater")(settle_greater)
@@ -126,6 +135,14 @@ def _assigned(app: faust.App) -> list[tuple[str, int]]:
         return [(tp.topic, tp.partition) for tp in app.consumer.assignment()]
     except ConsumerNotStarted:
         return []
+
+
+def _report(vitals: Vitals) -> None:
+    for units, counters in vitals.by_name().items():
+        if counters.records:
+            log.info("settled", units=units, **counters.figures())
+    if vitals.points.messages:
+        log.info("took points", **vitals.points.figures())
 
 
 def _make_app(settings: WorkerSettings) -> faust.App:
@@ -155,10 +172,15 @@ def _make_app(settings: WorkerSettings) -> faust.App:
     )
 
 
-async def _settle(stream: Any, processor: Processor, energy: Any, size: int, within_s: float) -> None:
+async def _settle(
+    stream: Any, processor: Processor, energy: Any, size: int, within_s: float, points: PointProcessor | None = None
+) -> None:
     async for events in stream.noack_take(size, within=within_s):
         processor.counters.busy_since = started = time.monotonic()
         records = [Record(event.message.topic, event.value or b"") for event in events]
+        if points is not None:
+            # In a transaction of its own: what stands in rests on what is stored, so a repeat comes to the same.
+            records = await _until_stored(functools.partial(points.process, records))
         energies = await _until_stored(functools.partial(processor.process, records))
         processor.counters.flushed(len(records), time.monotonic() - started)
         await _tell(energy, energies)
@@ -215,7 +237,15 @@ def _rejection(event: Any) -> Rejection:
         return Rejection(Reason.INVALID_BLOCK, f"a rejection without its reason: {error}", event.message.topic, value)
 
 
-async def _follow_changes(settings: WorkerSettings, processors: list[Processor]) -> None:
+class _Held(Protocol):
+    """What a worker holds of the grid model."""
+
+    def drop(self, code: str) -> None: ...
+
+    def clear(self) -> None: ...
+
+
+async def _follow_changes(settings: WorkerSettings, held: Sequence[_Held]) -> None:
     """Drop what is held of a unit when its model changes: outside the group, so that every worker sees every change."""
     consumer = AIOKafkaConsumer(
         "grid.change", bootstrap_servers=settings.bootstrap, auto_offset_reset="latest", enable_auto_commit=False
@@ -225,15 +255,15 @@ async def _follow_changes(settings: WorkerSettings, processors: list[Processor])
         # What was held before the consumer had its place may have changed unheard.
         for partition in consumer.assignment():
             await consumer.position(partition)
-        for processor in processors:
-            processor.views.clear()
+        for cache in held:
+            cache.clear()
         async for message in consumer:
             units = _units_of(message.value)
-            for processor in processors:
+            for cache in held:
                 if units is None:
-                    processor.views.clear()
+                    cache.clear()
                 for unit in units or ():
-                    processor.views.drop(unit)
+                    cache.drop(unit)
     finally:
         await consumer.stop()
 

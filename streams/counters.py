@@ -99,6 +99,25 @@ class Counters:
 
 
 @dataclass(slots=True)
+class PointCounters:
+    """What has become of SCADA points since the worker started."""
+
+    messages: int = 0
+    reports: int = 0
+    rows_written: int = 0
+    rejected: int = 0
+    stand_ins: int = 0
+    stand_ins_without_meter: int = 0
+    switch_changes: int = 0
+    switch_changes_unwritten: int = 0
+    seconds: float = 0.0
+
+    def figures(self) -> dict[str, float]:
+        """The counts by name."""
+        return {name: round(getattr(self, name), 3) for name in PointCounters.__dataclass_fields__}
+
+
+@dataclass(slots=True)
 class Vitals:
     """What a worker's parts count.
 
@@ -106,6 +125,8 @@ class Vitals:
     ----------
     areas, greater, refusals
         Counters of the units of meters, of the units of units, and of what ingest refused.
+    points
+        Counters of SCADA points.
     caches
         Asked for the state of the caches, by the same names.
     lag
@@ -116,6 +137,7 @@ class Vitals:
     areas: Counters = field(default_factory=Counters)
     greater: Counters = field(default_factory=Counters)
     refusals: Counters = field(default_factory=Counters)
+    points: PointCounters = field(default_factory=PointCounters)
     caches: dict[str, Callable[[], CacheFigures]] = field(default_factory=dict)
     lag: Mapping[tuple[str, int], int] = field(default_factory=dict)
 
