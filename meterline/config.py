@@ -93,6 +93,18 @@ class DatabaseSection(_Section):
         )
 
 
+class IngestSection(_Section):
+    """What ingest gathers, sets apart and asks for again."""
+
+    gather_below: int = Field(32, ge=0, le=4_096)
+    gather_linger_s: float = Field(0.2, ge=0, le=5)
+    backfill_after_s: float = Field(7_200, ge=60)
+    gap_wait_s: float = Field(5, ge=0.1, le=3_600)
+    gap_tries: int = Field(10, ge=1, le=1_000)
+    gap_outstanding: int = Field(4, ge=1, le=100)
+    gap_messages: int = Field(1_000, ge=1, le=100_000)
+
+
 class WorkerSection(_Section):
     """How workers batch."""
 
@@ -102,6 +114,8 @@ class WorkerSection(_Section):
     gather_s: float = Field(1.5, gt=0, le=60)
     stalled_s: float = Field(30, gt=0, le=3_600)
     """A batch that is in hand for longer means that commits stall."""
+    backfill_batch: int = Field(500, ge=1, le=20_000)
+    backfill_share: float = Field(0.5, gt=0, le=1)
 
 
 class ScadaSection(_Section):
@@ -156,6 +170,7 @@ class Settings(BaseSettings):
     mqtt: MqttSection
     kafka: KafkaSection = KafkaSection()
     database: DatabaseSection
+    ingest: IngestSection = IngestSection()
     worker: WorkerSection = WorkerSection()
     scada: ScadaSection = ScadaSection()
     alerts: AlertsSection = AlertsSection()
