@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import tzinfo
 from typing import Protocol
 
 from grid.model import UnitKind
@@ -11,6 +12,10 @@ from grid.numbering import Gap, Numbering
 
 class Directory(Protocol):
     """What ingest must know of the grid to tell a sender's own units from others'."""
+
+    @property
+    def zone(self) -> tzinfo:
+        """The utility's time zone, in which its days begin."""
 
     def unit_kind(self, unit: str) -> UnitKind | None:
         """Kind of the unit with code `unit`; None when no such unit is known."""

@@ -54,7 +54,7 @@ def take_message(topic: str, payload: bytes, received_at_us: int, directory: Dir
     if len(parts) > 3 and parts[3] == _POINTS:
         points = decode_points_message(topic, payload, received_at_us, directory)
         return Taken(records_of_points(points), points.rejections, points.batch is not None)
-    decoded = decode_message(topic, payload, received_at_us, directory)
+    decoded = decode_message(topic, payload, received_at_us, directory, directory.zone)
     refusals = refusals_of(decoded.rejections)
     if decoded.block is None or decoded.kind is None:
         return Taken(refusals, decoded.rejections, False)

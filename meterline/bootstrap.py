@@ -54,7 +54,7 @@ def make_bridge(settings: Settings) -> Bridge:
         gather=GatherLimits(below=ingest.gather_below, linger_us=int(ingest.gather_linger_s * 1e6)),
         backfill_after_us=backfill_after_us(settings),
     )
-    directory = StoredDirectory(opener(settings, "meterline-ingest"))
+    directory = StoredDirectory(opener(settings, "meterline-ingest"), settings.settling.zone())
     resender = Resender(StoredGapLedger(opener(settings, "meterline-gaps")), _ask_limits(ingest))
     return Bridge(bridge_settings, make_producer(settings), directory, resender=resender)
 

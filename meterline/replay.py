@@ -33,7 +33,7 @@ def replay_rejected(settings: Settings, ids: list[int] | None, reason: str | Non
         back into the rejected store.
     """
     open_connection = opener(settings, "meterline-cli")
-    directory = StoredDirectory(open_connection)
+    directory = StoredDirectory(open_connection, settings.settling.zone())
     producer = make_producer(settings)
     replayed = refused = after = 0
     with open_connection() as connection:

@@ -34,6 +34,7 @@ def run_worker(settings: Settings, instance: str, ops_port: int | None = None) -
                 linger_s=options.linger_s,
                 gather=options.gather,
                 gather_s=options.gather_s,
+                limits=settings.settling.limits(),
                 stand_in_interval_s=settings.scada.stand_in_interval_s,
                 backfill_batch=options.backfill_batch,
                 backfill_share=options.backfill_share,

@@ -12,7 +12,7 @@ import functools
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import faust
@@ -22,6 +22,7 @@ from faust.exceptions import ConsumerNotStarted
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from grid.errors import Reason, Rejection
+from grid.limits import Limits
 from grid.resettle import TOPIC as RESETTLE
 from grid.resettle import decode_resettle
 from grid.unit_energy import UnitEnergies, encode_unit_energies
@@ -72,6 +73,7 @@ class WorkerSettings:
     stand_in_interval_s: int = 900
     backfill_batch: int = 500
     backfill_share: float = 0.5
+    limits: Limits = field(default_factory=Limits)
 
 
 def build_app(
@@ -86,12 +88,12 @@ def build_app(
     """
     app = _make_app(settings)
     energy = app.topic(ENERGY_UNIT)
-    areas = Processor(open_connection, vitals.areas)
-    greater = Processor(open_connection, vitals.greater)
-    again = Processor(open_connection, vitals.again)
+    areas = Processor(open_connection, vitals.areas, settings.limits)
+    greater = Processor(open_connection, vitals.greater, settings.limits)
+    again = Processor(open_connection, vitals.again, settings.limits)
     again_refusals = RefusalWriter(open_connection)
     points = PointProcessor(open_connection, vitals.points, settings.stand_in_interval_s, switches)
-    late = Processor(open_connection, vitals.backfill)
+    late = Processor(open_connection, vitals.backfill, settings.limits)
     refusals = RefusalWriter(open_connection)
     sweeper = Sweeper(open_connection)
     vitals.caches.update(

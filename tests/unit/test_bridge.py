@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import dataclass, field
+from datetime import UTC
 from typing import Any
 
 import pytest
@@ -28,6 +29,8 @@ NOW_S = 1_795_262_401.0
 
 
 class Units:
+    zone = UTC
+
     def unit_kind(self, unit: str) -> UnitKind | None:
         return UnitKind.AREA
 

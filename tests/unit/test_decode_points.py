@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from typing import Any
 
 import jsonschema
@@ -27,6 +28,8 @@ class Units:
 
     def __init__(self) -> None:
         self.known = {"F1": "rtu", "F2": "rtu-2"}
+
+    zone = UTC
 
     def unit_kind(self, unit: str) -> UnitKind | None:
         return UnitKind.FEEDER if unit in self.known else None
