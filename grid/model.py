@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntFlag, StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from grid.network import Network
 
 #: Members (gateway and customer meters, child units) of one unit; a concentrator reads up to 2,000 meters.
 MAX_MEMBERS = 4_096
@@ -147,6 +151,8 @@ class GridModel:
     accounts: tuple[Account, ...] = ()
     feeder_gateways: dict[str, str] = field(default_factory=dict)
     """Feeder code → account of the RTU that may send for it."""
+    network: Network | None = None
+    """Nodes, line segments and switches; None when nothing is known of them."""
 
     def __post_init__(self) -> None:
         units = _unique("unit", [f.code for f in self.feeders] + [a.code for a in self.areas])
@@ -159,6 +165,11 @@ class GridModel:
         _resolve("meter", "unit", [(m.code, m.unit) for m in self.meters], units)
         _resolve("meter", "account", [(m.code, m.account) for m in self.meters if m.account], accounts)
         _resolve("feeder gateway", "feeder", [(g, f) for f, g in self.feeder_gateways.items()], feeders)
+        if self.network is not None:
+            areas = {a.code for a in self.areas}
+            _resolve("node", "substation", [(n.code, n.substation) for n in self.network.nodes], substations)
+            _resolve("head", "feeder", [(h.node, h.feeder) for h in self.network.heads], feeders)
+            _resolve("connection", "area", [(c.node, c.area) for c in self.network.connections], areas)
 
 
 def _unique(what: str, codes: list[str]) -> set[str]:
