@@ -15,17 +15,15 @@ import psycopg
 from grid.membership import MemberPeriod
 from grid.model import MAX_MEMBERS, GridModel, Role, UnitKind
 from store.connection import Connection
+from store.network import find_switched, load_network
 from store.outbox import begin_change
+from store.parents import RosterFullError, write_parents
 from store.sql import load_queries
 
 _SQL = load_queries("grid_writer")
 
 #: From when on a model holds that doesn't say so: before any reading.
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
-
-
-class RosterFullError(ValueError):
-    """A unit would have more positions than a roster may: those of members that have left count too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +38,8 @@ class LoadReport:
         Beliefs about membership that were given up, and that were recorded.
     units_announced
         Units of which an outbox row tells.
+    connections
+        Nodes, segments, switches and connections of the network that are new, have changed or are gone.
     """
 
     substations: int
@@ -49,13 +49,13 @@ class LoadReport:
     members_closed: int
     members_written: int
     units_announced: int
+    connections: int = 0
 
     @property
     def changed(self) -> bool:
         """Whether anything was written."""
-        return any(
-            (self.substations, self.units, self.accounts, self.meters, self.members_closed, self.members_written)
-        )
+        written = (self.members_closed, self.members_written, self.connections)
+        return any((self.substations, self.units, self.accounts, self.meters, *written))
 
 
 def load_model(connection: Connection, model: GridModel, valid_from: datetime = BEGINNING) -> LoadReport:
@@ -63,7 +63,8 @@ def load_model(connection: Connection, model: GridModel, valid_from: datetime = 
 
     Members of the model's units that it doesn't name are taken to have left at `valid_from`, and so are its meters
     and areas from units where they were before. Units, meters and accounts that it doesn't name are left alone.
-    What was believed before stays readable in recorded time.
+    What was believed before stays readable in recorded time. Areas that are switched to another feeder than the model
+    says stay there: it describes the normal state.
 
     Parameters
     ----------
@@ -81,10 +82,11 @@ def load_model(connection: Connection, model: GridModel, valid_from: datetime = 
         raise ValueError(f"valid_from must say its time zone: {valid_from}")
     # Bound by the client: several statements go in one, and some are not queries.
     with connection.transaction(), psycopg.ClientCursor(connection) as cursor:
-        arguments = {
+        instant = begin_change(connection)
+        arguments: dict[str, object] = {
             "valid_from": valid_from,
             "valid_from_text": to_text(valid_from),
-            "instant": begin_change(connection),
+            "instant": instant,
         }
 
         def run(name: str) -> int:
@@ -104,6 +106,10 @@ def load_model(connection: Connection, model: GridModel, valid_from: datetime = 
         units = run("units")
         accounts = count("accounts")
         meters = count("meters")
+        connections = 0 if model.network is None else load_network(cursor, model.network, arguments)
+        parents, switched = find_switched(connection, model, valid_from)
+        arguments["switched"] = list(switched)
+        run("switched")
         run("wanted")
         cursor.execute(_SQL["longest_roster"])
         longest = cursor.fetchone()
@@ -114,8 +120,12 @@ def load_model(connection: Connection, model: GridModel, valid_from: datetime = 
         closed = run("close")
         written = run("keep_before") + run("write")
         run("changed_members")
+        moved = write_parents(connection, parents, switched, instant)
+        arguments["moved"] = list(moved.units)
+        run("changed_parents")
         announced = run("announce")
-    return LoadReport(substations, units, accounts, meters, closed, written, announced)
+    closed, written = closed + moved.closed, written + moved.written
+    return LoadReport(substations, units, accounts, meters, closed, written, announced, connections)
 
 
 _COPY: dict[str, LiteralString] = {

@@ -19,7 +19,8 @@ from store.grid_writer import (
     write_unit_name,
 )
 from store.outbox import add_change, begin_change
-from sync.messages import AccountStatusChange, Change, MeterMultiplier, UnitName
+from store.topology import SwitchError, apply_switch_position
+from sync.messages import AccountStatusChange, Change, MeterMultiplier, SwitchPositionChange, UnitName
 from sync.plan import NotInstalledError, plan_multiplier
 
 
@@ -45,6 +46,10 @@ class UnknownUnitError(ChangeError):
 
 class MeterNotInstalledError(ChangeError):
     """The meter belongs to no unit at the time from which the change is to hold."""
+
+
+class SwitchChangeError(ChangeError):
+    """No such switch, or it is connected to nothing at the time from which the change is to hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,8 @@ def apply_change(connection: Connection, change: Change) -> AppliedChange:
             return _meter_multiplier(connection, change, recorded_at)
         if isinstance(change, AccountStatusChange):
             return _account_status(connection, change, recorded_at)
+        if isinstance(change, SwitchPositionChange):
+            return _switch_position(connection, change)
         return _unit_name(connection, change, recorded_at)
 
 
@@ -142,6 +149,14 @@ def _unit_name(connection: Connection, change: UnitName, recorded_at: datetime) 
     write_unit_name(connection, change.unit, change.name)
     payload = {"name": change.name, "before": before}
     return _tell(connection, ("unit", change.unit, "unit.name"), payload, [change.unit], recorded_at)
+
+
+def _switch_position(connection: Connection, change: SwitchPositionChange) -> AppliedChange:
+    try:
+        applied = apply_switch_position(connection, change.switch, change.position, change.at)
+    except SwitchError as error:
+        raise SwitchChangeError(str(error)) from None
+    return AppliedChange(applied.outbox_id, applied.units, applied.recorded_at)
 
 
 def _tell(

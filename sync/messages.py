@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from grid.model import MAX_MULTIPLIER, AccountStatus
+from grid.network import SwitchPosition
 
 #: Without control characters: NUL can't be stored, the others can't be seen.
 _PRINTED = r"^[^\x00-\x1f\x7f]*$"
@@ -41,7 +42,15 @@ class UnitName(_Change, frozen=True, tag="unit_name"):
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=_PRINTED)]
 
 
-Change = MeterMultiplier | AccountStatusChange | UnitName
+class SwitchPositionChange(_Change, frozen=True, tag="switch_position"):
+    """The position of a switch from an instant on, until the next of which there is a report."""
+
+    switch: Code
+    position: SwitchPosition
+    at: Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+Change = MeterMultiplier | AccountStatusChange | UnitName | SwitchPositionChange
 
 
 class GridChange(msgspec.Struct, frozen=True):
@@ -51,10 +60,10 @@ class GridChange(msgspec.Struct, frozen=True):
     """
 
     id: int
-    aggregatetype: Literal["unit", "meter", "account"]
+    aggregatetype: Literal["unit", "meter", "account", "switch", "resettle"]
     aggregateid: str
     type: str
-    """Such as ``meter.multiplier``, ``account.status``, ``unit.name``, ``unit.loaded``."""
+    """Such as ``meter.multiplier``, ``account.status``, ``unit.name``, ``unit.loaded``, ``switch.position``."""
     payload: dict[str, Any]
     """`units` lists the units concerned; `unit` is there when it is one."""
     recorded_at: datetime

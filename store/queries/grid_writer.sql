@@ -112,6 +112,10 @@ with written as (
 )
 select count(*) from written
 
+-- name: switched
+-- Areas that switches place elsewhere than the model says are no part of what it says of its units' members.
+delete from pg_temp.stage_member where child = any(%(switched)s)
+
 -- name: wanted
 -- A member keeps its position for life, those that have left included; new ones are appended in the roster's order.
 create temporary table wanted on commit drop as
@@ -169,7 +173,8 @@ where upper_inf(b.recorded)
     b.unit_id in (select u.unit_id from grid.unit u join pg_temp.stage_unit s on s.code = u.code)
     or b.meter in (select meter from pg_temp.wanted)
     or b.child_id in (select child_id from pg_temp.wanted)
-  );
+  )
+  and coalesce(b.child_id, 0) not in (select u.unit_id from grid.unit u where u.code = any(%(switched)s));
 create index on pg_temp.believed (unit_id, position);
 analyze pg_temp.believed
 
@@ -228,6 +233,9 @@ union
 select child_id from pg_temp.believed join pg_temp.differing using (unit_id, position) where child_id is not null
 union
 select child_id from pg_temp.wanted join pg_temp.differing using (unit_id, position) where child_id is not null
+
+-- name: changed_parents
+insert into pg_temp.changed_unit select unit_id from grid.unit where code = any(%(moved)s)
 
 -- name: announce
 insert into grid.outbox (aggregatetype, aggregateid, type, payload, recorded_at)
