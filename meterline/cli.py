@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from meterline import cli_stack
+from meterline import cli_stack, cli_trace
 from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, printable, read_settings
 from meterline.cli_deliver import alert_app, sync_app
 
@@ -39,6 +39,9 @@ app.add_typer(config_app, name="config")
 app.add_typer(cli_stack.stack_app, name="stack")
 app.add_typer(alert_app, name="alert")
 app.add_typer(sync_app, name="sync")
+grid_app = typer.Typer(no_args_is_help=True, help="The grid model. Example: meterline grid trace LV1.101")
+grid_app.command("trace")(cli_trace.grid_trace)
+app.add_typer(grid_app, name="grid")
 app.command()(cli_stack.run)
 app.command()(cli_stack.simulate)
 app.command()(cli_stack.doctor)

@@ -27,10 +27,22 @@ def joined_substations(connection: Connection, substations: Iterable[str], since
     """
     found = sorted(set(substations))
     while True:
-        rows = connection.execute(_SQL["neighbours"], {"substations": found, "at": since}).fetchall()
-        if not rows:
+        more = _neighbours(connection, found, since, open_too=False)
+        if not more:
             return found
-        found = sorted({*found, *(row[0] for row in rows)})
+        found = sorted([*found, *more])
+
+
+def substations_around(connection: Connection, substations: Iterable[str], since: datetime) -> list[str]:
+    """Those of `joined_substations`, and those to which an open tie leads."""
+    joined = joined_substations(connection, substations, since)
+    around = _neighbours(connection, joined, since, open_too=True)
+    return joined_substations(connection, [*joined, *around], since)
+
+
+def _neighbours(connection: Connection, substations: list[str], since: datetime, *, open_too: bool) -> list[str]:
+    arguments = {"substations": substations, "at": since, "open_too": open_too}
+    return [row[0] for row in connection.execute(_SQL["neighbours"], arguments)]
 
 
 def read_wiring(connection: Connection, substations: list[str], since: datetime) -> tuple[Wiring, Positions]:

@@ -24,6 +24,7 @@ GRIDS = ("MV1.101", "MV2.101", "MV3.101", "MV4.101")
 HIGH_VOLTAGE_V = 110_000
 
 _FREQUENCY_HZ = 50.0
+_MEDIUM_VOLTAGE = "5"
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +303,8 @@ def _switched(
 ) -> SwitchedNetwork:
     feeder_of = {}
     for row in tables.node:
+        if row["voltLvl"] != _MEDIUM_VOLTAGE:
+            continue
         feeder, area = owner.get(tables.root(row["id"]), ("", ""))
         if feeder in heads and not area:
             feeder_of[row["id"]] = feeder
@@ -309,7 +312,11 @@ def _switched(
     for code, edge in heads.items():
         ends = (tables.line[edge.row]["nodeA"], tables.line[edge.row]["nodeB"])
         head_lines.append(FeederHeadLine(code, next(end for end in ends if tables.root(end) == edge.ends[0])))
-    node_of = {code_of(row["id"]): row["node"] for row in (*tables.load, *tables.generation)}
+    node_of = {
+        code_of(row["id"]): row["node"]
+        for row in (*tables.load, *tables.generation)
+        if row["voltLvl"] == _MEDIUM_VOLTAGE
+    }
     connections = [(e.area, tables.transformer[e.row]["nodeHV"]) for e in edges if e.kind == "transformer"]
     connections += [(p.code, node_of[p.code]) for p in points if p.area < 0 and p.feeder >= 0]
     return read_switching(

@@ -16,7 +16,7 @@ class Tables:
     """The tables as read, and the union-find of the nodes that closed switches join."""
 
     def __init__(self, folder: Path) -> None:
-        self.node = read_rows(folder, "Node", id=_TEXT, vmSetp=_NUMBER, vmR=_NUMBER, coordID=_TEXT)
+        self.node = read_rows(folder, "Node", id=_TEXT, vmSetp=_NUMBER, vmR=_NUMBER, coordID=_TEXT, voltLvl=_TEXT)
         self.switch = read_rows(
             folder, "Switch", id=_TEXT, nodeA=_TEXT, nodeB=_TEXT, type=_TEXT, cond=_TEXT, voltLvl=_TEXT
         )

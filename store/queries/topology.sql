@@ -46,7 +46,8 @@ insert into grid.switch_position (switch_id, position, valid, recorded)
 values (%(switch_id)s, %(position)s, tstzrange(%(valid_from)s, %(valid_to)s), tstzrange(%(instant)s, null))
 
 -- name: neighbours
--- Substations that something which conducts, or does so at some time from the instant on, joins to the given ones.
+-- Substations that something which conducts, or does so at some time from the instant on, joins to the given ones; or
+-- any switch, where asked for.
 with own as (
   select node_id, substation from grid.node where substation = any(%(substations)s)
 ), crossing as (
@@ -65,7 +66,8 @@ with own as (
 select distinct c.substation
 from crossing c
 left join grid.switch s using (switch_id)
-where c.switch_id is null
+where %(open_too)s
+  or c.switch_id is null
   or s.normal = 'closed'
   or exists (
     select from grid.switch_position p

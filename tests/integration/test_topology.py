@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg.types.range import Range
+from typer.testing import CliRunner
 
 from grid.model import GridModel
 from grid.network import Segment, SwitchPosition
 from grid.topology import END_US
+from meterline.cli import app
 from store.connection import Connection, connect
 from store.grid_writer import BEGINNING
 from store.outbox import START, read_outbox
@@ -26,6 +30,7 @@ from store.topology import (
     apply_switch_position,
     model_version,
 )
+from store.trace import TraceError, trace_code
 from store.views import load_views
 from store.wiring import joined_substations, read_wiring, to_us
 from sync.change import ChangeError, InvalidChangeError, apply_change, read_change
@@ -310,6 +315,86 @@ class TestChange:
             apply_change(connection, read_change(self.BODY.replace(b"F1-Q", b"none")))
         with pytest.raises(InvalidChangeError, match=r"position"):
             read_change(self.BODY.replace(b'"open"', b'"ajar"'))
+
+
+class TestTrace:
+    def test_an_area_with_the_way_to_it(self, connection: Connection) -> None:
+        traced = trace_code(connection, "F1-D", NOON)
+        assert (traced.kind, traced.status, traced.feeders) == ("area", "radial", ("F1",))
+        assert [(s.kind, s.code, s.node) for s in traced.path] == [
+            ("breaker", "F1-B", "F1-1"),
+            ("segment", "F1-L1", "F1-1b"),
+            ("load_break", "F1-Q", "F1-2"),
+            ("segment", "F1-L2", "F1-3"),
+        ]
+        assert [s.length_m for s in traced.path] == [0, 800, 0, 500]
+        assert sum(s.resistance_ohm for s in traced.path) == pytest.approx(0.3)
+
+    def test_as_it_was_before_and_after(self, connection: Connection) -> None:
+        cut_over(connection)
+        minute = timedelta(minutes=1)
+        at = [NOON - minute, NOON, NOON + HOUR]
+        assert [trace_code(connection, "F1-D", t).feeders for t in at] == [("F1",), (), ("F2",)]
+        assert [trace_code(connection, "F1-D", t).status for t in at] == ["radial", "dead", "radial"]
+        after = trace_code(connection, "F1-D", NOON + HOUR).path
+        assert [s.code for s in after] == ["F2-B", "F2-L1", "F2-Q", "F2-L2", "T12"]
+
+    def test_a_feeder_with_its_areas_and_ties(self, connection: Connection) -> None:
+        traced = trace_code(connection, "F2", NOON)
+        assert traced.areas == ("F2-A", "F2-C", "F2-D")
+        assert {(t.code, t.feeders) for t in traced.ties} == {("T12", ("F1",)), ("T23", ("F3",))}
+        cut_over(connection)
+        traced = trace_code(connection, "F2", NOON + HOUR)
+        assert traced.areas == ("F1-C", "F1-D", "F2-A", "F2-C", "F2-D")
+        assert {(t.code, t.feeders) for t in traced.ties} == {("F1-Q", ("F1",)), ("T23", ("F3",)), ("T13", ("F3",))}
+        apply_switch_position(connection, "F3-B", OPEN, NOON)
+        dead = trace_code(connection, "F3", NOON)
+        assert (dead.status, dead.feeders, dead.areas) == ("dead", (), ())
+
+    def test_a_switch_with_what_hangs_on_it(self, connection: Connection) -> None:
+        traced = trace_code(connection, "F1-Q", NOON)
+        assert (traced.position, traced.since, traced.areas) == ("closed", None, ("F1-C", "F1-D"))
+        assert [s.code for s in traced.path] == ["F1-B", "F1-L1"]
+        apply_switch_position(connection, "F1-Q", OPEN, NOON)
+        traced = trace_code(connection, "F1-Q", NOON + HOUR)
+        assert (traced.position, traced.since, traced.areas) == ("open", NOON, ())
+        assert (traced.status, traced.feeders) == ("radial", ("F1",))
+        breaker = trace_code(connection, "F3-B", NOON)
+        assert (breaker.position, breaker.feeders, breaker.areas) == ("closed", ("F3",), ("F3-A", "F3-C", "F3-D"))
+
+    def test_a_tie_between_substations(self, connection: Connection) -> None:
+        tie = trace_code(connection, "T23", NOON)
+        assert (tie.position, tie.status, tie.feeders) == ("open", "radial", ("F2", "F3"))
+        apply_switch_position(connection, "T23", CLOSED, NOON)
+        tie = trace_code(connection, "T23", NOON)
+        assert (tie.position, tie.status, tie.feeders, tie.areas) == ("closed", "parallel", ("F2", "F3"), ())
+
+    def test_what_cannot_be_traced_is_said(self, connection: Connection) -> None:
+        with pytest.raises(TraceError, match="no feeder, area or switch is named F9"):
+            trace_code(connection, "F9", NOON)
+        with pytest.raises(TraceError, match="area F1-D is not connected to the network at 1999"):
+            trace_code(connection, "F1-D", NOON.replace(year=1999))
+
+    def test_the_command(self, connection: Connection, database: Any, config_path: Path, tmp_path: Path) -> None:
+        settings = config_path.read_text().replace('name = "meterline"', f'name = "{database.section.name}"')
+        path = config_path.with_name(f"{database.section.name}.toml")
+        path.write_text(settings)
+        run = CliRunner()
+        done = run.invoke(app, ["grid", "trace", "F1-D", "--config", str(path), "--json"])
+        assert done.exit_code == 0, done.output
+        assert json.loads(done.stdout)["feeders"] == ["F1"]
+        done = run.invoke(app, ["grid", "trace", "F1", "--config", str(path), "--at", "2026-06-01T12:00:00+08:00"])
+        assert done.stdout.splitlines() == [
+            "feeder F1 at 2026-06-01 04:00:00 UTC: supplied by F1",
+            "areas (3): F1-A, F1-C, F1-D",
+            "  open to F2: T12",
+            "  open to F3: T13",
+        ]
+        done = run.invoke(app, ["grid", "trace", "F1-Q", "--config", str(path)])
+        assert "closed, in normal state" in done.stdout
+        assert "  segment      F1-L1                                           800 m" in done.stdout
+        assert run.invoke(app, ["grid", "trace", "F1", "--at", "2026-06-01", "--config", str(path)]).exit_code == 2
+        assert run.invoke(app, ["grid", "trace", "none", "--config", str(path)]).exit_code == 1
 
 
 class TestLoad:
