@@ -15,6 +15,7 @@ import pytest
 from psycopg.types.range import Range
 from typer.testing import CliRunner
 
+from deploy.boards.panels import SWITCHES_OFF_NORMAL, UNSUPPLIED_AREAS
 from grid.model import GridModel
 from grid.network import Segment, SwitchPosition
 from grid.topology import END_US
@@ -315,6 +316,28 @@ class TestChange:
             apply_change(connection, read_change(self.BODY.replace(b"F1-Q", b"none")))
         with pytest.raises(InvalidChangeError, match=r"position"):
             read_change(self.BODY.replace(b'"open"', b'"ajar"'))
+
+
+class TestBoard:
+    def test_what_is_off_normal_and_who_has_no_supply(self, connection: Connection, database: Any) -> None:
+        with psycopg.connect(database.conninfo("board"), autocommit=True) as board:
+            assert board.execute(SWITCHES_OFF_NORMAL.sql.encode()).fetchall() == []
+            assert board.execute(UNSUPPLIED_AREAS.sql.encode()).fetchall() == []
+            now = datetime.now(UTC)
+            apply_switch_position(connection, "T12", CLOSED, now - 3 * HOUR)
+            apply_switch_position(connection, "F1-Q", OPEN, now - 2 * HOUR)
+            apply_switch_position(connection, "F3-Q", OPEN, now - HOUR)
+            rows = board.execute(SWITCHES_OFF_NORMAL.sql.encode()).fetchall()
+            assert [row[:4] for row in rows] == [
+                ("F3-Q", "load_break", "open", "T"),
+                ("F1-Q", "load_break", "open", "S"),
+                ("T12", "load_break", "closed", "S"),
+            ]
+            assert [row[4] for row in rows] == pytest.approx([3_600, 7_200, 10_800], abs=60)
+            rows = board.execute(UNSUPPLIED_AREAS.sql.encode()).fetchall()
+            assert [row[:2] for row in rows] == [("F3-C", "F3"), ("F3-D", "F3")]
+            apply_switch_position(connection, "T23", CLOSED, now - HOUR / 2)
+            assert board.execute(UNSUPPLIED_AREAS.sql.encode()).fetchall() == []
 
 
 class TestTrace:

@@ -8,6 +8,7 @@ from deploy.boards.panels.alerts import ALERTS_BY_STATE, OPEN_ALERTS
 from deploy.boards.panels.loss import FEEDERS, LOSS, NOW, SUPPLY, WORST_AREAS
 from deploy.boards.panels.parts import BAND, HIGH_LOSS_RATE, SEARCH
 from deploy.boards.panels.pipeline import DELAY, FRESHNESS, READINGS, REJECTED, SETTLED, UNITS_BY_STATUS
+from deploy.boards.panels.switching import SWITCHES_OFF_NORMAL, UNSUPPLIED_AREAS
 
 __all__ = [
     "ALERTS_BY_STATE",
@@ -24,6 +25,8 @@ __all__ = [
     "SEARCH",
     "SETTLED",
     "SUPPLY",
+    "SWITCHES_OFF_NORMAL",
     "UNITS_BY_STATUS",
+    "UNSUPPLIED_AREAS",
     "WORST_AREAS",
 ]
