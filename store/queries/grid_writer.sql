@@ -113,8 +113,9 @@ with written as (
 select count(*) from written
 
 -- name: switched
--- Areas that switches place elsewhere than the model says are no part of what it says of its units' members.
-delete from pg_temp.stage_member where child = any(%(switched)s)
+-- Areas that switches place elsewhere than the model says are no part of what it says of its feeders' members.
+delete from pg_temp.stage_member
+where child = any(%(switched)s) and unit in (select code from pg_temp.stage_unit where kind = 'feeder')
 
 -- name: wanted
 -- A member keeps its position for life, those that have left included; new ones are appended in the roster's order.
@@ -174,7 +175,10 @@ where upper_inf(b.recorded)
     or b.meter in (select meter from pg_temp.wanted)
     or b.child_id in (select child_id from pg_temp.wanted)
   )
-  and coalesce(b.child_id, 0) not in (select u.unit_id from grid.unit u where u.code = any(%(switched)s));
+  and not (
+    coalesce(b.child_id, 0) in (select u.unit_id from grid.unit u where u.code = any(%(switched)s))
+    and b.unit_id in (select u.unit_id from grid.unit u where u.kind = 'feeder')
+  );
 create index on pg_temp.believed (unit_id, position);
 analyze pg_temp.believed
 
