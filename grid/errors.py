@@ -25,12 +25,14 @@ class Reason(StrEnum):
     ENERGY_TOO_LARGE = "energy_too_large"
     VALUE_OUT_OF_RANGE = "value_out_of_range"
     UNKNOWN_METER = "unknown_meter"
+    UNKNOWN_POINT = "unknown_point"
+    INVALID_QUALITY = "invalid_quality"
     INVALID_BLOCK = "invalid_block"
     PROCESSING_FAILED = "processing_failed"
 
 
 #: Reasons that pass when the grid model or the clock catches up: the input is quarantined, not refused.
-QUARANTINED = frozenset({Reason.UNKNOWN_METER, Reason.UNKNOWN_UNIT, Reason.TIME_IN_FUTURE})
+QUARANTINED = frozenset({Reason.UNKNOWN_METER, Reason.UNKNOWN_UNIT, Reason.UNKNOWN_POINT, Reason.TIME_IN_FUTURE})
 
 
 @dataclass(frozen=True, slots=True)

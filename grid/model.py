@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntFlag, StrEnum
+from enum import IntEnum, IntFlag, StrEnum
+from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ MAX_MULTIPLIER = 1_000_000
 MAX_UNIT_ENERGY_WH = 10**14
 _MAX_CODE = 64
 
+#: Phases that a meter may be connected to.
+PHASES = ("A", "B", "C", "AB", "BC", "CA", "ABC")
+
 
 class UnitKind(StrEnum):
     """Kind of an assessment unit (考核单元)."""
@@ -26,6 +30,12 @@ class UnitKind(StrEnum):
     DEDICATED = "dedicated"  # dedicated transformer (专变): an area of one meter
     FEEDER = "feeder"  # line (线路)
     REGION = "region"  # 区域
+    VOLTAGE_LEVEL = "voltage_level"  # 电压等级
+    ELEMENT = "element"  # transformer or busbar (元件)
+
+
+#: Kinds that stand above the areas: they may have smaller units as members.
+GREATER_KINDS = frozenset({UnitKind.FEEDER, UnitKind.REGION, UnitKind.VOLTAGE_LEVEL, UnitKind.ELEMENT})
 
 
 class Role(IntFlag):
@@ -34,6 +44,14 @@ class Role(IntFlag):
     GATEWAY = 1  # import flows into the unit, export out of it (关口表)
     CUSTOMER = 2  # import is sold, export is generation fed in
     UNIT = 4  # a smaller unit: import is what it took, export what it gave back
+
+
+class Owner(StrEnum):
+    """Who owns a unit's equipment (资产归属)."""
+
+    UTILITY = "utility"
+    CUSTOMER = "customer"
+    OTHER = "other"
 
 
 class AccountStatus(StrEnum):
@@ -99,11 +117,38 @@ class TransformerArea:
     """At rated current."""
     longitude_deg: float | None = None
     latitude_deg: float | None = None
+    owner: Owner | None = None
+    """None = not known."""
 
     def __post_init__(self) -> None:
         check_code(self.code)
         if self.kind not in (UnitKind.AREA, UnitKind.DEDICATED):
             raise ValueError(f"{self.code}: a transformer area cannot be of kind {self.kind}")
+
+
+@dataclass(frozen=True, slots=True)
+class GreaterUnit:
+    """A region, a voltage level or an element: what lies above the lines, or across them."""
+
+    code: str
+    name: str
+    kind: UnitKind
+    gateway: str | None = None
+    """Account that may send for its gateway meters; None when it has none."""
+    substation: str | None = None
+
+    def __post_init__(self) -> None:
+        check_code(self.code)
+        if self.kind not in GREATER_KINDS - {UnitKind.FEEDER}:
+            raise ValueError(f"{self.code}: {self.kind} is not a kind of greater unit")
+
+
+@dataclass(frozen=True, slots=True)
+class UnitParent:
+    """A unit as part of a greater one; of an area on its feeder `TransformerArea.feeder` says so."""
+
+    unit: str
+    parent: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +163,22 @@ class Meter:
     accuracy_class: float = 1.0
     """Percent, after IEC 62053."""
     account: str | None = None
+    """The account that is served where the meter stands."""
+    usage_point: str | None = None
+    """Where it stands (用电点); left out, a meter with an account stands at a point of its own code."""
+    phases: str | None = None
+    """Of `PHASES`; None = not known."""
+    register_modulus_wh: int | None = None
+    """Its registers count from 0 to this, less one, and begin anew; None = not known."""
 
     def __post_init__(self) -> None:
         check_code(self.code)
+        if self.usage_point is not None:
+            check_code(self.usage_point)
+        if self.phases is not None and self.phases not in PHASES:
+            raise ValueError(f"{self.code}: phases {self.phases!r} are none of {', '.join(PHASES)}")
+        if self.register_modulus_wh is not None and not 0 < self.register_modulus_wh < 2**62:
+            raise ValueError(f"{self.code}: a register doesn't count to {self.register_modulus_wh} Wh")
         if not 1 <= self.multiplier <= MAX_MULTIPLIER:
             raise ValueError(f"{self.code}: multiplier {self.multiplier} is not in 1..{MAX_MULTIPLIER}")
         if not 0 < self.accuracy_class <= 10:
@@ -137,6 +195,63 @@ class Account:
     status: AccountStatus = AccountStatus.ACTIVE
 
 
+class OrganisationKind(StrEnum):
+    """Rank of a part of the utility."""
+
+    UNIT = "unit"  # 单位
+    DEPARTMENT = "department"  # 部门
+    CREW = "crew"  # 班组
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    """A part of the utility; `parent` is the code of the part above it."""
+
+    code: str
+    name: str
+    kind: OrganisationKind
+    parent: str | None = None
+
+    def __post_init__(self) -> None:
+        check_code(self.code)
+        if self.parent == self.code:
+            raise ValueError(f"{self.code} is its own parent")
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody responsible, with the least that a work order needs. How to reach them is kept elsewhere."""
+
+    code: str
+    role: str
+    display_name: str | None = None
+
+    def __post_init__(self) -> None:
+        check_code(self.code)
+
+
+class Duty(IntEnum):
+    """What somebody answers for in a unit."""
+
+    OPERATION = 1  # 运检
+    MARKETING = 2  # 营销, such as the area manager (台区经理)
+    METERING = 3  # 计量
+
+
+@dataclass(frozen=True, slots=True)
+class Responsibility:
+    """Who answers for a unit: an organisation, a person or both."""
+
+    unit: str
+    duty: Duty
+    organisation: str | None = None
+    person: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.organisation is None and self.person is None:
+            raise ValueError(f"{self.unit}: nobody is named for {self.duty.name.lower()}")
+
+
 @dataclass(frozen=True, slots=True)
 class GridModel:
     """One grid as a whole; codes are unique within each tuple and references resolve.
@@ -151,11 +266,20 @@ class GridModel:
     accounts: tuple[Account, ...] = ()
     feeder_gateways: dict[str, str] = field(default_factory=dict)
     """Feeder code → account of the RTU that may send for it."""
+    greater: tuple[GreaterUnit, ...] = ()
+    parents: tuple[UnitParent, ...] = ()
+    organisations: tuple[Organisation, ...] = ()
+    """A part of the utility stands after the one above it."""
+    persons: tuple[Person, ...] = ()
+    responsibilities: tuple[Responsibility, ...] = ()
     network: Network | None = None
     """Nodes, line segments and switches; None when nothing is known of them."""
 
     def __post_init__(self) -> None:
-        units = _unique("unit", [f.code for f in self.feeders] + [a.code for a in self.areas])
+        kinds = [(f.code, UnitKind.FEEDER) for f in self.feeders]
+        kinds += [(a.code, a.kind) for a in self.areas]
+        kinds += [(g.code, g.kind) for g in self.greater]
+        units = _unique("unit", [code for code, _ in kinds])
         _unique("meter", [m.code for m in self.meters])
         accounts = _unique("account", [a.code for a in self.accounts])
         substations = _unique("substation", [s.code for s in self.substations])
@@ -165,11 +289,54 @@ class GridModel:
         _resolve("meter", "unit", [(m.code, m.unit) for m in self.meters], units)
         _resolve("meter", "account", [(m.code, m.account) for m in self.meters if m.account], accounts)
         _resolve("feeder gateway", "feeder", [(g, f) for f, g in self.feeder_gateways.items()], feeders)
+        _resolve("unit", "substation", [(u.code, u.substation) for u in self.greater if u.substation], substations)
+        self._check_parents(dict(kinds), units)
+        self._check_usage_points()
+        self._check_organisations(units)
         if self.network is not None:
             areas = {a.code for a in self.areas}
             _resolve("node", "substation", [(n.code, n.substation) for n in self.network.nodes], substations)
             _resolve("head", "feeder", [(h.node, h.feeder) for h in self.network.heads], feeders)
             _resolve("connection", "area", [(c.node, c.area) for c in self.network.connections], areas)
+
+    def _check_parents(self, kinds: dict[str, UnitKind], units: set[str]) -> None:
+        _resolve("part", "unit", [(p.unit, p.unit) for p in self.parents], units)
+        _resolve("part", "parent", [(p.unit, p.parent) for p in self.parents], units)
+        pairs = [(a.code, a.feeder) for a in self.areas if a.feeder is not None]
+        pairs += [(p.unit, p.parent) for p in self.parents]
+        for unit, parent in pairs:
+            if kinds[parent] not in GREATER_KINDS:
+                raise ValueError(f"unit {parent} is no greater unit that {unit} could be part of")
+        _unique("part", [f"{unit} of one {kinds[parent]}" for unit, parent in pairs])
+        above: dict[str, set[str]] = {}
+        for unit, parent in pairs:
+            above.setdefault(unit, set()).add(parent)
+        try:
+            TopologicalSorter(above).prepare()
+        except CycleError as error:
+            raise ValueError(f"units are part of each other: {', '.join(error.args[1])}") from None
+
+    def _check_usage_points(self) -> None:
+        _unique("usage point", [p for m in self.meters if (p := usage_point_of(m)) is not None])
+
+    def _check_organisations(self, units: set[str]) -> None:
+        seen: set[str] = set()
+        for o in self.organisations:
+            _resolve("organisation", "parent before it", [(o.code, o.parent)] if o.parent else [], seen)
+            if o.code in seen:
+                raise ValueError(f"organisation {o.code} appears twice")
+            seen.add(o.code)
+        persons = _unique("person", [p.code for p in self.persons])
+        held = self.responsibilities
+        _resolve("responsibility", "unit", [(r.unit, r.unit) for r in held], units)
+        _resolve("responsibility", "organisation", [(r.unit, r.organisation) for r in held if r.organisation], seen)
+        _resolve("responsibility", "person", [(r.unit, r.person) for r in held if r.person], persons)
+        _unique("responsibility", [f"{r.duty.name.lower()} of {r.unit}" for r in held])
+
+
+def usage_point_of(meter: Meter) -> str | None:
+    """Code of the usage point where a meter stands; None for one that serves nobody."""
+    return meter.usage_point or (meter.code if meter.account else None)
 
 
 def _unique(what: str, codes: list[str]) -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -65,17 +65,34 @@ class Lapse:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A member whose period begins or ends in an interval, and where: offsets from the interval's beginning."""
+    """A stay of a member that begins or ends in an interval, or together with it; offsets from its beginning.
 
-    member: Membership
+    Attributes
+    ----------
+    first, last
+        The memberships with which the stay begins and ends: one, unless attributes changed meanwhile.
+    begins, ends
+        Whether the stay begins, and ends, within the interval's bounds.
+    """
+
+    first: Membership
+    last: Membership
     from_us: int
     to_us: int
     begins: bool
-    """Its period begins in the interval or with it."""
     ends: bool
-    """Its period ends in the interval or with it."""
-    earlier: int = -1
-    """Position that the same meter had in the part of the interval before; −1 where it had none."""
+
+    @property
+    def position(self) -> int:
+        """Position of the member."""
+        return self.last.position
+
+    @property
+    def is_read(self) -> bool:
+        """Whether somebody read the meter when the stay began or ended."""
+        first, last = self.first, self.last
+        begun = self.begins and (first.start_import_wh is not None or first.start_export_wh is not None)
+        return begun or (self.ends and (last.end_import_wh is not None or last.end_export_wh is not None))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,11 +102,13 @@ class Roster:
     Attributes
     ----------
     position_of_meter
-        A meter that has two positions in the interval, since its multiplier changed, is named with the last.
+        A meter that has several positions in the interval, since its multiplier changed, is named with the last.
+    others
+        Further positions of such a meter, by the last.
     modulus_wh
         int64: what a member's register counts up to; 0 where not known.
     parts
-        Members for a part of the interval, and those whose period begins or ends together with it.
+        Stays that begin or end in the interval or together with it, in the order of time.
     lapses
         Customers without an active account for a part of the interval, with offsets from its beginning; those that had
         none in all of it have the bit `UNCONTRACTED` in their role.
@@ -101,6 +120,7 @@ class Roster:
     modulus_wh: NDArray[np.int64]
     position_of_meter: dict[str, int]
     position_of_child: dict[int, int]
+    others: dict[int, tuple[int, ...]] = field(default_factory=dict)
     parts: tuple[Part, ...] = ()
     lapses: tuple[Lapse, ...] = ()
 
@@ -174,7 +194,7 @@ def _dense(size: int, members: Iterable[Membership], lapses: Iterable[Lapse], be
         position_of_meter={},
         position_of_child={},
     )
-    parts: dict[int, Part] = {}
+    stays: dict[int, list[Part]] = {}
     overlapping = [m for m in members if m.valid_from_us < end_us and m.valid_to_us > begin_us]
     for member in sorted(overlapping, key=lambda m: m.valid_from_us):
         position = member.position
@@ -182,28 +202,31 @@ def _dense(size: int, members: Iterable[Membership], lapses: Iterable[Lapse], be
         roster.multiplier[position] = member.multiplier
         roster.accuracy_class[position] = member.accuracy_class
         roster.modulus_wh[position] = member.register_modulus_wh or 0
-        earlier = -1
         if member.meter is not None:
-            earlier = roster.position_of_meter.get(member.meter, -1)
+            before = roster.position_of_meter.get(member.meter)
+            if before is not None and before != position:
+                known = (*roster.others.pop(before, ()), before)
+                roster.others[position] = tuple(p for p in dict.fromkeys(known) if p != position)
             roster.position_of_meter[member.meter] = position
         if member.child_id is not None:
             roster.position_of_child[member.child_id] = position
-        part = _part(member, begin_us, end_us, -1 if earlier == position else earlier)
-        before = parts.get(position)
-        if before is not None and before.to_us == part.from_us:
-            # One member whose attributes changed in the interval.
-            part = Part(member, before.from_us, part.to_us, before.begins, part.ends, before.earlier)
-        parts[position] = part
-    return Roster(
-        roster.role,
-        roster.multiplier,
-        roster.accuracy_class,
-        roster.modulus_wh,
-        roster.position_of_meter,
-        roster.position_of_child,
-        tuple(part for part in parts.values() if part.begins or part.ends),
-        tuple(_lapsed(roster.role, lapses, begin_us, end_us)),
+        _stay(stays.setdefault(position, []), member, begin_us, end_us)
+    edged = [stay for of_position in stays.values() for stay in of_position if stay.begins or stay.ends]
+    return replace(
+        roster,
+        parts=tuple(sorted(edged, key=lambda stay: stay.from_us)),
+        lapses=tuple(_lapsed(roster.role, lapses, begin_us, end_us)),
     )
+
+
+def _stay(stays: list[Part], member: Membership, begin_us: int, end_us: int) -> None:
+    from_us = max(member.valid_from_us, begin_us) - begin_us
+    to_us = min(member.valid_to_us, end_us) - begin_us
+    ends = member.valid_to_us <= end_us
+    if stays and stays[-1].to_us == from_us:
+        stays[-1] = replace(stays[-1], last=member, to_us=to_us, ends=ends)
+    else:
+        stays.append(Part(member, member, from_us, to_us, member.valid_from_us >= begin_us, ends))
 
 
 def _lapsed(role: NDArray[np.uint8], lapses: Iterable[Lapse], begin_us: int, end_us: int) -> Iterator[Lapse]:
@@ -215,14 +238,3 @@ def _lapsed(role: NDArray[np.uint8], lapses: Iterable[Lapse], begin_us: int, end
             role[lapse.position] |= UNCONTRACTED
         else:
             yield Lapse(lapse.position, max(lapse.from_us, begin_us) - begin_us, min(lapse.to_us, end_us) - begin_us)
-
-
-def _part(member: Membership, begin_us: int, end_us: int, earlier: int) -> Part:
-    return Part(
-        member,
-        from_us=max(member.valid_from_us, begin_us) - begin_us,
-        to_us=min(member.valid_to_us, end_us) - begin_us,
-        begins=member.valid_from_us >= begin_us,
-        ends=member.valid_to_us <= end_us,
-        earlier=earlier,
-    )

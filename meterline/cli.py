@@ -10,23 +10,18 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from meterline import cli_stack, cli_trace
-from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, printable, read_settings
+from meterline import cli_points, cli_stack
+from meterline.cli_common import ConfigOption, JsonOption, OpsPortOption, fail, print_json, printable, read_settings
 from meterline.cli_deliver import alert_app, sync_app
+from meterline.cli_grid import grid_app
+from meterline.cli_retention import retention_app
+from meterline.cli_worker import worker_app
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Line loss of a power-distribution utility, in real time. Example: meterline run --for 120 --json",
 )
-OpsPortOption = Annotated[
-    int | None,
-    typer.Option(
-        min=1024,
-        max=65_000,
-        help="Serve /healthz, /readyz and /metrics on 127.0.0.1; a worker adds its number to the port",
-    ),
-]
 ingest_app = typer.Typer(no_args_is_help=True, help="Sources of telemetry. Example: meterline ingest mqtt")
 rejected_app = typer.Typer(
     no_args_is_help=True, help="Inputs that were not taken. Example: meterline rejected list --reason unknown_meter"
@@ -37,14 +32,16 @@ app.add_typer(ingest_app, name="ingest")
 app.add_typer(rejected_app, name="rejected")
 app.add_typer(config_app, name="config")
 app.add_typer(cli_stack.stack_app, name="stack")
+app.add_typer(worker_app, name="worker")
 app.add_typer(alert_app, name="alert")
 app.add_typer(sync_app, name="sync")
-grid_app = typer.Typer(no_args_is_help=True, help="The grid model. Example: meterline grid trace LV1.101")
-grid_app.command("trace")(cli_trace.grid_trace)
+app.add_typer(retention_app, name="retention")
 app.add_typer(grid_app, name="grid")
 app.command()(cli_stack.run)
 app.command()(cli_stack.simulate)
 app.command()(cli_stack.doctor)
+app.command()(cli_points.points)
+cli_stack.load_app.command("points")(cli_points.load_points_file)
 
 
 def main() -> None:
@@ -85,21 +82,6 @@ def ingest_mqtt(config: ConfigOption = None, ops_port: OpsPortOption = None) -> 
     bridge = make_bridge(read_settings(config))
     with ops_of(ops_port, BridgeMetrics(bridge), bridge.idle_reason):
         bridge.run(stop_on_signals())
-
-
-@app.command()
-def worker(
-    config: ConfigOption = None,
-    instance: Annotated[str, typer.Option(help="Fixed name of this worker in its group")] = "0",
-    ops_port: OpsPortOption = None,
-) -> None:
-    """Settle assessment units under Faust until stopped. Start more, each with its --instance, to share the work.
-
-    Example: meterline worker --instance 1
-    """
-    from meterline.worker import run_worker
-
-    run_worker(read_settings(config), instance, ops_port)
 
 
 @app.command()

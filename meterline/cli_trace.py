@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, read_settings
+from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, printable, read_instant, read_settings
 
 if TYPE_CHECKING:
     from store.trace import Traced
@@ -17,7 +17,7 @@ def grid_trace(
     code: Annotated[str, typer.Argument(help="Code of a feeder, an area or a switch")],
     config: ConfigOption = None,
     at: Annotated[
-        str | None, typer.Option("--at", metavar="TIME", help="An instant with its offset from UTC; default now")
+        str | None, typer.Option("--at", metavar="TIME", help="As it is at this instant, ISO 8601; default now")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -30,26 +30,16 @@ def grid_trace(
     from meterline.bootstrap import opener
     from store.trace import TraceError, trace_code
 
-    instant = datetime.now(UTC) if at is None else _instant(at)
+    instant = read_instant(at, "--at") or datetime.now(UTC)
     with opener(read_settings(config, quiet=True), "meterline-cli")() as connection:
         try:
             traced = trace_code(connection, code, instant)
         except TraceError as error:
-            fail(str(error))
+            fail(printable(str(error)))
     if as_json:
         print_json(asdict(traced))
     else:
         _show(traced)
-
-
-def _instant(text: str) -> datetime:
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text} is not a time such as 2026-06-01T12:00:00+08:00") from None
-    if instant.tzinfo is None:
-        raise typer.BadParameter(f"{text} lacks its offset from UTC: 2026-06-01T12:00:00+08:00")
-    return instant
 
 
 _SUPPLY = {

@@ -100,6 +100,14 @@ class WorkerSection(_Section):
     linger_s: float = Field(0.2, gt=0, le=10)
     gather: int = Field(4_096, ge=1, le=100_000)
     gather_s: float = Field(1.5, gt=0, le=60)
+    stalled_s: float = Field(30, gt=0, le=3_600)
+    """A batch that is in hand for longer means that commits stall."""
+
+
+class ScadaSection(_Section):
+    """What is made of SCADA points."""
+
+    stand_in_interval_s: Literal[60, 300, 900, 1800, 3600] = 900
 
 
 class WebhookTarget(_Section):
@@ -129,6 +137,16 @@ class SyncSection(_Section):
     webhooks: tuple[WebhookTarget, ...] = ()
 
 
+class RetentionSection(_Section):
+    """How many days rows are kept; what still waits is kept longer."""
+
+    blocks_d: int = Field(400, ge=1, le=36_500)
+    balances_d: int = Field(1_826, ge=1, le=36_500)
+    rejected_d: int = Field(90, ge=1, le=36_500)
+    outbox_d: int = Field(90, ge=1, le=36_500)
+    deliveries_d: int = Field(90, ge=1, le=36_500)
+
+
 class Settings(BaseSettings):
     """All settings of Meterline."""
 
@@ -139,8 +157,10 @@ class Settings(BaseSettings):
     kafka: KafkaSection = KafkaSection()
     database: DatabaseSection
     worker: WorkerSection = WorkerSection()
+    scada: ScadaSection = ScadaSection()
     alerts: AlertsSection = AlertsSection()
     sync: SyncSection = SyncSection()
+    retention: RetentionSection = RetentionSection()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 

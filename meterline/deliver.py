@@ -1,18 +1,32 @@
-"""Runs the services that tell other systems: of alerts, and of changes of the grid model."""
+"""Runs the services that tell other systems: of alerts, and of changes of the grid model.
+
+The second also removes daily what is older than it has to be kept.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
 from contextlib import closing
+from datetime import UTC, datetime
+
+import structlog
 
 from alerts.rules import AlertPolicy
 from alerts.service import run_alerts
 from meterline.bootstrap import make_producer, opener
 from meterline.config import ConfigError, Settings, WebhookTarget, read_secret
 from meterline.webhook import WebhookSender, signing_key
+from store.connection import Connection
 from store.deliveries import Target
+from store.loop import keep_running, run_together
+from store.retention import Rule, retention_rules, run_retention
 from sync.service import run_sync
+
+log = structlog.get_logger("meterline.deliver")
+
+#: Two processes that do it at once are kept apart by a lock in the database.
+_RETENTION_EVERY_S = 86_400.0
 
 
 def run_alert_service(settings: Settings, stop: threading.Event) -> None:
@@ -29,11 +43,45 @@ def run_alert_service(settings: Settings, stop: threading.Event) -> None:
 
 
 def run_sync_service(settings: Settings, stop: threading.Event) -> None:
-    """Relay changes of the grid model to Kafka and the targets, until `stop` is set."""
+    """Relay changes of the grid model to Kafka and the targets, and remove what is old, until `stop` is set."""
     targets = make_targets(settings.sync.webhooks)
     # A change is seen within milliseconds; they are few.
     with closing(make_producer(settings, linger_ms=5)) as producer:
-        run_sync(opener(settings, "meterline-sync"), producer, targets, WebhookSender(stop), stop)
+        run_together(
+            {
+                "sync": lambda: run_sync(
+                    opener(settings, "meterline-sync"), producer, targets, WebhookSender(stop), stop
+                ),
+                "retention": lambda: keep_running(
+                    "retention",
+                    opener(settings, "meterline-retention"),
+                    lambda connection: tidy_up(connection, settings),
+                    stop,
+                    _RETENTION_EVERY_S,
+                ),
+            },
+            stop,
+        )
+
+
+def tidy_up(connection: Connection, settings: Settings) -> bool:
+    """Remove what is older than it has to be kept; False, since there is no more to do today."""
+    for removed in run_retention(connection, rules_of(settings), datetime.now(UTC)) or ():
+        if removed.chunks or removed.rows:
+            log.info("removed", table=removed.table, chunks=len(removed.chunks), rows=removed.rows)
+    return False
+
+
+def rules_of(settings: Settings) -> tuple[Rule, ...]:
+    """What is kept how long, as the configuration says."""
+    days = settings.retention
+    return retention_rules(
+        blocks=days.blocks_d,
+        balances=days.balances_d,
+        rejected=days.rejected_d,
+        outbox=days.outbox_d,
+        deliveries=days.deliveries_d,
+    )
 
 
 def alert_policy(settings: Settings) -> AlertPolicy:

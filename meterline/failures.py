@@ -9,7 +9,9 @@ from deploy.stack import StackError
 from ingest.sources.mqtt.bridge import BridgeError
 from meterline.config import ConfigError
 from meterline.demonstration import PublisherError
+from meterline.points_file import PointsFileError
 from meterline.ready import NotReadyError
+from store.points import UnknownReferenceError
 from twin.gateway import BrokerError
 from twin.ledger import LedgerError
 from twin.simbench import DataMissingError
@@ -21,8 +23,10 @@ _PLAIN = (
     DataMissingError,
     LedgerError,
     NotReadyError,
+    PointsFileError,
     PublisherError,
     StackError,
+    UnknownReferenceError,
 )
 #: The database answers and isn't ours yet: another release's, or never migrated.
 _NOT_MIGRATED = (

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-import faust
 import numpy as np
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from ingest.sources.mqtt import Bridge
-from streams.counters import DELAY_EDGES_S, Vitals
+from streams.counters import Counters, Histogram, Vitals
 
-_WORKER = {
+_POINTS = {
+    "messages": "Messages of SCADA points taken",
+    "reports": "Reports of known points taken, repeats included",
+    "rows_written": "Rows of the history sent to the store",
+    "rejected": "Messages or points put into the rejected store",
+    "stand_ins": "Intervals for which power stood in for a gateway meter, each time it was computed",
+    "stand_ins_without_meter": "The same that had no gateway meter in the unit then",
+    "switch_changes": "Changes of switches seen",
+    "switch_changes_unwritten": "The same that the topology hasn't taken",
+    "seconds": "Time spent on points",
+}
+_COUNTS = {
     "batches": "Batches made durable",
     "records": "Kafka records taken",
     "readings": "Readings merged, repeats included",
@@ -21,40 +31,73 @@ _WORKER = {
     "conflicts": "Batches computed again because another writer was faster",
     "seconds": "Time spent on batches",
 }
+_HISTOGRAMS: dict[str, tuple[str, Callable[[Counters], Histogram]]] = {
+    "delay_seconds": ("Time from receipt by ingest to a committed row", lambda counters: counters.received_delay),
+    "age_seconds": ("Time from the end of the interval to a committed row", lambda counters: counters.observed_delay),
+    "flush_seconds": (
+        "Time from taking a batch to its commit, waits for the store included",
+        lambda counters: counters.flush,
+    ),
+    "batch_records": ("Kafka records in a batch", lambda counters: counters.batch_records),
+}
 
 
 class WorkerMetrics(Collector):
-    """Metrics of a worker: its counters, its delay, and how far it is behind in Kafka."""
+    """Metrics of a worker: its counters, its delays, what it holds, and how far it is behind in Kafka."""
 
-    def __init__(self, vitals: Vitals, app: faust.App) -> None:
+    def __init__(self, vitals: Vitals) -> None:
         self._vitals = vitals
-        self._app = app
 
     def collect(self) -> Iterable[Metric]:
         """Called by the registry at each scrape."""
         by_name = self._vitals.by_name()
-        for name, text in _WORKER.items():
+        for name, text in _COUNTS.items():
             family = CounterMetricFamily(f"meterline_worker_{name}", text, labels=["units"])
             for units, counters in by_name.items():
                 family.add_metric([units], counters.figures()[name])
             yield family
-        delay = HistogramMetricFamily(
-            "meterline_worker_delay_seconds", "Time from receipt by ingest to a committed row", labels=["units"]
+        for name, text in _POINTS.items():
+            value = self._vitals.points.figures()[name]
+            yield CounterMetricFamily(f"meterline_points_{name}", text, value=value)
+        rejected = CounterMetricFamily(
+            "meterline_worker_rejected_by_reason",
+            "Inputs and readings put into the rejected store, by reason",
+            labels=["units", "reason"],
         )
         for units, counters in by_name.items():
-            edges = [*map(str, DELAY_EDGES_S), "+Inf"]
-            cumulative = np.cumsum(counters.delay_counts).tolist()
-            delay.add_metric([units], list(zip(edges, cumulative, strict=True)), counters.delay_sum_s)
-        yield delay
+            for reason, count in dict(counters.reasons).items():
+                rejected.add_metric([units, reason], count)
+        yield rejected
+        for name, (text, of) in _HISTOGRAMS.items():
+            histogram = HistogramMetricFamily(f"meterline_worker_{name}", text, labels=["units"])
+            for units, counters in by_name.items():
+                histogram.add_metric([units], *_buckets(of(counters)))
+            yield histogram
+        yield from self._caches()
         lag = GaugeMetricFamily(
             "meterline_worker_lag_records",
             "Records of a partition that are not acknowledged",
             labels=["topic", "partition"],
         )
-        monitor = self._app.monitor
-        for tp, end in dict(monitor.tp_end_offsets).items():
-            lag.add_metric([tp.topic, str(tp.partition)], max(0, end - monitor.tp_committed_offsets.get(tp, 0)))
+        for (topic, partition), records in self._vitals.lag.items():
+            lag.add_metric([topic, str(partition)], records)
         yield lag
+
+    def _caches(self) -> Iterable[Metric]:
+        units = GaugeMetricFamily("meterline_worker_cache_units", "Units whose model is held", labels=["units"])
+        members = GaugeMetricFamily("meterline_worker_cache_members", "Members of those units", labels=["units"])
+        asked = CounterMetricFamily(
+            "meterline_worker_cache_requests",
+            "Units asked for: held (hit) or loaded from the store (miss)",
+            labels=["units", "result"],
+        )
+        for name, figures in self._vitals.caches.items():
+            now = figures()
+            units.add_metric([name], now.units)
+            members.add_metric([name], now.members)
+            asked.add_metric([name, "hit"], now.hits)
+            asked.add_metric([name, "miss"], now.misses)
+        return units, members, asked
 
 
 class BridgeMetrics(Collector):
@@ -66,4 +109,16 @@ class BridgeMetrics(Collector):
     def collect(self) -> Iterable[Metric]:
         """Called by the registry at each scrape."""
         yield CounterMetricFamily("meterline_bridge_forwarded", "Blocks handed to Kafka", value=self._bridge.forwarded)
-        yield CounterMetricFamily("meterline_bridge_rejected", "Inputs refused", value=self._bridge.rejected)
+        rejected = CounterMetricFamily("meterline_bridge_rejected", "Inputs refused", labels=["reason"])
+        for reason, count in dict(self._bridge.reasons).items():
+            rejected.add_metric([reason], count)
+        yield rejected
+        yield GaugeMetricFamily(
+            "meterline_bridge_held_bytes", "Bytes of messages that wait for Kafka", value=self._bridge.held_bytes
+        )
+
+
+def _buckets(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:
+    edges = [*map(str, map(float, histogram.edges)), "+Inf"]
+    cumulative = np.cumsum(histogram.counts).tolist()
+    return list(zip(edges, cumulative, strict=True)), histogram.total

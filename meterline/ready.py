@@ -6,13 +6,12 @@ import threading
 import time
 from typing import Any
 
-from kafka.admin import KafkaAdminClient
-from kafka.errors import CoordinatorNotAvailableError
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
 from ingest.sources.mqtt.bridge import STATUS_TOPIC
 from meterline.config import Settings, read_secret
+from meterline.group import members
 
 
 class NotReadyError(RuntimeError):
@@ -57,25 +56,13 @@ def _wait_for_bridge(settings: Settings, deadline: float) -> None:
 
 
 def _wait_for_workers(settings: Settings, workers: int, deadline: float) -> None:
-    admin = KafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap)
-    try:
-        while True:
-            state, members = _group(admin)
-            if state == "Stable" and members >= workers:
-                return
-            if time.monotonic() > deadline:
-                raise NotReadyError(
-                    f"the workers' group is {state} with {members} of {workers} members;"
-                    " their logs are log/worker-*.log in the stack's folder"
-                )
-            time.sleep(0.2)
-    finally:
-        admin.close()
-
-
-def _group(admin: KafkaAdminClient) -> tuple[str, int]:
-    try:
-        group = admin.describe_groups(["meterline"])["meterline"]
-    except CoordinatorNotAvailableError:
-        return "without a coordinator", 0  # a new cluster is making its offsets topic
-    return group["group_state"], len(group["members"])
+    while True:
+        state, found = members(settings.kafka)
+        if state == "Stable" and len(found) >= workers:
+            return
+        if time.monotonic() > deadline:
+            raise NotReadyError(
+                f"the workers' group is {state} with {len(found)} of {workers} members;"
+                " their logs are log/worker-*.log in the stack's folder"
+            )
+        time.sleep(0.2)

@@ -9,10 +9,11 @@ from kafka import KafkaProducer
 
 from grid.arrow import InvalidBlockError
 from grid.block import decode_block
+from grid.points import decode_points, is_points
 from grid.ports import Directory
 from grid.unit_energy import decode_unit_energies
-from ingest.decode import decode_message
-from ingest.topics import TELEMETRY_AREA, TELEMETRY_SCADA, records_of
+from ingest.dispatch import take_message
+from ingest.topics import TELEMETRY_AREA, TELEMETRY_SCADA
 from meterline.bootstrap import make_producer, opener
 from meterline.config import Settings
 from store.directory import StoredDirectory
@@ -57,11 +58,11 @@ def _send(producer: KafkaProducer, directory: Directory, entries: list[tuple[int
         if topic in _KEYS:
             futures.append(producer.send(topic, key=_key_of(topic, original), value=original))
             continue
-        decoded = decode_message(topic, original, int(time.time() * 1e6), directory)
-        refused += bool(decoded.rejections)
+        taken = take_message(topic, original, int(time.time() * 1e6), directory)
+        refused += bool(taken.rejections)
         futures += [
             producer.send(record.topic, key=record.key, value=record.value, headers=record.headers)
-            for record in records_of(decoded)
+            for record in taken.records
         ]
     producer.flush(timeout=60)
     for future in futures:
@@ -71,7 +72,7 @@ def _send(producer: KafkaProducer, directory: Directory, entries: list[tuple[int
 
 _KEYS: dict[str, Callable[[bytes], str]] = {
     TELEMETRY_AREA: lambda original: decode_block(original).unit,
-    TELEMETRY_SCADA: lambda original: decode_block(original).unit,
+    TELEMETRY_SCADA: lambda original: (decode_points if is_points(original) else decode_block)(original).unit,
     ENERGY_UNIT: lambda original: decode_unit_energies(original).parent,
 }
 

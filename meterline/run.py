@@ -27,6 +27,7 @@ from meterline.bootstrap import opener, prepare, stop_on_signals
 from meterline.config import Settings, load_settings
 from meterline.delay import Delay, DelayWatch
 from meterline.demonstration import PublisherError, gateways_of, load_demonstration, make_twin
+from meterline.group import leave_beyond
 from meterline.ready import wait_until_ready
 from meterline.top import LiveView, show_live
 from meterline.verify import Verdict, verify
@@ -137,6 +138,8 @@ def bring_up(spec: StackSpec, areas: int | None, say: Console) -> Settings:
     load_demonstration(settings, model)
     set_gateways(spec, gateways_of(model))
     say.print("starting bridge, workers and deliveries")
+    # Workers of a start before this one, when there were more of them.
+    leave_beyond(settings.kafka, spec.workers)
     start_programs(spec)
     wait_until_ready(settings, spec.workers)
     return settings

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import alerts.messages
 import ingest.messages
+import ingest.point_messages
 import sync.messages
 
 
 def all_schemas() -> dict[str, str]:
     """Schema texts by file name."""
-    return ingest.messages.schema_files() | alerts.messages.schema_files() | sync.messages.schema_files()
+    return (
+        ingest.messages.schema_files()
+        | ingest.point_messages.schema_files()
+        | alerts.messages.schema_files()
+        | sync.messages.schema_files()
+    )

@@ -15,6 +15,7 @@ TOPICS: dict[str, dict[str, str]] = {
     "telemetry.rejected": {**_TELEMETRY, "max.message.bytes": str(24 * 1024 * 1024)},
     "energy.unit": _TELEMETRY,
     "grid.change": {"cleanup.policy": "compact"},
+    "grid.resettle": {"retention.ms": str(30 * _DAY_MS)},
 }
 
 

@@ -14,9 +14,6 @@ from streams.app import WorkerSettings, build_app
 from streams.counters import Vitals
 from streams.warm import warm_steps
 
-#: A batch that takes longer than this means that commits stall.
-_STALLED_S = 30.0
-
 
 def run_worker(settings: Settings, instance: str, ops_port: int | None = None) -> None:
     """Work until SIGTERM or SIGINT; ends the process.
@@ -37,11 +34,12 @@ def run_worker(settings: Settings, instance: str, ops_port: int | None = None) -
                 linger_s=options.linger_s,
                 gather=options.gather,
                 gather_s=options.gather_s,
+                stand_in_interval_s=settings.scada.stand_in_interval_s,
             ),
             opener(settings, f"meterline-worker-{instance}"),
             vitals,
         )
         worker = Worker(app, loglevel=None, override_logging=False, redirect_stdouts=False, quiet=True)
         port = None if ops_port is None else ops_port + (int(instance) if instance.isdecimal() else 0)
-        with ops_of(port, WorkerMetrics(vitals, app), lambda: vitals.stalled(_STALLED_S)):
+        with ops_of(port, WorkerMetrics(vitals), lambda: vitals.stalled(options.stalled_s)):
             worker.execute_from_commandline()

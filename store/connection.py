@@ -24,8 +24,8 @@ STORE_ERRORS: tuple[type[psycopg.Error], ...] = (
 )
 
 
-class _ArrayLoader(Loader):
-    """Integer arrays as NumPy arrays, without a Python object per element."""
+class ArrayLoader(Loader):
+    """Arrays of numbers as NumPy arrays, without a Python object per element."""
 
     format = Format.BINARY
 
@@ -47,5 +47,5 @@ def connect(conninfo: str, application: str) -> Connection:
         conninfo, application_name=application, options="-c timezone=UTC", connect_timeout=10, keepalives_idle=30
     )
     for name in ("int8", "int2"):
-        connection.adapters.register_loader(connection.adapters.types[name].array_oid, _ArrayLoader)
+        connection.adapters.register_loader(connection.adapters.types[name].array_oid, ArrayLoader)
     return connection

@@ -1,29 +1,31 @@
-"""Writes the grid model: the bulk load and single changes, bitemporally, each with its outbox rows.
-
-All functions work inside the caller's transaction, which begins with `store.outbox.begin_change`.
-"""
+"""Writes a whole grid model at once, bitemporally, with its outbox rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, LiteralString
 
 import psycopg
+from psycopg import sql
 
-from grid.membership import MemberPeriod
-from grid.model import MAX_MEMBERS, GridModel, Role, UnitKind
+from grid.model import MAX_MEMBERS, GridModel, Role, UnitKind, usage_point_of
+from store.beliefs import ACCOUNT_STATE, METER_STATE, UNIT_STATE, Relation
 from store.connection import Connection
+from store.grid_change import RosterFullError
 from store.network import find_switched, load_network
-from store.outbox import begin_change
-from store.parents import RosterFullError, write_parents
-from store.sql import load_queries
+from store.organisation_writer import write_organisations
+from store.outbox import begin_change, next_model_version
+from store.parents import write_parents
+from store.sql import load_queries, to_text
 
 _SQL = load_queries("grid_writer")
 
 #: From when on a model holds that doesn't say so: before any reading.
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
+
+_STATES = (UNIT_STATE, ACCOUNT_STATE, METER_STATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,10 @@ class LoadReport:
         Beliefs about membership that were given up, and that were recorded.
     units_announced
         Units of which an outbox row tells.
+    responsibilities
+        Of organisations and persons: states and duties that are new or have changed.
+    units_resettled
+        Units known before whose results may be others now: an order for each is in the outbox.
     connections
         Nodes, segments, switches and connections of the network that are new, have changed or are gone.
     """
@@ -49,13 +55,25 @@ class LoadReport:
     members_closed: int
     members_written: int
     units_announced: int
+    responsibilities: int = 0
+    units_resettled: int = 0
     connections: int = 0
 
     @property
     def changed(self) -> bool:
         """Whether anything was written."""
-        written = (self.members_closed, self.members_written, self.connections)
-        return any((self.substations, self.units, self.accounts, self.meters, *written))
+        return any(
+            (
+                self.substations,
+                self.units,
+                self.accounts,
+                self.meters,
+                self.members_closed,
+                self.members_written,
+                self.responsibilities,
+                self.connections,
+            )
+        )
 
 
 def load_model(connection: Connection, model: GridModel, valid_from: datetime = BEGINNING) -> LoadReport:
@@ -82,30 +100,26 @@ def load_model(connection: Connection, model: GridModel, valid_from: datetime = 
         raise ValueError(f"valid_from must say its time zone: {valid_from}")
     # Bound by the client: several statements go in one, and some are not queries.
     with connection.transaction(), psycopg.ClientCursor(connection) as cursor:
-        instant = begin_change(connection)
         arguments: dict[str, object] = {
             "valid_from": valid_from,
             "valid_from_text": to_text(valid_from),
-            "instant": instant,
+            "instant": (instant := begin_change(connection)),
         }
 
         def run(name: str) -> int:
             cursor.execute(_SQL[name], arguments)
             return max(cursor.rowcount, 0)
 
-        def count(name: str) -> int:
-            cursor.execute(_SQL[name], arguments)
-            row = cursor.fetchone()
-            return 0 if row is None else int(row[0])
-
         run("stage")
         for table, rows in _staged(model):
             _copy(cursor, table, rows)
         run("analyze")
         substations = run("substations")
-        units = run("units")
-        accounts = count("accounts")
-        meters = count("meters")
+        run("identities")
+        for relation in _STATES:
+            _write_states(cursor, relation, arguments)
+        run("installations")
+        run("services")
         connections = 0 if model.network is None else load_network(cursor, model.network, arguments)
         parents, switched = find_switched(connection, model, valid_from)
         arguments["switched"] = list(switched)
@@ -119,13 +133,40 @@ def load_model(connection: Connection, model: GridModel, valid_from: datetime = 
         run("differing")
         closed = run("close")
         written = run("keep_before") + run("write")
-        run("changed_members")
         moved = write_parents(connection, parents, switched, instant)
         arguments["moved"] = list(moved.units)
+        run("changed_states")
+        run("changed_members")
         run("changed_parents")
+        run("present")
+        cursor.execute(_SQL["counts"])
+        units, accounts, meters = cursor.fetchone() or (0, 0, 0)
+        organised = write_organisations(connection, model, valid_from, instant)
         announced = run("announce")
+        resettled = 0
+        if announced or organised or connections:
+            arguments["version"] = next_model_version(connection)
+            resettled = run("resettle")
     closed, written = closed + moved.closed, written + moved.written
-    return LoadReport(substations, units, accounts, meters, closed, written, announced, connections)
+    return LoadReport(
+        substations, units, accounts, meters, closed, written, announced, organised, resettled, connections
+    )
+
+
+def _write_states(cursor: psycopg.ClientCursor[Any], relation: Relation, arguments: dict[str, object]) -> None:
+    """Make the states of the model's entities what the model says from its instant on."""
+    names = {
+        "table": sql.Identifier(relation.table),
+        "wanted": sql.Identifier(f"want_{relation.table}"),
+        "differing": sql.Identifier(f"differing_{relation.table}"),
+        "key": sql.Identifier(relation.key),
+        "columns": sql.SQL(", ").join(map(sql.Identifier, relation.columns)),
+        "believed_columns": sql.SQL(", ").join(sql.Identifier("b", column) for column in relation.columns),
+        "wanted_columns": sql.SQL(", ").join(sql.Identifier("w", column) for column in relation.columns),
+    }
+    for name in ("state_differing", "state_close", "state_keep", "state_write"):
+        # Several statements in one aren't composed whole, since a placeholder of ours is no name.
+        cursor.execute(sql.SQL(_SQL[name]).format(**names), arguments)
 
 
 _COPY: dict[str, LiteralString] = {
@@ -150,7 +191,10 @@ def _staged(model: GridModel) -> Iterator[tuple[str, Iterable[tuple[object, ...]
     )
     yield "unit", ((ordinal, *unit) for ordinal, unit in enumerate(_units(model)))
     yield "account", ((a.code, a.tariff_class, a.contract_w, a.status.value) for a in model.accounts)
-    yield "meter", ((m.code, m.accuracy_class, m.account) for m in model.meters)
+    yield (
+        "meter",
+        ((m.code, m.accuracy_class, m.register_modulus_wh, usage_point_of(m), m.account) for m in model.meters),
+    )
     yield "member", _members(model)
 
 
@@ -158,7 +202,7 @@ def _units(model: GridModel) -> Iterator[tuple[object, ...]]:
     substation_of = {f.code: f.substation for f in model.feeders}
     for f in model.feeders:
         gateway = model.feeder_gateways.get(f.code)
-        yield f.code, UnitKind.FEEDER.value, f.name, f.substation, gateway, None, None, None, None, None
+        yield f.code, UnitKind.FEEDER.value, f.name, f.substation, gateway, None, None, None, None, None, None
     for a in model.areas:
         yield (
             a.code,
@@ -166,80 +210,25 @@ def _units(model: GridModel) -> Iterator[tuple[object, ...]]:
             a.name,
             None if a.feeder is None else substation_of[a.feeder],
             a.gateway,
+            a.owner,
             a.rating_va,
             a.no_load_loss_w,
             a.load_loss_w,
             a.longitude_deg,
             a.latitude_deg,
         )
+    for g in model.greater:
+        yield g.code, g.kind.value, g.name, g.substation, g.gateway, None, None, None, None, None, None
 
 
 def _members(model: GridModel) -> Iterator[tuple[object, ...]]:
     ordinal = 0
     for m in model.meters:
-        yield m.unit, ordinal, m.code, None, int(m.role), m.multiplier
+        yield m.unit, ordinal, m.code, None, int(m.role), m.multiplier, m.phases
         ordinal += 1
     # After all meters: a feeder's head gateways come before its areas.
-    for a in model.areas:
-        if a.feeder is not None:
-            yield a.feeder, ordinal, None, a.code, int(Role.UNIT), 1
-            ordinal += 1
-
-
-def read_memberships(connection: Connection, meter: str) -> list[MemberPeriod] | None:
-    """Periods in which the meter is a member of a unit, in order of time; None when there is no such meter."""
-    if connection.execute(_SQL["meter_exists"], {"meter": meter}).fetchone() is None:
-        return None
-    return [MemberPeriod(*row) for row in connection.execute(_SQL["memberships"], {"meter": meter})]
-
-
-def replace_membership(
-    connection: Connection, meter: str, old: MemberPeriod, new: Sequence[MemberPeriod], instant: datetime
-) -> None:
-    """Give up one belief about a meter's membership and record others in its place, as of `instant`."""
-    closed = connection.execute(_SQL["close_one"], _bound(meter, old, instant)).rowcount
-    if closed != 1:
-        raise RuntimeError(f"{closed} rows, and not one, say that {meter} is at position {old.position} of {old.unit}")
-    for period in new:
-        connection.execute(_SQL["add_one"], _bound(meter, period, instant))
-
-
-def _bound(meter: str, period: MemberPeriod, instant: datetime) -> dict[str, object]:
-    return {
-        "unit_id": period.unit_id,
-        "position": period.position,
-        "meter": meter,
-        "role": period.role,
-        "multiplier": period.multiplier,
-        "valid_from": period.valid_from,
-        "valid_to": period.valid_to,
-        "instant": instant,
-    }
-
-
-def read_account_status(connection: Connection, account: str) -> str | None:
-    """Status of an account, whose row is locked; None when there is no such account."""
-    row = connection.execute(_SQL["account"], {"account": account}).fetchone()
-    return None if row is None else str(row[0])
-
-
-def write_account_status(connection: Connection, account: str, status: str) -> list[str]:
-    """Set the status of an account; returns the codes of the units where it has meters."""
-    connection.execute(_SQL["set_account_status"], {"account": account, "status": status})
-    return [row[0] for row in connection.execute(_SQL["account_units"], {"account": account})]
-
-
-def read_unit_name(connection: Connection, unit: str) -> str | None:
-    """Name of a unit, whose row is locked; None when there is no such unit."""
-    row = connection.execute(_SQL["unit"], {"unit": unit}).fetchone()
-    return None if row is None else str(row[0])
-
-
-def write_unit_name(connection: Connection, unit: str, name: str) -> None:
-    """Set the name of a unit."""
-    connection.execute(_SQL["set_unit_name"], {"unit": unit, "name": name})
-
-
-def to_text(at: datetime) -> str:
-    """An instant as RFC 3339 in UTC."""
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    parts = [(a.feeder, a.code) for a in model.areas if a.feeder is not None]
+    parts += [(p.parent, p.unit) for p in model.parents]
+    for parent, part in parts:
+        yield parent, ordinal, None, part, int(Role.UNIT), 1, None
+        ordinal += 1

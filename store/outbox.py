@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from psycopg.types.json import Jsonb
 
 from store.connection import Connection
-from store.sql import load_queries
+from store.sql import load_queries, to_text
 
 _SQL = load_queries("outbox")
 
@@ -23,6 +23,9 @@ class Position(NamedTuple):
 
 
 START = Position(0, 0)
+
+#: Aggregate type of orders to settle a unit again, which go out on a topic of their own.
+RESETTLE = "resettle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,13 @@ def begin_change(connection: Connection) -> datetime:
     assert row is not None  # noqa: S101  # an aggregate of one row
     instant: datetime = row[0]
     return instant
+
+
+def next_model_version(connection: Connection) -> int:
+    """Raise the version of the model, inside the caller's transaction and its turn to write; returns the new one."""
+    row = connection.execute(_SQL["next_model_version"]).fetchone()
+    assert row is not None  # noqa: S101  # the one row that the migration made
+    return int(row[0])
 
 
 def add_change(
@@ -111,3 +121,21 @@ def move_relay(connection: Connection, topic: str, read_at: Position, to: Positi
     }
     if connection.execute(_SQL["move"], arguments).rowcount != 1:
         raise RelayMovedError(f"another relay of {topic} is at work")
+
+
+def add_resettle(
+    connection: Connection,
+    unit: str,
+    valid_from: datetime,
+    valid_to: datetime | None,
+    model_version: int,
+    recorded_at: datetime,
+) -> int:
+    """Order that a unit's results of [from, to) be settled again, inside the caller's transaction; returns its id."""
+    payload = {
+        "unit": unit,
+        "from": to_text(valid_from),
+        "to": None if valid_to is None else to_text(valid_to),
+        "model_version": model_version,
+    }
+    return add_change(connection, RESETTLE, unit, "unit.resettle", payload, recorded_at)

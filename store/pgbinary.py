@@ -7,6 +7,7 @@ pairs, all big-endian (PostgreSQL, ``src/backend/utils/adt/arrayfuncs.c``, ``arr
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,25 +23,31 @@ _INT8_OID = 20
 _INT2_OID = 21
 _INT8_ELEMENT = np.dtype([("length", ">i4"), ("value", ">i8")])
 _INT2_ELEMENT = np.dtype([("length", ">i4"), ("value", ">i2")])
+#: Element type on the server, its oid and its layout, by the type of a NumPy array.
+_ELEMENTS: dict[np.dtype[Any], tuple[int, np.dtype[Any]]] = {
+    np.dtype(np.int64): (_INT8_OID, _INT8_ELEMENT),
+    np.dtype(np.int16): (_INT2_OID, _INT2_ELEMENT),
+    np.dtype(np.int32): (23, np.dtype([("length", ">i4"), ("value", ">i4")])),
+    np.dtype(np.float64): (701, np.dtype([("length", ">i4"), ("value", ">f8")])),
+}
+_TYPES = {oid: (native, element) for native, (oid, element) in _ELEMENTS.items()}
 _ARRAY_HEAD = struct.Struct(">iiiiii")
 
 
 class ArrayColumn:
-    """A flat array whose slices become values of a ``bigint[]`` or ``smallint[]`` column.
+    """A flat array whose slices become values of a ``bigint[]``, ``smallint[]``, ``integer[]`` or ``float8[]`` column.
 
     Parameters
     ----------
     flat
-        int64 or int16 of shape (m,).
+        int64, int16, int32 or float64 of shape (m,).
     """
 
-    def __init__(self, flat: NDArray[np.int64] | NDArray[np.int16]) -> None:
-        wide = flat.dtype == np.int64
-        element = _INT8_ELEMENT if wide else _INT2_ELEMENT
-        self._oid = _INT8_OID if wide else _INT2_OID
+    def __init__(self, flat: NDArray[np.int64] | NDArray[np.int16] | NDArray[np.int32] | NDArray[np.float64]) -> None:
+        self._oid, element = _ELEMENTS[flat.dtype]
         self._step = element.itemsize
         out = np.empty(len(flat), dtype=element)
-        out["length"] = 8 if wide else 2
+        out["length"] = flat.dtype.itemsize
         out["value"] = flat
         self._bytes = out.tobytes()
 
@@ -53,14 +60,14 @@ class ArrayColumn:
         )
 
 
-def parse_array(data: bytes | memoryview) -> NDArray[np.int64] | NDArray[np.int16]:
-    """Values of a one-dimensional ``bigint[]`` or ``smallint[]`` without NULLs, from its binary form."""
+def parse_array(
+    data: bytes | memoryview,
+) -> NDArray[np.int64] | NDArray[np.int16] | NDArray[np.int32] | NDArray[np.float64]:
+    """Values of a one-dimensional array of integers or ``float8`` without NULLs, from its binary form."""
     dimensions, has_null, oid = struct.unpack_from(">iii", data)
-    wide = oid == _INT8_OID
+    if oid not in _TYPES or dimensions > 1 or has_null:
+        raise ValueError(f"not a plain array of numbers: {dimensions} dimensions, element oid {oid}")
+    native, element = _TYPES[oid]
     if dimensions == 0:
-        return np.empty(0, np.int64) if wide else np.empty(0, np.int16)
-    if dimensions != 1 or has_null or oid not in (_INT8_OID, _INT2_OID):
-        raise ValueError(f"not a plain integer array: {dimensions} dimensions, element oid {oid}")
-    if wide:
-        return np.frombuffer(data, dtype=_INT8_ELEMENT, offset=20)["value"].astype(np.int64)
-    return np.frombuffer(data, dtype=_INT2_ELEMENT, offset=20)["value"].astype(np.int16)
+        return np.empty(0, native)
+    return np.frombuffer(data, dtype=element, offset=20)["value"].astype(native)

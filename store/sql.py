@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 from typing import LiteralString, cast
@@ -23,3 +24,8 @@ def load_queries(file: str) -> dict[str, LiteralString]:
     if len(set(names)) != len(names):
         raise ValueError(f"store/queries/{file}.sql names a statement twice")
     return {name: cast("LiteralString", body.strip()) for name, body in zip(names, bodies, strict=True)}
+
+
+def to_text(at: datetime) -> str:
+    """An instant as RFC 3339 in UTC."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

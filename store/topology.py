@@ -15,10 +15,9 @@ from grid.network import SwitchPosition
 from grid.switching import Move, PositionPeriod, find_moves, report_position
 from grid.topology import Mask, SupplyStatus, Wiring, taps_at, trace
 from store.connection import Connection
-from store.grid_writer import to_text
-from store.outbox import add_change, begin_change
+from store.outbox import add_change, add_resettle, begin_change, next_model_version
 from store.parents import move_areas, read_parents
-from store.sql import load_queries
+from store.sql import load_queries, to_text
 from store.wiring import joined_substations, read_wiring, span, to_instant, to_us
 
 _SQL = load_queries("topology")
@@ -79,7 +78,7 @@ def apply_switch_position(connection: Connection, switch: str, position: SwitchP
     ------
     UnknownSwitchError, SwitchNotConnectedError
         Nothing was written.
-    store.parents.RosterFullError
+    store.grid_change.RosterFullError
         When a feeder would have too many members; nothing was written.
     """
     if at.tzinfo is None:
@@ -109,11 +108,6 @@ def apply_switch_position(connection: Connection, switch: str, position: SwitchP
         if before is position:
             return AppliedSwitch(recorded_at=instant)
         return _retrace(connection, switch, (before, recorded[-1]), substations, instant)
-
-
-def model_version(recorded_at: datetime) -> int:
-    """Version of the model that a change makes: it rises with every change."""
-    return to_us(recorded_at)
 
 
 def _write_position(
@@ -181,10 +175,10 @@ def _retrace(
         "parallel": parallel,
         "units": sorted(told),
     }
+    version = next_model_version(connection)
     outbox_id = add_change(connection, "switch", switch, "switch.position", payload, instant)
     for unit, (from_us, to) in sorted(told.items()):
-        resettle = {"unit": unit, "from": _text(from_us), "to": _text(to), "model_version": model_version(instant)}
-        add_change(connection, "resettle", unit, "unit.resettle", resettle, instant)
+        add_resettle(connection, unit, to_instant(from_us) or at, to_instant(to), version, instant)
     return AppliedSwitch(outbox_id, tuple(sorted(told)), instant, tuple(moves), tuple(dead), tuple(parallel))
 
 

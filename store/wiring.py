@@ -86,6 +86,11 @@ def span(from_us: int | None, to_us: int | None) -> Span:
     return Span(BEGINNING_US if from_us is None else from_us, END_US if to_us is None else to_us)
 
 
+def to_span(valid_from: datetime | None, valid_to: datetime | None) -> Span:
+    """The same of instants."""
+    return span(*(None if at is None else to_us(at) for at in (valid_from, valid_to)))
+
+
 def to_us(at: datetime) -> int:
     """An aware instant as microseconds since 1970."""
     return (at - _EPOCH) // _MICROSECOND

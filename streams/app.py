@@ -13,18 +13,21 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import faust
 import structlog
 from aiokafka import AIOKafkaConsumer
+from faust.exceptions import ConsumerNotStarted
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from grid.errors import Reason, Rejection
 from grid.unit_energy import UnitEnergies, encode_unit_energies
 from store.connection import STORE_ERRORS, Connection
-from streams.counters import Vitals
+from streams.counters import Counters, Vitals
 from streams.join import ENERGY_UNIT, Record
+from streams.lag import watch_lag
+from streams.points import PointProcessor, SwitchWriter
 from streams.processor import Processor
 from streams.refusals import RefusalWriter
 from streams.sweep import Sweeper
@@ -32,6 +35,9 @@ from streams.sweep import Sweeper
 log = structlog.get_logger("streams.app")
 
 T = TypeVar("T")
+
+#: Refused inputs in a batch, and waiting for the next one: each may have megabytes.
+_REFUSALS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,31 +64,39 @@ class WorkerSettings:
     gather_s: float = 1.5
     session_timeout_s: float = 10.0
     sweep_s: float = 10.0
+    stand_in_interval_s: int = 900
 
 
-def build_app(settings: WorkerSettings, open_connection: Callable[[], Connection], vitals: Vitals) -> faust.App:
-    """A Faust application that settles areas, dedicated customers and feeders, and counts in `vitals`."""
+def build_app(
+    settings: WorkerSettings,
+    open_connection: Callable[[], Connection],
+    vitals: Vitals,
+    switches: SwitchWriter | None = None,
+) -> faust.App:
+    """A Faust application that settles areas, dedicated customers and feeders, and counts in `vitals`.
+
+    SCADA points are stored, stand in for missing registers, and tell `switches` where a switch has moved.
+    """
     app = _make_app(settings)
     energy = app.topic(ENERGY_UNIT)
     areas = Processor(open_connection, vitals.areas)
     greater = Processor(open_connection, vitals.greater)
+    points = PointProcessor(open_connection, vitals.points, settings.stand_in_interval_s, switches)
     refusals = RefusalWriter(open_connection)
     sweeper = Sweeper(open_connection)
+    vitals.caches.update(areas=areas.views.figures, greater=greater.views.figures)
 
     async def settle_areas(stream: Any) -> None:
         await _settle(stream, areas, energy, settings.batch, settings.linger_s)
 
     async def settle_greater(stream: Any) -> None:
-        await _settle(stream, greater, energy, settings.gather, settings.gather_s)
+        await _settle(stream, greater, energy, settings.gather, settings.gather_s, points)
 
     async def store_rejected(stream: Any) -> None:
-        async for events in stream.noack_take(50, within=settings.linger_s):
-            await _until_stored(functools.partial(refusals.write, [_rejection(event) for event in events]))
-            for event in events:
-                await stream.ack(event)
+        await _store_refusals(stream, refusals, vitals.refusals, settings.linger_s)
 
     async def follow_changes() -> None:
-        await _follow_changes(settings, [areas, greater])
+        await _follow_changes(settings, [areas.views, greater.views, points.table])
 
     async def sweep() -> None:
         try:
@@ -93,18 +107,42 @@ def build_app(settings: WorkerSettings, open_connection: Callable[[], Connection
         sends = [app.topic(order.topic).send(key=order.key, value=order.value) for order in orders]
         await asyncio.gather(*[await sent for sent in sends])
 
+    async def follow_lag() -> None:
+        await watch_lag(
+            settings.bootstrap,
+            settings.group,
+            lambda: _assigned(app),
+            vitals,
+        )
+
     async def report() -> None:
-        for units, counters in vitals.by_name().items():
-            if counters.records:
-                log.info("settled", units=units, **counters.figures())
+        _report(vitals)
 
     app.agent(app.topic("telemetry.area"), name="meterline.areas")(settle_areas)
     app.agent(app.topic("telemetry.scada", ENERGY_UNIT), name="meterline.greater")(settle_greater)
-    app.agent(app.topic("telemetry.rejected"), name="meterline.rejected")(store_rejected)
+    rejected = app.topic("telemetry.rejected")
+    rejected.maxsize = _REFUSALS  # app.topic() takes a maxsize and drops it
+    app.agent(rejected, name="meterline.rejected")(store_rejected)
     app.task(follow_changes)
+    app.task(follow_lag)
     app.timer(interval=10.0)(report)
     app.timer(interval=settings.sweep_s)(sweep)
     return app
+
+
+def _assigned(app: faust.App) -> list[tuple[str, int]]:
+    try:
+        return [(tp.topic, tp.partition) for tp in app.consumer.assignment()]
+    except ConsumerNotStarted:
+        return []
+
+
+def _report(vitals: Vitals) -> None:
+    for units, counters in vitals.by_name().items():
+        if counters.records:
+            log.info("settled", units=units, **counters.figures())
+    if vitals.points.messages:
+        log.info("took points", **vitals.points.figures())
 
 
 def _make_app(settings: WorkerSettings) -> faust.App:
@@ -134,14 +172,35 @@ def _make_app(settings: WorkerSettings) -> faust.App:
     )
 
 
-async def _settle(stream: Any, processor: Processor, energy: Any, size: int, within_s: float) -> None:
+async def _settle(
+    stream: Any, processor: Processor, energy: Any, size: int, within_s: float, points: PointProcessor | None = None
+) -> None:
     async for events in stream.noack_take(size, within=within_s):
-        processor.counters.busy_since = time.monotonic()
+        processor.counters.busy_since = started = time.monotonic()
         records = [Record(event.message.topic, event.value or b"") for event in events]
-        await _tell(energy, await _until_stored(functools.partial(processor.process, records)))
+        if points is not None:
+            # In a transaction of its own: what stands in rests on what is stored, so a repeat comes to the same.
+            records = await _until_stored(functools.partial(points.process, records))
+        energies = await _until_stored(functools.partial(processor.process, records))
+        processor.counters.flushed(len(records), time.monotonic() - started)
+        await _tell(energy, energies)
         for event in events:
             await stream.ack(event)
         processor.counters.busy_since = None
+
+
+async def _store_refusals(stream: Any, refusals: RefusalWriter, counters: Counters, within_s: float) -> None:
+    async for events in stream.noack_take(_REFUSALS, within=within_s):
+        counters.busy_since = started = time.monotonic()
+        rejections = [_rejection(event) for event in events]
+        await _until_stored(functools.partial(refusals.write, rejections))
+        counters.flushed(len(events), time.monotonic() - started)
+        counters.refused(rejections)
+        counters.batches += 1
+        counters.records += len(events)
+        for event in events:
+            await stream.ack(event)
+        counters.busy_since = None
 
 
 async def _tell(energy: Any, energies: Sequence[UnitEnergies]) -> None:
@@ -178,7 +237,15 @@ def _rejection(event: Any) -> Rejection:
         return Rejection(Reason.INVALID_BLOCK, f"a rejection without its reason: {error}", event.message.topic, value)
 
 
-async def _follow_changes(settings: WorkerSettings, processors: list[Processor]) -> None:
+class _Held(Protocol):
+    """What a worker holds of the grid model."""
+
+    def drop(self, code: str) -> None: ...
+
+    def clear(self) -> None: ...
+
+
+async def _follow_changes(settings: WorkerSettings, held: Sequence[_Held]) -> None:
     """Drop what is held of a unit when its model changes: outside the group, so that every worker sees every change."""
     consumer = AIOKafkaConsumer(
         "grid.change", bootstrap_servers=settings.bootstrap, auto_offset_reset="latest", enable_auto_commit=False
@@ -188,15 +255,15 @@ async def _follow_changes(settings: WorkerSettings, processors: list[Processor])
         # What was held before the consumer had its place may have changed unheard.
         for partition in consumer.assignment():
             await consumer.position(partition)
-        for processor in processors:
-            processor.views.clear()
+        for cache in held:
+            cache.clear()
         async for message in consumer:
             units = _units_of(message.value)
-            for processor in processors:
+            for cache in held:
                 if units is None:
-                    processor.views.clear()
+                    cache.clear()
                 for unit in units or ():
-                    processor.views.drop(unit)
+                    cache.drop(unit)
     finally:
         await consumer.stop()
 

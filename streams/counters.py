@@ -3,14 +3,45 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-#: Upper edges of the delay's histogram, seconds; the last bucket has none.
+from grid.errors import Rejection
+from streams.view_cache import CacheFigures
+
+#: Upper edges of the histograms of delay, seconds; the last bucket has none.
 DELAY_EDGES_S = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 600.0)
+#: Of the time from the end of an interval: a concentrator may report hours later.
+AGE_EDGES_S = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0, 604_800.0)
+#: Of the time that a batch takes until it is durable.
+FLUSH_EDGES_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
+#: Of the records in a batch.
+BATCH_EDGES = (1, 4, 16, 64, 256, 1_000, 4_096, 20_000)
+
+
+class Histogram:
+    """How many values lie up to each edge, and their sum.
+
+    Parameters
+    ----------
+    edges
+        Upper edges, rising; a value on an edge lies below it. The last bucket has none.
+    """
+
+    def __init__(self, edges: Sequence[float]) -> None:
+        self.edges = tuple(edges)
+        self.counts: NDArray[np.int64] = np.zeros(len(edges) + 1, np.int64)
+        self.total = 0.0
+
+    def add(self, values: ArrayLike) -> None:
+        """Count values; what lies below 0, by a clock that runs ahead, counts as 0."""
+        array = np.maximum(np.atleast_1d(np.asarray(values, np.float64)), 0.0)
+        self.counts = self.counts + np.bincount(np.searchsorted(self.edges, array), minlength=len(self.counts))
+        self.total += float(array.sum())
 
 
 @dataclass(slots=True)
@@ -26,16 +57,33 @@ class Counters:
     seconds: float = 0.0
     busy_since: float | None = None
     """When the batch in hand was taken, by the monotonic clock; None while there is none."""
-    delay_counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(DELAY_EDGES_S) + 1, np.int64))
-    """Records by the time from their receipt to their commit."""
-    delay_sum_s: float = 0.0
+    reasons: Counter[str] = field(default_factory=Counter)
+    """What was put into the rejected store, by reason."""
+    received_delay: Histogram = field(default_factory=lambda: Histogram(DELAY_EDGES_S))
+    """Seconds from the receipt of a record to its commit."""
+    observed_delay: Histogram = field(default_factory=lambda: Histogram(AGE_EDGES_S))
+    """Seconds from the end of the interval that a record is of to its commit."""
+    batch_records: Histogram = field(default_factory=lambda: Histogram(BATCH_EDGES))
+    flush: Histogram = field(default_factory=lambda: Histogram(FLUSH_EDGES_S))
+    """Seconds from taking a batch to its commit, the waits for an absent store included."""
 
-    def committed(self, received_at_us: Sequence[int], now_s: float) -> None:
-        """Count the delay of records that were received at these instants and are durable now."""
-        if received_at_us:
-            delay_s = np.maximum(now_s - np.array(received_at_us) / 1e6, 0.0)
-            self.delay_counts += np.bincount(np.searchsorted(DELAY_EDGES_S, delay_s), minlength=len(self.delay_counts))
-            self.delay_sum_s += float(delay_s.sum())
+    def committed(
+        self, received_at_us: Sequence[int], now_s: float, observed_at_us: Sequence[int] | NDArray[np.int64] = ()
+    ) -> None:
+        """Count the delays of records that were received, and observed, at these instants and are durable now."""
+        self.received_delay.add(now_s - np.array(received_at_us, np.int64) / 1e6)
+        self.observed_delay.add(now_s - np.array(observed_at_us, np.int64) / 1e6)
+
+    def flushed(self, records: int, seconds: float) -> None:
+        """Count a batch of so many records that became durable so long after it was taken."""
+        self.batch_records.add(records)
+        self.flush.add(seconds)
+
+    def refused(self, rejections: Iterable[Rejection]) -> None:
+        """Count what was put into the rejected store."""
+        for rejection in rejections:
+            self.rejected += 1
+            self.reasons[rejection.reason.value] += 1
 
     def figures(self) -> dict[str, float]:
         """The plain counts by name."""
@@ -50,16 +98,52 @@ class Counters:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class PointCounters:
+    """What has become of SCADA points since the worker started."""
+
+    messages: int = 0
+    reports: int = 0
+    rows_written: int = 0
+    rejected: int = 0
+    stand_ins: int = 0
+    stand_ins_without_meter: int = 0
+    switch_changes: int = 0
+    switch_changes_unwritten: int = 0
+    seconds: float = 0.0
+
+    def figures(self) -> dict[str, float]:
+        """The counts by name."""
+        return {name: round(getattr(self, name), 3) for name in PointCounters.__dataclass_fields__}
+
+
+@dataclass(slots=True)
 class Vitals:
-    """Counters of a worker's processors: `areas` for units of meters, `greater` for units of units."""
+    """What a worker's parts count.
+
+    Attributes
+    ----------
+    areas, greater, refusals
+        Counters of the units of meters, of the units of units, and of what ingest refused.
+    points
+        Counters of SCADA points.
+    caches
+        Asked for the state of the caches, by the same names.
+    lag
+        Records of a topic's partition that are not acknowledged, of this worker's partitions; replaced as a whole, and
+        empty while Kafka doesn't answer.
+    """
 
     areas: Counters = field(default_factory=Counters)
     greater: Counters = field(default_factory=Counters)
+    refusals: Counters = field(default_factory=Counters)
+    points: PointCounters = field(default_factory=PointCounters)
+    caches: dict[str, Callable[[], CacheFigures]] = field(default_factory=dict)
+    lag: Mapping[tuple[str, int], int] = field(default_factory=dict)
 
     def by_name(self) -> dict[str, Counters]:
-        """Counters by the units that they are of."""
-        return {"areas": self.areas, "greater": self.greater}
+        """Counters by what they are of."""
+        return {"areas": self.areas, "greater": self.greater, "refusals": self.refusals}
 
     def stalled(self, limit_s: float) -> str | None:
         """Says so when a batch has been in hand for longer than `limit_s`; None when commits go on."""

@@ -155,10 +155,12 @@ class Processor:
                     settled = self._write(connection, contributions)
                     if rejections:
                         add_rejections(connection, rejections, datetime.now(UTC))
-                self.counters.committed([c.received_at_us for c in contributions], time.time())
+                self.counters.committed(
+                    [c.received_at_us for c in contributions], time.time(), [c.observed_at_us for c in contributions]
+                )
                 self.counters.readings += sum(len(c.positions) for c in contributions)
                 self.counters.rows_written += len(settled.rows)
-                self.counters.rejected += len(rejections)
+                self.counters.refused(rejections)
                 return settled.energies
             except (StaleVersionError, psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
                 self.counters.conflicts += 1
@@ -179,7 +181,7 @@ class Processor:
         connection = self._connect()
         with connection.transaction():
             add_rejections(connection, [rejection], datetime.now(UTC))
-        self.counters.rejected += 1
+        self.counters.refused([rejection])
 
     def _connect(self) -> Connection:
         if self._connection is None or self._connection.closed:

@@ -8,10 +8,14 @@ import pyarrow as pa
 from grid.block import Block, decode_block, encode_block
 from grid.limits import Limits
 from grid.model import UnitKind
+from grid.point_table import KnownPoint, PointTable
+from grid.points import Point, PointBatch, PointCause, PointKind, decode_points, encode_points
 from grid.roster import BEGINNING_US, END_US, Membership, Parentage, UnitView
 from grid.unit_energy import decode_unit_energies, encode_unit_energies
 from streams.steps.contribution import Contribution, from_block, from_energies
+from streams.steps.point_rows import arrange
 from streams.steps.settle import Settled, settle
+from streams.steps.stand_in import Window, stand_ins
 
 
 def warm_steps() -> None:
@@ -38,9 +42,29 @@ def warm_steps() -> None:
         },
         quality=np.zeros(1, np.uint8),
     )
+    _warm_points()
     settled = _settle([from_block(decode_block(encode_block(block)), area, "", b"")[0]])
     for energies in settled.energies:
         _settle(from_energies(decode_unit_energies(encode_unit_energies(energies)), above))
+
+
+def _warm_points() -> None:
+    point = Point("warm", "warm", PointKind.ACTIVE_POWER, "W", meter="warm")
+    table = PointTable([KnownPoint(1, 1, "warm", point)])
+    batch = PointBatch(
+        unit="warm",
+        gateway="warm",
+        received_at_us=900_000_000,
+        sequence=1,
+        cause=PointCause.CYCLIC,
+        digest=1,
+        codes=pa.array(["warm"], pa.string()),
+        observed_at_us=np.array([900_000_000]),
+        value=np.ones(1),
+        quality=np.zeros(1, np.uint8),
+    )
+    arranged = arrange([decode_points(encode_points(batch))], table)
+    stand_ins([Window(0, 960_000_000, 60)], {1: arranged.reports}, table)
 
 
 def _settle(contributions: list[Contribution]) -> Settled:

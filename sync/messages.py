@@ -14,18 +14,73 @@ from grid.network import SwitchPosition
 #: Without control characters: NUL can't be stored, the others can't be seen.
 _PRINTED = r"^[^\x00-\x1f\x7f]*$"
 Code = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=_PRINTED)]
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=_PRINTED)]
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+Multiplier = Annotated[int, msgspec.Meta(ge=1, le=MAX_MULTIPLIER)]
+AccuracyClass = Annotated[float, msgspec.Meta(gt=0, le=10)]
+RegisterWh = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
+ModulusWh = Annotated[int, msgspec.Meta(ge=1, lt=2**62)]
 
 
 class _Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
     """What every change has."""
 
 
+class Registers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a meter's registers show at an instant: at the meter, before the multiplier, in Wh; null = not read."""
+
+    import_wh: RegisterWh | None = None
+    export_wh: RegisterWh | None = None
+
+
 class MeterMultiplier(_Change, frozen=True, tag="meter_multiplier"):
     """A meter's CT × PT ratio (综合倍率) from an instant on, until the next change that is already known."""
 
     meter: Code
-    multiplier: Annotated[int, msgspec.Meta(ge=1, le=MAX_MULTIPLIER)]
-    valid_from: Annotated[datetime, msgspec.Meta(tz=True)]
+    multiplier: Multiplier
+    valid_from: Instant
+    registers: Registers | None = None
+    """At the change."""
+
+
+class MeterReplace(_Change, frozen=True, tag="meter_replace"):
+    """Another meter in the place of one (换表): at its usage point, and in every unit where it is a member."""
+
+    meter: Code
+    new_meter: Code
+    """One that isn't known yet, or stands nowhere at that time."""
+    valid_from: Instant
+    removed: Registers | None = None
+    """Of the old meter, when it is taken off (止码)."""
+    installed: Registers | None = None
+    """Of the new meter, when it is put on (起码)."""
+    multiplier: Multiplier | None = None
+    """Left out, it stays."""
+    accuracy_class: AccuracyClass | None = None
+    """Of the new meter; left out, it is as known, or else the old meter's."""
+    register_modulus_wh: ModulusWh | None = None
+
+
+class MeterMove(_Change, frozen=True, tag="meter_move"):
+    """A meter to another unit, from an instant that may lie far back: it was in the wrong one on record, or moved."""
+
+    meter: Code
+    unit: Code
+    valid_from: Instant
+    leaving: Code | None = None
+    """The unit that it leaves, where it is a member of several."""
+    registers: Registers | None = None
+    """At the move."""
+
+
+class MeterClass(_Change, frozen=True, tag="meter_class"):
+    """What is known of a meter itself: its accuracy class, percent, and what its register counts to."""
+
+    meter: Code
+    accuracy_class: AccuracyClass
+    valid_from: Instant
+    register_modulus_wh: ModulusWh | None = None
+    """Left out, it stays."""
 
 
 class AccountStatusChange(_Change, frozen=True, tag="account_status"):
@@ -33,24 +88,70 @@ class AccountStatusChange(_Change, frozen=True, tag="account_status"):
 
     account: Code
     status: AccountStatus
+    valid_from: Instant | None = None
+    """Left out: from now on."""
+
+
+class AccountContract(_Change, frozen=True, tag="account_contract"):
+    """Tariff class and contract capacity of an account; what is left out stays."""
+
+    account: Code
+    tariff_class: Text | None = None
+    contract_w: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] | None = None
+    valid_from: Instant | None = None
+    """Left out: from now on."""
 
 
 class UnitName(_Change, frozen=True, tag="unit_name"):
     """The name of an assessment unit."""
 
     unit: Code
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=_PRINTED)]
+    name: Text
+    valid_from: Instant | None = None
+    """Left out: from now on."""
+
+
+class UnitParentChange(_Change, frozen=True, tag="unit_parent"):
+    """The feeder, region, voltage level or element of which a unit is part, in place of that of the same kind."""
+
+    unit: Code
+    parent: Code | None
+    """null: of none; then `parent_kind` says of which kind."""
+    valid_from: Instant
+    parent_kind: Literal["feeder", "region", "voltage_level", "element"] | None = None
+
+
+class ResponsibilityChange(_Change, frozen=True, tag="responsibility"):
+    """Who answers for a unit; neither organisation nor person: nobody."""
+
+    unit: Code
+    duty: Literal["operation", "marketing", "metering"]
+    organisation: Code | None = None
+    person: Code | None = None
+    valid_from: Instant | None = None
+    """Left out: from now on."""
 
 
 class SwitchPositionChange(_Change, frozen=True, tag="switch_position"):
-    """The position of a switch from an instant on, until the next of which there is a report."""
+    """A report of a switch's position: it holds from its instant until the next of which there is a report."""
 
     switch: Code
     position: SwitchPosition
-    at: Annotated[datetime, msgspec.Meta(tz=True)]
+    valid_from: Instant
 
 
-Change = MeterMultiplier | AccountStatusChange | UnitName | SwitchPositionChange
+Change = (
+    MeterMultiplier
+    | MeterReplace
+    | MeterMove
+    | MeterClass
+    | AccountStatusChange
+    | AccountContract
+    | UnitName
+    | UnitParentChange
+    | ResponsibilityChange
+    | SwitchPositionChange
+)
 
 
 class GridChange(msgspec.Struct, frozen=True):
@@ -60,12 +161,33 @@ class GridChange(msgspec.Struct, frozen=True):
     """
 
     id: int
-    aggregatetype: Literal["unit", "meter", "account", "switch", "resettle"]
+    aggregatetype: Literal["unit", "meter", "account", "switch"]
     aggregateid: str
     type: str
     """Such as ``meter.multiplier``, ``account.status``, ``unit.name``, ``unit.loaded``, ``switch.position``."""
     payload: dict[str, Any]
     """`units` lists the units concerned; `unit` is there when it is one."""
+    recorded_at: datetime
+
+
+class ResettlePayload(msgspec.Struct, frozen=True, rename={"since": "from", "until": "to"}):
+    """Which results of a unit are to be settled again: those of intervals that reach into [from, to)."""
+
+    unit: str
+    since: datetime
+    until: datetime | None
+    model_version: int
+    """The model with which to settle, or a newer one."""
+
+
+class ResettleOrder(msgspec.Struct, frozen=True):
+    """An order to settle a unit again, as on topic `grid.resettle`; the key is the unit's code."""
+
+    id: int
+    aggregatetype: Literal["resettle"]
+    aggregateid: str
+    type: Literal["unit.resettle"]
+    payload: ResettlePayload
     recorded_at: datetime
 
 
@@ -83,6 +205,7 @@ def schema_files() -> dict[str, str]:
         "grid-change-request.schema.json": _schema(Change),
         "grid-change.schema.json": _schema(GridChange),
         "grid-change-webhook.schema.json": _schema(GridChangeWebhook),
+        "grid-resettle.schema.json": _schema(ResettleOrder),
     }
 
 

@@ -1,5 +1,7 @@
 """The relay: what the outbox holds goes to Kafka in commit order, and each change is owed to each target.
 
+Orders to settle a unit again go out on a topic of their own, and to no target.
+
 At least once: the position moves after Kafka has acknowledged, in one transaction with the deliveries that are owed.
 A relay that dies in between sends the same changes again, with the same ids.
 """
@@ -11,10 +13,11 @@ from typing import Any, Protocol, cast
 
 import msgspec
 
+from grid.resettle import TOPIC as RESETTLE_TOPIC
 from store.connection import Connection
 from store.deliveries import Target, owe_change
-from store.outbox import OutboxRow, lock_relay, move_relay, read_outbox, relay_position
-from sync.messages import GridChange, GridChangeWebhook
+from store.outbox import RESETTLE, OutboxRow, lock_relay, move_relay, read_outbox, relay_position
+from sync.messages import GridChange, GridChangeWebhook, ResettleOrder
 
 TOPIC = "grid.change"
 BATCH = 500
@@ -61,15 +64,8 @@ def relay_batch(
     rows = read_outbox(connection, read_at, limit)
     if not rows:
         return 0
-    changes = [_change(row) for row in rows]
-    sent = [
-        producer.send(
-            topic,
-            key=f"{change.aggregatetype}:{change.aggregateid}".encode(),
-            value=msgspec.json.encode(change),
-        )
-        for change in changes
-    ]
+    changes = [_change(row) for row in rows if row.aggregatetype != RESETTLE]
+    sent = [_send(producer, topic, row) for row in rows]
     producer.flush(timeout=_ACKNOWLEDGED_WITHIN_S)
     for acknowledgement in sent:
         acknowledgement.get(timeout=_ACKNOWLEDGED_WITHIN_S)
@@ -83,15 +79,26 @@ def relay_batch(
     return len(rows)
 
 
+def _send(producer: Producer, topic: str, row: OutboxRow) -> Acknowledgement:
+    """Hand over a row; an order to settle a unit again has the key that the unit's readings have."""
+    if row.aggregatetype == RESETTLE:
+        order = msgspec.convert(_plain(row), ResettleOrder)
+        return producer.send(RESETTLE_TOPIC, key=row.aggregateid.encode(), value=msgspec.json.encode(order))
+    change = _change(row)
+    key = f"{change.aggregatetype}:{change.aggregateid}"
+    return producer.send(topic, key=key.encode(), value=msgspec.json.encode(change))
+
+
 def _change(row: OutboxRow) -> GridChange:
-    return msgspec.convert(
-        {
-            "id": row.position.outbox_id,
-            "aggregatetype": row.aggregatetype,
-            "aggregateid": row.aggregateid,
-            "type": row.type,
-            "payload": row.payload,
-            "recorded_at": row.recorded_at,
-        },
-        GridChange,
-    )
+    return msgspec.convert(_plain(row), GridChange)
+
+
+def _plain(row: OutboxRow) -> dict[str, object]:
+    return {
+        "id": row.position.outbox_id,
+        "aggregatetype": row.aggregatetype,
+        "aggregateid": row.aggregateid,
+        "type": row.type,
+        "payload": row.payload,
+        "recorded_at": row.recorded_at,
+    }

@@ -5,21 +5,26 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from kafka.errors import KafkaError
 
 from store.connection import Connection
 from store.deliveries import Queue, Send, Target, deliver_due
+from store.grid_change import refresh_present
 from store.loop import keep_running, run_together
-from store.outbox import RelayMovedError
+from store.outbox import RelayMovedError, begin_change
 from sync.relay import BATCH, Producer, relay_batch
 
 log = structlog.get_logger("sync.service")
 
 _RELAY_EVERY_S = 0.2
 _DELIVER_EVERY_S = 0.5
+#: Changes that were written ahead come into force by themselves; only the present columns must be told.
+_PRESENT_EVERY_S = 10.0
+_LOOK_BACK = timedelta(days=1)
+_EVER = datetime(1900, 1, 1, tzinfo=UTC)
 
 
 def run_sync(
@@ -29,7 +34,9 @@ def run_sync(
     send: Send,
     stop: threading.Event,
 ) -> None:
-    """Relay and deliver until `stop` is set; a slow receiver doesn't hold up the relay.
+    """Relay, deliver and bring the present columns of the model forward until `stop` is set.
+
+    A slow receiver doesn't hold up the relay.
 
     Parameters
     ----------
@@ -51,8 +58,20 @@ def run_sync(
             log.info("delivered", sent=counts.delivered, failed=counts.failed, gone=counts.gone)
         return counts.claimed > 0
 
+    begun = False
+
+    def bring_forward(connection: Connection) -> bool:
+        nonlocal begun
+        with connection.transaction():
+            instant = begin_change(connection)
+            if changed := refresh_present(connection, instant, since=instant - _LOOK_BACK if begun else _EVER):
+                log.info("came into force", entities=changed)
+        begun = True
+        return False
+
     run_together(
         {
+            "present": lambda: keep_running("present", open_connection, bring_forward, stop, _PRESENT_EVERY_S),
             "relay": lambda: keep_running(
                 "relay", open_connection, relay, stop, _RELAY_EVERY_S, (KafkaError, RelayMovedError)
             ),

@@ -9,6 +9,7 @@ from grid.model import (
     Feeder,
     GridModel,
     Meter,
+    Owner,
     Role,
     Substation,
     TransformerArea,
@@ -72,6 +73,7 @@ def build_grid_model(network: Network) -> GridModel:
                 load_loss_w=plate.load_loss_w,
                 longitude_deg=area.longitude_deg,
                 latitude_deg=area.latitude_deg,
+                owner=Owner.UTILITY,
             )
         )
         meters.append(Meter(master_meter(area.code), area.code, Role.GATEWAY, accuracy_class=_MASTER_CLASS))
@@ -90,6 +92,7 @@ def build_grid_model(network: Network) -> GridModel:
                 rating_va=round(point.rating_va),
                 longitude_deg=point.longitude_deg,
                 latitude_deg=point.latitude_deg,
+                owner=Owner.CUSTOMER,
             )
         )
         meters.append(

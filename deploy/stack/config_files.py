@@ -80,6 +80,7 @@ topic read meterline/v1/#
 topic readwrite meterline/status/bridge
 
 pattern write meterline/v1/%u/block/+
+pattern write meterline/v1/%u/points/+
 """
 
 

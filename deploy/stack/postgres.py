@@ -26,6 +26,18 @@ SECRETS: Final = {OWNER: "db-owner", APP: "db-app", BOARD: "db-board"}
 # The server's account, of the distribution's package; PostgreSQL refuses to run as root.
 ACCOUNT: Final = "postgres"
 PLACE_FILE: Final = "place.json"
+# What goes with a role into every session. A client that stopped in the middle of a transaction, by a debugger or a
+# frozen machine, keeps the rows that it wrote from its successor: the server ends it. Boards' statements are short, and
+# compiling them would take longer than they do.
+ROLE_SETTINGS: Final = {
+    APP: {"idle_in_transaction_session_timeout": "30s", "statement_timeout": "5min"},
+    BOARD: {
+        "statement_timeout": "5s",
+        "idle_in_transaction_session_timeout": "10s",
+        "default_transaction_read_only": "on",
+        "jit": "off",
+    },
+}
 # The Apache edition schedules this job of its own and then refuses to run it, with an error in the log each time.
 QUIET_JOBS: Final = """
 update _timescaledb_config.bgw_job set scheduled = false
@@ -156,14 +168,16 @@ def ensure_database(spec: StackSpec, name: str = DATABASE) -> None:
     """Roles with the least rights, and a database with TimescaleDB whose tables the roles may use. Idempotent.
 
     `meterline_owner` owns the database and runs migrations; `meterline_app` reads and writes rows; `meterline_board`
-    may connect, read-only, for five seconds a statement. Rights on schemas are given by the migrations that make them.
+    may connect, read-only, for five seconds a statement (see `ROLE_SETTINGS`). Rights on schemas are given by the
+    migrations that make them.
     """
     with psycopg.connect(superuser_dsn(spec), autocommit=True) as connection:
         for role, secret in SECRETS.items():
             _ensure_role(connection, role, ensure_secret(spec, secret))
-        board = sql.Identifier(BOARD)
-        connection.execute(sql.SQL("alter role {} set statement_timeout = '5s'").format(board))
-        connection.execute(sql.SQL("alter role {} set default_transaction_read_only = on").format(board))
+        for role, settings in ROLE_SETTINGS.items():
+            for setting, value in settings.items():
+                alter = sql.SQL("alter role {} set {} = {}")
+                connection.execute(alter.format(sql.Identifier(role), sql.Identifier(setting), sql.Literal(value)))
         if connection.execute("select from pg_database where datname = %s", [name]).fetchone() is None:
             connection.execute(
                 sql.SQL("create database {} owner {}").format(sql.Identifier(name), sql.Identifier(OWNER))

@@ -9,6 +9,9 @@ select greatest(
   (select recorded_at + interval '1 microsecond' from grid.outbox order by id desc limit 1)
 )
 
+-- name: next_model_version
+update grid.model_version set version = version + 1 returning version
+
 -- name: add
 insert into grid.outbox (aggregatetype, aggregateid, type, payload, recorded_at)
 values (%(aggregatetype)s, %(aggregateid)s, %(type)s, %(payload)s, %(recorded_at)s)

@@ -111,11 +111,10 @@ where s.code = any(%(switches)s)
   and p.valid && tstzrange(%(at)s, null)
 
 -- name: parents
--- Feeders of which areas are believed to be members.
+-- Memberships of areas in feeders, as now believed.
 select
-  c.code, p.code, m.unit_id, m.child_id, m.position,
-  case when lower_inf(m.valid) then null else (extract(epoch from lower(m.valid)) * 1000000)::bigint end,
-  case when upper_inf(m.valid) then null else (extract(epoch from upper(m.valid)) * 1000000)::bigint end
+  c.code, m.unit_id, p.code, m.position, m.role, m.multiplier, lower(m.valid), upper(m.valid), m.meter, m.child_id,
+  m.phases
 from grid.unit c
 join grid.member m on m.child_id = c.unit_id and upper_inf(m.recorded)
 join grid.unit p on p.unit_id = m.unit_id and p.kind = 'feeder'
@@ -124,28 +123,3 @@ order by lower(m.valid) nulls first
 
 -- name: unit_ids
 select code, unit_id from grid.unit where code = any(%(units)s)
-
--- name: held_positions
--- A member keeps its position for life, those that have left included.
-select unit_id, child_id, min(position)
-from grid.member
-where unit_id = any(%(unit_ids)s) and child_id = any(%(child_ids)s)
-group by unit_id, child_id
-
--- name: roster_sizes
-select unit_id, max(position) + 1 from grid.member where unit_id = any(%(unit_ids)s) group by unit_id
-
--- name: close_member
-update grid.member
-set recorded = tstzrange(lower(recorded), %(instant)s)
-where unit_id = %(unit_id)s
-  and position = %(position)s
-  and upper_inf(recorded)
-  and valid = tstzrange(%(valid_from)s, %(valid_to)s)
-
--- name: add_member
-insert into grid.member (unit_id, position, child_id, role, multiplier, valid, recorded)
-values (
-  %(unit_id)s, %(position)s, %(child_id)s, %(role)s, 1,
-  tstzrange(%(valid_from)s, %(valid_to)s), tstzrange(%(instant)s, null)
-)

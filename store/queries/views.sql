@@ -1,8 +1,13 @@
+-- name: model_version
+select version from grid.model_version
+
 -- name: units
 select unit_id, code, kind from grid.unit where code = any(%(codes)s)
 
 -- name: members
--- A child's accuracy is that of its gateway meters.
+-- A belief whose recorded period is open is what is known at any time from its beginning on. What is known of a meter
+-- mostly holds for all of its membership: where it doesn't, or where the member is a unit, the state is null here, and
+-- `states` says more.
 select
   m.unit_id,
   m.position,
@@ -10,33 +15,59 @@ select
   m.child_id,
   m.role,
   m.multiplier,
-  coalesce(
-    meter.accuracy_class,
-    (
-      select max(g.accuracy_class)
-      from grid.member c
-      join grid.meter g on g.code = c.meter
-      where c.unit_id = m.child_id and c.role & 1 = 1 and upper_inf(c.recorded)
-    ),
-    0
-  )::float8,
-  case when lower_inf(m.valid) then null else (extract(epoch from lower(m.valid)) * 1000000)::bigint end,
-  case when upper_inf(m.valid) then null else (extract(epoch from upper(m.valid)) * 1000000)::bigint end
+  s.accuracy_class::float8,
+  s.register_modulus_wh,
+  grid.us(lower(m.valid)),
+  grid.us(upper(m.valid)),
+  first.import_wh,
+  first.export_wh,
+  last.import_wh,
+  last.export_wh
 from grid.member m
-left join grid.meter meter on meter.code = m.meter
-where m.unit_id = any(%(unit_ids)s) and upper_inf(m.recorded)
-order by m.unit_id, m.position
+left join grid.meter_state s
+  on s.meter_id = m.meter_id and s.recorded @> %(known_at)s::timestamptz and s.valid @> m.valid
+left join grid.register_reading first
+  on first.meter_id = m.meter_id and first.read_at = lower(m.valid) and first.recorded @> %(known_at)s::timestamptz
+left join grid.register_reading last
+  on last.meter_id = m.meter_id and last.read_at = upper(m.valid) and last.recorded @> %(known_at)s::timestamptz
+where m.unit_id = any(%(unit_ids)s) and m.recorded @> %(known_at)s::timestamptz
+order by m.unit_id, m.position, lower(m.valid)
+
+-- name: meter_states
+-- Of meters whose state changes while they are members, or isn't known for all of that time.
+select
+  g.code,
+  coalesce(s.accuracy_class, g.accuracy_class)::float8,
+  case when s.belief_id is null then g.register_modulus_wh else s.register_modulus_wh end,
+  grid.us(lower(s.valid)),
+  grid.us(upper(s.valid))
+from grid.meter g
+left join grid.meter_state s on s.meter_id = g.meter_id and s.recorded @> %(known_at)s::timestamptz
+where g.code = any(%(meters)s)
+
+-- name: gateway_states
+-- The class of each gateway meter of a unit, while it is one.
+select
+  m.unit_id,
+  coalesce(s.accuracy_class, g.accuracy_class)::float8,
+  grid.us(lower(m.valid * coalesce(s.valid, '(,)'))),
+  grid.us(upper(m.valid * coalesce(s.valid, '(,)')))
+from grid.member m
+join grid.meter g on g.code = m.meter
+left join grid.meter_state s
+  on s.meter_id = m.meter_id and s.recorded @> %(known_at)s::timestamptz and s.valid && m.valid
+where m.unit_id = any(%(unit_ids)s) and m.role & 1 = 1 and m.recorded @> %(known_at)s::timestamptz
 
 -- name: parents
 select
   m.child_id,
   p.unit_id,
   p.code,
-  case when lower_inf(m.valid) then null else (extract(epoch from lower(m.valid)) * 1000000)::bigint end,
-  case when upper_inf(m.valid) then null else (extract(epoch from upper(m.valid)) * 1000000)::bigint end
+  grid.us(lower(m.valid)),
+  grid.us(upper(m.valid))
 from grid.member m
 join grid.unit p on p.unit_id = m.unit_id
-where m.child_id = any(%(unit_ids)s) and upper_inf(m.recorded)
+where m.child_id = any(%(unit_ids)s) and m.recorded @> %(known_at)s::timestamptz
 
 -- name: directory
 select code, kind, gateway from grid.unit

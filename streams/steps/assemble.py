@@ -53,7 +53,7 @@ def assemble(
 def _names(contributions: Sequence[Contribution], found: Sequence[StoredBlock | None]) -> list[str]:
     sets = {tuple(c.channels) for c in contributions} | {tuple(s.channels) for s in found if s is not None}
     used = {IMPORT, EXPORT}.union(*sets)
-    if used & {*CLOSING, *OPENING}:
+    if used & {*CLOSING, *OPENING} or any(part.is_read for c in contributions for part in c.roster.parts):
         used |= {*CLOSING, *OPENING}
     return [name for name in CHANNELS if name in used]
 

@@ -86,19 +86,17 @@ def from_block(block: Block, view: UnitView, topic: str, original: bytes) -> tup
         channels=block.channels,
         quality=block.quality,
     )
-    if any(part.earlier >= 0 for part in roster.parts):
-        contribution = _with_earlier_positions(contribution, roster)
+    if roster.others:
+        contribution = _with_other_positions(contribution, roster)
     return contribution, rejections
 
 
-def _with_earlier_positions(c: Contribution, roster: Roster) -> Contribution:
-    """Say the same of the positions that a meter had earlier in the interval, but for its closing register."""
+def _with_other_positions(c: Contribution, roster: Roster) -> Contribution:
+    """Say the same of the other positions that a meter had in the interval, but for its closing register."""
     place = {position: i for i, position in enumerate(c.positions.tolist())}
-    pairs = [
-        (place[part.member.position], part.earlier)
-        for part in roster.parts
-        if part.earlier >= 0 and part.member.position in place
-    ]
+    pairs = [(place[last], other) for last, others in roster.others.items() if last in place for other in others]
+    if not pairs:
+        return c
     source = np.concatenate((np.arange(len(c.positions)), [i for i, _ in pairs])).astype(np.intp)
     again = slice(len(c.positions), None)
     channels = {name: values[source] for name, values in c.channels.items()}

@@ -8,7 +8,7 @@ import numpy as np
 
 from grid.channels import CHANNELS, CLOSING, IMPORT, MEASURED, OPENING
 from grid.quality import NO_PRECEDENCE
-from grid.roster import UnitView
+from grid.roster import Roster, UnitView
 from grid.rows import StoredBlock
 from streams.steps.contribution import Cause, Contribution, Key
 
@@ -19,7 +19,7 @@ def absent_parts(c: Contribution) -> list[str]:
         return []
     length_us = c.interval_s * 1_000_000
     there = set(c.positions.tolist())
-    partial = [p.member for p in c.roster.parts if p.to_us - p.from_us < length_us and p.member.position in there]
+    partial = [p.last for p in c.roster.parts if p.to_us - p.from_us < length_us and p.position in there]
     return sorted({m.meter for m in partial if m.meter is not None})
 
 
@@ -30,9 +30,10 @@ def for_other_unit(c: Contribution, meters: Sequence[str], view: UnitView) -> Co
     """
     roster = view.roster(c.observed_at_us, c.interval_s)
     pairs = [
-        (roster.position_of_meter[meter], c.roster.position_of_meter[meter])
+        (position, c.roster.position_of_meter[meter])
         for meter in meters
         if meter in roster.position_of_meter and meter in c.roster.position_of_meter
+        for position in positions_of(roster, meter)
     ]
     place = {position: i for i, position in enumerate(c.positions.tolist())}
     pairs = [(there, place[here]) for there, here in pairs if here in place]
@@ -51,6 +52,12 @@ def for_other_unit(c: Contribution, meters: Sequence[str], view: UnitView) -> Co
         channels={n: v[source] for n, v in c.channels.items() if n not in CLOSING},
         quality=c.quality[source],
     )
+
+
+def positions_of(roster: Roster, meter: str) -> list[int]:
+    """All positions that a meter has in the interval; none when it isn't a member."""
+    last = roster.position_of_meter.get(meter)
+    return [] if last is None else [last, *roster.others.get(last, ())]
 
 
 def adopted(
@@ -73,13 +80,11 @@ def adopted(
     roster = view.roster(observed_at_us, interval_s)
     contributions = []
     for meter, places in homes.items():
-        position = roster.position_of_meter.get(meter)
-        if position is None:
-            continue
         for other, there in places:
             block = stored.get((other, observed_at_us, interval_s))
             if other != unit_id and block is not None and there < len(block.quality):
-                contributions += _copies(view, key, position, block, there, at_us)
+                for position in positions_of(roster, meter):
+                    contributions += _copies(view, key, position, block, there, at_us)
     return contributions
 
 

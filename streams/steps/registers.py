@@ -7,6 +7,7 @@ before. So it can be settled without another row, and a late register is merged 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,10 @@ from numpy.typing import NDArray
 from grid.channels import CLOSING, EXPORT, IMPORT, OPENING
 from grid.model import MAX_ENERGY_WH
 from grid.quality import MISSING_WH, NO_PRECEDENCE, Quality
-from grid.roster import Roster
+from grid.roster import Part, Roster
 from grid.rows import BlockRows, StoredBlock
 from streams.steps.contribution import Contribution, Key
+from streams.steps.shares import share
 
 _DIRECTIONS = tuple(zip((IMPORT, EXPORT), CLOSING, OPENING, strict=True))
 
@@ -123,12 +125,15 @@ def _at_beginning(c: Contribution, roster: Roster, end_us: int, positions: NDArr
         return positions
     # A meter whose multiplier changes with the interval goes on under another position; one that changes it later
     # still begins under its old one.
-    first = {part.member.position: part.earlier for part in roster.parts if part.earlier >= 0}
+    first = {}
+    for stay in roster.parts:
+        if stay.from_us == 0 and stay.first.meter is not None:
+            first[stay.first.meter] = stay.position
     place = {}
     for meter, position in previous.position_of_meter.items():
-        now = roster.position_of_meter.get(meter)
+        now = first.get(meter, roster.position_of_meter.get(meter))
         if now is not None:
-            place[position] = first.get(now, now)
+            place[position] = now
     return np.array([place.get(p, -1) for p in positions.tolist()], np.int32)
 
 
@@ -148,14 +153,12 @@ def derive(rows: BlockRows, numbers: NDArray[np.intp], rosters: Sequence[Roster]
     for r, roster in zip(numbers.tolist(), rosters, strict=True):
         part = rows.part(r)
         for energy, closing_name, opening_name in _DIRECTIONS:
-            opening = rows.channels[opening_name][part].copy()
-            closing = rows.channels[closing_name][part].copy()
-            _at_edges(opening, closing, roster, int(rows.interval_s[r]) * 1_000_000, imports=energy == IMPORT)
-            size = len(roster)
+            opening, closing = rows.channels[opening_name][part], rows.channels[closing_name][part]
             modulus = np.zeros(len(opening), np.int64)
-            modulus[:size] = roster.modulus_wh
+            modulus[: len(roster)] = roster.modulus_wh
             derived = difference(opening, closing, modulus)
-            split = _continue_earlier(derived, opening, closing, modulus, roster)
+            length_us = int(rows.interval_s[r]) * 1_000_000
+            split = _of_stays(derived, opening, closing, roster, length_us, imports=energy == IMPORT)
             received = rows.precedence[energy][part] != NO_PRECEDENCE
             known = ~received & (derived != MISSING_WH)
             rows.channels[energy][part] = np.where(
@@ -183,56 +186,97 @@ def difference(
     return np.where(there & (energy >= 0) & (energy <= MAX_ENERGY_WH), energy, MISSING_WH)
 
 
-def _at_edges(
-    opening: NDArray[np.int64], closing: NDArray[np.int64], roster: Roster, length_us: int, *, imports: bool
-) -> None:
-    """Registers that the model knows of the instants at which members come and go."""
-    for part in roster.parts:
-        p, member = part.member.position, part.member
-        start = member.start_import_wh if imports else member.start_export_wh
-        end = member.end_import_wh if imports else member.end_export_wh
-        # What the meter itself said at the interval's very edges stands before the record of the work.
-        if part.begins and (part.from_us > 0 or opening[p] == MISSING_WH):
-            opening[p] = MISSING_WH if start is None else start
-        if part.ends and (part.to_us < length_us or closing[p] == MISSING_WH):
-            closing[p] = MISSING_WH if end is None else end
+@dataclass(slots=True)
+class _Leg:
+    """One stay of a meter with the registers at its ends; None = not known."""
+
+    stay: Part
+    opening: int | None
+    closing: int | None
 
 
-def _continue_earlier(
+def _of_stays(
     derived: NDArray[np.int64],
     opening: NDArray[np.int64],
     closing: NDArray[np.int64],
-    modulus: NDArray[np.int64],
     roster: Roster,
+    length_us: int,
+    *,
+    imports: bool,
 ) -> list[int]:
-    """Where nobody read a meter when its multiplier changed, its energy is split by time between both positions.
+    """Set the energies of members that came or went in the interval, from what was read then.
 
-    Returns those positions.
+    Where nobody read a meter at an instant at which it went on under another multiplier, the energy over both stays is
+    split by time. Returns positions of such members.
     """
-    split = []
-    for part in roster.parts:
-        p, q = part.earlier, part.member.position
-        if p < 0 or derived[p] != MISSING_WH or derived[q] != MISSING_WH:
-            continue
-        whole = difference(opening[p : p + 1], closing[q : q + 1], modulus[q : q + 1])[0]
-        if whole != MISSING_WH:
-            first = next((o for o in roster.parts if o.member.position == p), None)
-            from_us = 0 if first is None else first.from_us
-            derived[p] = int(whole) * (part.from_us - from_us) // (part.to_us - from_us)
-            derived[q] = whole - derived[p]
-            split += [p, q]
+    by_meter: dict[str, list[_Leg]] = {}
+    for stay in roster.parts:
+        if stay.last.meter is not None:
+            leg = _leg(stay, opening, closing, length_us, imports=imports)
+            by_meter.setdefault(stay.last.meter, []).append(leg)
+    split: list[int] = []
+    for legs in by_meter.values():
+        energies: dict[int, int] = {leg.stay.position: 0 for leg in legs}
+        for run in _runs(legs):
+            modulus = int(roster.modulus_wh[run[-1].stay.position])
+            for leg, energy in zip(run, _energies_of(run, modulus), strict=True):
+                position = leg.stay.position
+                known = energy is not None and energies[position] != MISSING_WH
+                energies[position] = energies[position] + energy if known else MISSING_WH  # type: ignore[operator]
+            split += [leg.stay.position for leg in run] if len(run) > 1 else []
+        for position, energy in energies.items():
+            derived[position] = energy
     return split
 
 
-def carriers_of(rows: BlockRows, numbers: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Those of some rows that have a register."""
+def _leg(stay: Part, opening: NDArray[np.int64], closing: NDArray[np.int64], length_us: int, *, imports: bool) -> _Leg:
+    start = stay.first.start_import_wh if imports else stay.first.start_export_wh
+    end = stay.last.end_import_wh if imports else stay.last.end_export_wh
+    said_first, said_last = int(opening[stay.position]), int(closing[stay.position])
+    # What the meter itself said at the interval's very edges stands before the record of the work.
+    first = said_first if stay.from_us == 0 and said_first != MISSING_WH else start if stay.begins else None
+    last = said_last if stay.to_us == length_us and said_last != MISSING_WH else end if stay.ends else None
+    return _Leg(stay, first, last)
+
+
+def _runs(legs: Sequence[_Leg]) -> list[list[_Leg]]:
+    """Stays one after another between which the register is not known."""
+    runs: list[list[_Leg]] = []
+    for leg in legs:
+        before = runs[-1][-1] if runs else None
+        if before and before.closing is None and leg.opening is None and before.stay.to_us == leg.stay.from_us:
+            runs[-1].append(leg)
+        else:
+            if before and before.stay.to_us == leg.stay.from_us:
+                # One reading serves both.
+                leg.opening = before.closing if leg.opening is None else leg.opening
+                before.closing = leg.opening if before.closing is None else before.closing
+            runs.append([leg])
+    return runs
+
+
+def _energies_of(run: Sequence[_Leg], modulus: int) -> list[int | None]:
+    first, last = run[0].opening, run[-1].closing
+    if first is None or last is None:
+        return [None] * len(run)
+    whole = int(difference(np.array([first]), np.array([last]), np.array([modulus]))[0])
+    if whole == MISSING_WH:
+        return [None] * len(run)
+    begin, end = run[0].stay.from_us, run[-1].stay.to_us
+    return [share(whole, leg.stay.from_us - begin, leg.stay.to_us - begin, end - begin) for leg in run]
+
+
+def carriers_of(rows: BlockRows, numbers: NDArray[np.intp], rosters: Sequence[Roster]) -> NDArray[np.intp]:
+    """Those of some rows that have a register, or a member whose registers the model knows; `rosters` of all rows."""
     if CLOSING[0] not in rows.channels:
         return numbers[:0]
     some = np.zeros(len(rows.quality), np.bool_)
     for name in (*CLOSING, *OPENING):
         some |= rows.channels[name] != MISSING_WH
     counts = np.concatenate(([0], np.cumsum(some)))
-    return numbers[counts[rows.starts[numbers + 1]] > counts[rows.starts[numbers]]]
+    has = counts[rows.starts[numbers + 1]] > counts[rows.starts[numbers]]
+    read = np.array([any(part.is_read for part in rosters[r].parts) for r in numbers.tolist()], np.bool_)
+    return numbers[has | read]
 
 
 def keys_around(contributions: Sequence[Contribution]) -> Collection[Key]:

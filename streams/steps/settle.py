@@ -146,7 +146,7 @@ class _Batch:
         rows = self._rows
         if not len(numbers):
             return numbers
-        registers = carriers_of(rows, numbers)
+        registers = carriers_of(rows, numbers, self._rosters)
         if len(registers):
             derive(rows, registers, [self._rosters[r] for r in registers.tolist()])
         balance, coverage = self._balance(numbers)

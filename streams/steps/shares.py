@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid.channels import CHANNELS, EXPORT, IMPORT, LOSS, SIGMA
-from grid.quality import MISSING_WH, Quality
+from grid.quality import MISSING_WH, NO_PRECEDENCE, Quality
 from grid.roster import Part, Roster
 from grid.rows import BlockRows
 
@@ -39,31 +39,41 @@ def energies_of_unit(
     size = len(rows.quality)
     names = (IMPORT, EXPORT, LOSS, SIGMA)
     own = {name: rows.channels[name] if name in rows.channels else CHANNELS[name].blank(size) for name in names}
-    partial = [
-        (int(r), roster, part)
+    partial = {
+        int(r): of_row
         for r, roster in zip(numbers.tolist(), rosters, strict=True)
-        for part in roster.parts
-        if part.to_us - part.from_us < int(rows.interval_s[r]) * 1_000_000
-    ]
+        if (of_row := _partial(roster, int(rows.interval_s[r]) * 1_000_000))
+    }
     if partial:
         own = {name: values.astype(np.int64, copy=True) for name, values in own.items()}
-        for r, _, part in partial:
-            _take_share(rows, r, part, own)
+        for r, positions in partial.items():
+            for position, stays in positions.items():
+                _take_share(rows, r, position, stays, own)
     return own
 
 
-def _take_share(rows: BlockRows, r: int, part: Part, own: Mapping[str, NDArray[np.int64]]) -> None:
-    at = int(rows.starts[r]) + part.member.position
+def _partial(roster: Roster, length_us: int) -> dict[int, list[Part]]:
+    stays: dict[int, list[Part]] = {}
+    for part in roster.parts:
+        if part.to_us - part.from_us < length_us:
+            stays.setdefault(part.position, []).append(part)
+    return stays
+
+
+def _take_share(
+    rows: BlockRows, r: int, position: int, stays: Sequence[Part], own: Mapping[str, NDArray[np.int64]]
+) -> None:
+    at = int(rows.starts[r]) + position
     length_us = int(rows.interval_s[r]) * 1_000_000
     flags = int(rows.quality[at])
-    derived = bool(flags & Quality.DERIVED)
     for name in (IMPORT, EXPORT, LOSS):
         energy = int(own[name][at])
+        derived = name in rows.precedence and rows.precedence[name][at] == NO_PRECEDENCE
         if energy != MISSING_WH and not derived:
-            own[name][at] = share(energy, part.from_us, part.to_us, length_us)
-    if derived and not flags & Quality.ESTIMATED:
+            own[name][at] = sum(share(energy, stay.from_us, stay.to_us, length_us) for stay in stays)
+    if flags & Quality.DERIVED and not flags & Quality.ESTIMATED:
         return
-    fraction = (part.to_us - part.from_us) / length_us
+    fraction = sum(stay.to_us - stay.from_us for stay in stays) / length_us
     moved = sum(int(own[name][at]) for name in (IMPORT, EXPORT) if own[name][at] != MISSING_WH)
     split = moved * math.sqrt((1 - fraction) / fraction)
     held = 0 if own[SIGMA][at] == MISSING_WH else int(own[SIGMA][at]) * fraction
@@ -72,13 +82,20 @@ def _take_share(rows: BlockRows, r: int, part: Part, own: Mapping[str, NDArray[n
 
 def lapsed_wh(rows: BlockRows, r: int, roster: Roster, own: Mapping[str, NDArray[np.int64]]) -> int:
     """Taken by customers of a row in the part of the interval in which they had no active account, by time."""
-    spans = {part.member.position: (part.from_us, part.to_us) for part in roster.parts}
+    length_us = int(rows.interval_s[r]) * 1_000_000
+    spans: dict[int, list[tuple[int, int]]] = {}
+    for part in roster.parts:
+        spans.setdefault(part.position, []).append((part.from_us, part.to_us))
     taken = 0
     for lapse in roster.lapses:
         energy = int(own[IMPORT][int(rows.starts[r]) + lapse.position])
-        begin, end = spans.get(lapse.position, (0, int(rows.interval_s[r]) * 1_000_000))
-        first, last = max(lapse.from_us, begin), min(lapse.to_us, end)
-        if energy != MISSING_WH and first < last:
-            whole = energy * int(roster.multiplier[lapse.position])
-            taken += share(whole, first - begin, last - begin, end - begin)
+        if energy == MISSING_WH:
+            continue
+        stays = spans.get(lapse.position, [(0, length_us)])
+        without = sum(max(0, min(lapse.to_us, end) - max(lapse.from_us, begin)) for begin, end in stays)
+        whole = energy * int(roster.multiplier[lapse.position])
+        # By what was taken before the lapse, so that the watt-hours that don't divide go to the last part.
+        with_account = sum(max(0, min(lapse.from_us, end) - begin) for begin, end in stays)
+        there = sum(end - begin for begin, end in stays)
+        taken += share(whole, with_account, with_account + without, there)
     return taken

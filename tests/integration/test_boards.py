@@ -156,6 +156,55 @@ def measured(app: Connection, switched: None) -> None:
         values ('\\x01', 'unknown_meter', '', true, 't', '{}', '{}', 2, now(), 3)
         """
     )
+    report(app, "F1-U", timedelta(seconds=5))
+
+
+def report(app: Connection, point: str, age: timedelta | None, quality: int = 0, value: float = 7.5) -> None:
+    """A point of F1 with a cycle of a minute, last seen `age` ago."""
+    app.execute(
+        """
+        insert into grid.point (code, unit_id, kind, unit_of_measure, dead_band, cycle_s, sign)
+        select %s, unit_id, 'U', 'kV', 0, 60, 1 from grid.unit where code = 'F1'
+        """,
+        (point,),
+    )
+    if age is not None:
+        app.execute(
+            """
+            insert into telemetry.point_last (point_id, observed_at, received_at, sequence, value, rank, quality)
+            select point_id, now() - %s, now(), 1, %s, 2, %s from grid.point where code = %s
+            """,
+            (age, value, quality, point),
+        )
+
+
+@pytest.mark.usefixtures("grid")
+def test_points_show_their_state_and_age_with_what_is_wrong_first(app: Connection, board: Connection) -> None:
+    for number, (age, quality) in enumerate(
+        [(5, 0), (119, 0), (130, 0), (7_200, 0), (5, 32), (5, 128), (5, 64), (5, 16), (5, 1), (None, 0)]
+    ):
+        report(app, f"p{number}", None if age is None else timedelta(seconds=age), quality)
+    report(app, "p-none", timedelta(seconds=5), 128, float("nan"))
+    rows = {row["point"]: row for row in ask(board, panels.POINTS)}
+    assert {point: row["state"] for point, row in rows.items()} == {
+        "p0": "good",
+        "p1": "good",
+        "p2": "stale",
+        "p3": "stale",
+        "p4": "substituted",
+        "p5": "invalid",
+        "p6": "old",
+        "p7": "blocked",
+        "p8": "overflow",
+        "p9": "silent",
+        "p-none": "invalid",
+    }
+    assert rows["p3"]["age_s"] == pytest.approx(7_200, abs=60)
+    assert rows["p0"]["value"] == 7.5
+    assert rows["p-none"]["value"] is None
+    assert next(iter(rows)) == "p9"
+    assert set(list(rows)[-3:]) == {"p0", "p1", "p4"}
+    assert ask(board, panels.POINTS_BY_STATE) == [{"good": 2, "substituted": 1, "bad": 5, "stale": 2, "silent": 1}]
 
 
 @pytest.mark.usefixtures("measured")
@@ -324,6 +373,9 @@ def test_the_board_role_can_neither_write_nor_read_customers(board: Connection, 
         "select original from telemetry.rejected",
         "select * from grid.account",
         "select * from grid.meter",
+        "select * from telemetry.scada",
+        "select * from telemetry.point_report",
+        "update telemetry.point_last set value = 0",
         "insert into grid.substation values ('X', 'X', 1, 1)",
         "update loss.balance set loss_wh = 0",
         "delete from alerts.alert",

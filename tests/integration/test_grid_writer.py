@@ -16,7 +16,7 @@ from psycopg.types.range import Range
 from grid.model import Feeder, GridModel, Meter, Role, Substation, TransformerArea, UnitKind
 from store.connection import Connection, connect
 from store.grid_writer import BEGINNING
-from store.views import load_views
+from store.views import load_views, read_model_version
 from sync.change import (
     MeterNotInstalledError,
     UnknownAccountError,
@@ -104,17 +104,17 @@ class TestLoad:
         told = len(outbox(connection))
         report = load_grid(connection, with_multiplier(small_model(), "A1-master", 80))
         assert (report.members_closed, report.members_written, report.units_announced) == (1, 1, 1)
-        assert members(connection, "A1")[0] == (0, "A1-master", 1, 80, ALWAYS)
+        assert members(connection, "A1")[-1] == (3, "A1-master", 1, 80, ALWAYS)
         assert members(connection, "A1", believed=False) == [(0, "A1-master", 1, 60, ALWAYS)]
-        assert [row[:2] for row in outbox(connection)[told:]] == [("A1", "unit.loaded")]
+        assert [row[:2] for row in outbox(connection)[told:]] == [("A1", "unit.loaded"), ("A1", "unit.resettle")]
+        load_grid(connection, small_model())
+        assert members(connection, "A1")[0] == (0, "A1-master", 1, 60, ALWAYS)
 
     def test_a_load_from_a_later_instant_keeps_the_time_before(self, connection: Connection) -> None:
         load_grid(connection, small_model())
         load_grid(connection, with_multiplier(small_model(), "A1-master", 80), valid_from=JUNE)
-        assert members(connection, "A1")[:2] == [
-            (0, "A1-master", 1, 60, Range(BEGINNING, JUNE)),
-            (0, "A1-master", 1, 80, Range(JUNE, None)),
-        ]
+        assert members(connection, "A1")[0] == (0, "A1-master", 1, 60, Range(BEGINNING, JUNE))
+        assert members(connection, "A1")[3] == (3, "A1-master", 1, 80, Range(JUNE, None))
 
     def test_an_area_that_moves_keeps_its_positions_and_tells_three_units(self, connection: Connection) -> None:
         load_grid(connection, small_model())
@@ -125,7 +125,11 @@ class TestLoad:
             (2, "A2", 4, 1, ALWAYS),
         ]
         assert members(connection, "F2")[1:] == [(1, "A1", 4, 1, Range(JUNE, None))]
-        assert sorted(row[0] for row in outbox(connection)[told:]) == ["A1", "F1", "F2"]
+        rows = outbox(connection)[told:]
+        assert sorted(row[0] for row in rows if row[1] == "unit.loaded") == ["A1", "F1", "F2"]
+        orders = [row[2] for row in rows if row[1] == "unit.resettle"]
+        assert sorted(order["unit"] for order in orders) == ["A1", "F1", "F2"]
+        assert {(order["from"], order["to"]) for order in orders} == {("2026-06-01T00:00:00Z", None)}
         july = JUNE + timedelta(days=30)
         load_grid(connection, small_model(), valid_from=july)
         assert members(connection, "F1")[1:] == [
@@ -153,7 +157,12 @@ class TestLoad:
         told = len(outbox(connection))
         meters = tuple(dataclasses.replace(m, accuracy_class=0.2) if m.code == "A1-master" else m for m in model.meters)
         load_grid(connection, dataclasses.replace(model, meters=meters))
-        assert sorted(row[0] for row in outbox(connection)[told:]) == ["A1", "F1"]
+        assert sorted(row[:2] for row in outbox(connection)[told:]) == [
+            ("A1", "unit.loaded"),
+            ("A1", "unit.resettle"),
+            ("F1", "unit.loaded"),
+            ("F1", "unit.resettle"),
+        ]
 
     def test_a_model_that_contradicts_itself_is_refused_whole(self, connection: Connection) -> None:
         model = dataclasses.replace(small_model(), feeder_gateways={"F1": "rtu"})
@@ -190,12 +199,18 @@ class TestChange:
         )
         applied = apply_change(connection, read_change(body))
         assert applied.units == ("A1",)
-        assert members(connection, "A1")[:2] == [
-            (0, "A1-master", 1, 60, Range(BEGINNING, JUNE)),
-            (0, "A1-master", 1, 80, Range(JUNE, None)),
-        ]
+        assert members(connection, "A1")[0] == (0, "A1-master", 1, 60, Range(BEGINNING, JUNE))
+        assert members(connection, "A1")[3] == (3, "A1-master", 1, 80, Range(JUNE, None))
         assert members(connection, "A1", believed=False) == [(0, "A1-master", 1, 60, ALWAYS)]
-        ((entity, kind, payload),) = outbox(connection)[told:]
+        assert applied.resettled == ("A1", "F1")
+        (entity, kind, payload), *orders = outbox(connection)[told:]
+        assert [row[0] for row in orders] == ["A1", "F1"]
+        assert orders[0][2] == {
+            "unit": "A1",
+            "from": "2026-06-01T00:00:00Z",
+            "to": None,
+            "model_version": read_model_version(connection),
+        }
         assert (entity, kind) == ("A1-master", "meter.multiplier")
         assert payload == {
             "meter": "A1-master",
@@ -230,10 +245,10 @@ class TestChange:
             }
             apply_change(connection, read_change(json.dumps(body).encode()))
         march = datetime(2026, 3, 1, tzinfo=UTC)
-        assert [(row[3], row[4]) for row in members(connection, "A1")[:3]] == [
-            (60, Range(BEGINNING, march)),
-            (70, Range(march, JUNE)),
-            (80, Range(JUNE, None)),
+        assert [(row[0], row[3], row[4]) for row in members(connection, "A1") if row[1] == "A1-master"] == [
+            (0, 60, Range(BEGINNING, march)),
+            (3, 80, Range(JUNE, None)),
+            (4, 70, Range(march, JUNE)),
         ]
 
     def test_two_changes_in_one_transaction(self, connection: Connection) -> None:
@@ -247,7 +262,7 @@ class TestChange:
                     "valid_from": "2026-06-01T00:00:00Z",
                 }
                 apply_change(connection, read_change(json.dumps(body).encode()))
-        assert [row[3] for row in members(connection, "A1")[:2]] == [60, 90]
+        assert [row[3] for row in members(connection, "A1") if row[1] == "A1-master"] == [60, 90]
 
     def test_account_and_name(self, connection: Connection) -> None:
         load_grid(connection, small_model())

@@ -173,7 +173,7 @@ class TestTrace:
         done = run.invoke(app, ["grid", "trace", "F1-Q", "--config", str(path)])
         assert "closed, in normal state" in done.stdout
         assert "  segment      F1-L1                                           800 m" in done.stdout
-        assert run.invoke(app, ["grid", "trace", "F1", "--at", "2026-06-01", "--config", str(path)]).exit_code == 2
+        assert run.invoke(app, ["grid", "trace", "F1", "--at", "noon", "--config", str(path)]).exit_code == 2
         assert run.invoke(app, ["grid", "trace", "none", "--config", str(path)]).exit_code == 1
 
 

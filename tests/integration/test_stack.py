@@ -27,7 +27,7 @@ from deploy.stack import (
 )
 from deploy.stack.checks import doctor
 from deploy.stack.host import is_root
-from deploy.stack.postgres import APP, BOARD, DATABASE, OWNER, SECRETS
+from deploy.stack.postgres import APP, BOARD, DATABASE, OWNER, ROLE_SETTINGS, SECRETS
 from deploy.stack.processes import leftovers, send_signal
 
 SERVERS = ("postgres", "kafka", "mosquitto")
@@ -141,8 +141,16 @@ def test_roles_have_the_least_rights(stack: StackSpec) -> None:
             for statement in ("drop table rights.reading", "create table public.x ()", "create schema x"):
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
                     app.execute(statement)
+            app.execute("begin; insert into rights.reading values (now(), 2)")
+            app.execute("set local idle_in_transaction_session_timeout = '100ms'")
+            time.sleep(0.5)
+            with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout):
+                app.execute("select 1")
+        for role, settings in ROLE_SETTINGS.items():
+            with connect(stack, role) as connection:
+                for setting, value in settings.items():
+                    assert connection.execute(f"show {setting}").fetchone() == (value,)
         with connect(stack, BOARD) as board:
-            assert board.execute("show statement_timeout").fetchone() == ("5s",)
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 board.execute("select from rights.reading")
             with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):

@@ -5,6 +5,7 @@ import configparser
 import hashlib
 import json
 import os
+import re
 import socket
 import subprocess
 import tomllib
@@ -31,7 +32,7 @@ from deploy.stack.config_files import (
 )
 from deploy.stack.host import need_tool, run
 from deploy.stack.install import KAFKA_POM, KAFKA_VERSION, PostgresPlace, parse_mirrors
-from deploy.stack.postgres import Cluster
+from deploy.stack.postgres import ROLE_SETTINGS, Cluster
 from deploy.stack.probes import port_is_free
 from deploy.stack.programs import SERVERS, SERVICES, stack_programs
 from deploy.stack.spec import SOCKET_PATH_MAX
@@ -325,3 +326,10 @@ def test_files_that_compose_mounts_are_there() -> None:
 
 def test_compose_makes_the_broker_s_rules_that_the_native_stack_makes() -> None:
     assert (ROOT / "deploy/compose/mosquitto.acl").read_text() == mosquitto_acl()
+
+
+def test_compose_gives_the_roles_the_settings_of_the_native_stack() -> None:
+    script = (ROOT / "deploy" / "compose" / "database-roles.sh").read_text()
+    found = re.findall(r"^alter role (\w+) set (\w+) = '(.*)';$", script, re.MULTILINE)
+    wanted = [(role, name, value) for role, settings in ROLE_SETTINGS.items() for name, value in settings.items()]
+    assert sorted(found) == sorted(wanted)

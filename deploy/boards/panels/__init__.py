@@ -8,6 +8,7 @@ from deploy.boards.panels.alerts import ALERTS_BY_STATE, OPEN_ALERTS
 from deploy.boards.panels.loss import FEEDERS, LOSS, NOW, SUPPLY, WORST_AREAS
 from deploy.boards.panels.parts import BAND, HIGH_LOSS_RATE, SEARCH
 from deploy.boards.panels.pipeline import DELAY, FRESHNESS, READINGS, REJECTED, SETTLED, UNITS_BY_STATUS
+from deploy.boards.panels.points import POINTS, POINTS_BY_STATE
 from deploy.boards.panels.switching import SWITCHES_OFF_NORMAL, UNSUPPLIED_AREAS
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "LOSS",
     "NOW",
     "OPEN_ALERTS",
+    "POINTS",
+    "POINTS_BY_STATE",
     "READINGS",
     "REJECTED",
     "SEARCH",

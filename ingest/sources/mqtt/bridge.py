@@ -11,6 +11,7 @@ import queue
 import ssl
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,8 +24,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from grid.ports import Directory
-from ingest.decode import decode_message
-from ingest.topics import records_of
+from ingest.dispatch import SUBSCRIPTIONS, take_message
 
 log = structlog.get_logger("ingest.mqtt")
 
@@ -100,6 +100,13 @@ class Bridge:
         self._client = self._make_client()
         self.forwarded = 0
         self.rejected = 0
+        #: Inputs refused, by reason.
+        self.reasons: Counter[str] = Counter()
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of messages that were received and that Kafka hasn't acknowledged."""
+        return self._held
 
     def idle_reason(self) -> str | None:
         """Why nothing can be forwarded now; None when the broker is heard."""
@@ -157,7 +164,7 @@ class Bridge:
             )
             return
         log.info("connected to the broker", session_present=flags.session_present)
-        client.subscribe("meterline/v1/+/block/+", qos=1)
+        client.subscribe([(topic, 1) for topic in SUBSCRIPTIONS])
 
     def _on_subscribe(self, client: Client, _userdata: Any, _mid: int, reasons: Any, _properties: Any) -> None:
         if any(reason.is_failure for reason in reasons):
@@ -209,14 +216,15 @@ class Bridge:
             self._lock.notify_all()
 
     def _send(self, received_at_us: int, message: MQTTMessage) -> list[Any]:
-        decoded = decode_message(message.topic, bytes(message.payload), received_at_us, self._directory)
-        self.forwarded += decoded.block is not None
-        self.rejected += len(decoded.rejections)
-        for rejection in decoded.rejections:
+        taken = take_message(message.topic, bytes(message.payload), received_at_us, self._directory)
+        self.forwarded += taken.forwarded
+        self.rejected += len(taken.rejections)
+        for rejection in taken.rejections:
+            self.reasons[rejection.reason.value] += 1
             # Both are of the sender's making, and may be long.
             topic, detail = rejection.topic[:200], rejection.detail[:200]
             log.warning("rejected", reason=rejection.reason.value, topic=topic, detail=detail)
         return [
             self._producer.send(record.topic, key=record.key, value=record.value, headers=record.headers)
-            for record in records_of(decoded)
+            for record in taken.records
         ]

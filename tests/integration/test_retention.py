@@ -1,0 +1,280 @@
+"""What is old goes, what still waits stays: on real hypertables, and on plain tables."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+from typer.testing import CliRunner
+
+from meterline.cli import app
+from meterline.config import Settings
+from store.connection import Connection, connect
+from store.retention import CHUNKS, Removed, read_kept, retention_rules, run_retention
+from tests.integration.conftest import Database
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+RULES = retention_rules(blocks=10, balances=30, rejected=5, outbox=5, deliveries=5)
+
+
+def ago(days: float) -> datetime:
+    return NOW - timedelta(days=days)
+
+
+@pytest.fixture
+def owner(database: Database) -> Iterator[Connection]:
+    with connect(database.conninfo("owner"), "owner") as connection:
+        connection.autocommit = True
+        yield connection
+
+
+@pytest.fixture
+def connection(database: Database) -> Iterator[Connection]:
+    """Of the application role."""
+    with connect(database.conninfo("app"), "test") as connection:
+        connection.autocommit = True
+        yield connection
+
+
+@pytest.fixture
+def plain(owner: Connection) -> None:
+    """The big tables as they are where TimescaleDB is missing."""
+    for table in ("telemetry.block", "loss.balance", "loss.superseded"):
+        owner.execute(f"create table {table}_plain (like {table} including all)")
+        owner.execute(f"drop table {table} cascade")
+        owner.execute(f"alter table {table}_plain rename to {table.split('.')[1]}")
+        owner.execute(f"grant select, insert, update, delete on {table} to meterline_app")
+
+
+def add_block(connection: Connection, at: datetime, unit_id: int = 1) -> None:
+    connection.execute(
+        "insert into telemetry.block (unit_id, observed_at, interval_s, version, received_at, received_us, precedence,"
+        " import_wh, export_wh, quality) values (%s, %s, 900, 1, %s, '{1}', '{1}', '{1}', '{0}', '\\x00')",
+        [unit_id, at, at],
+    )
+    connection.execute(
+        "insert into loss.balance (unit_id, observed_at, interval_s, inflow_wh, outflow_wh, loss_wh, members_loss_wh,"
+        " sigma_wh, coverage, status, computable, revision, received_at)"
+        " values (%s, %s, 900, 1, 1, 0, 0, 0, 1, 'final', true, 1, %s)",
+        [unit_id, at, at],
+    )
+    connection.execute(
+        "insert into loss.superseded (unit_id, observed_at, interval_s, revision, inflow_wh, outflow_wh, loss_wh,"
+        " members_loss_wh, uncontracted_wh, sigma_wh, coverage, computable, status, published_at)"
+        " values (%s, %s, 900, 1, 1, 1, 0, 0, 0, 0, 1, true, 'final', %s)",
+        [unit_id, at, at],
+    )
+
+
+def add_rejected(
+    connection: Connection, name: str, first_at: datetime, *, quarantined: bool, replayed_at: datetime | None = None
+) -> None:
+    connection.execute(
+        "insert into telemetry.rejected (fingerprint, reason, detail, quarantined, topic, meters, original,"
+        " original_size, first_at, replayed_at) values (%s, 'r', %s, %s, '', '{}', '', 0, %s, %s)",
+        [name.encode(), name, quarantined, first_at, replayed_at],
+    )
+
+
+def add_change(connection: Connection, at: datetime) -> int:
+    row = connection.execute(
+        "insert into grid.outbox (aggregatetype, aggregateid, type, payload, recorded_at)"
+        " values ('unit', 'A1', 'changed', '{}', %s) returning id",
+        [at],
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def relayed_to(connection: Connection, topic: str, outbox_id: int) -> None:
+    connection.execute(
+        "insert into sync.relay select %s, transaction_id, id from grid.outbox where id = %s"
+        " on conflict (topic) do update set transaction_id = excluded.transaction_id, outbox_id = excluded.outbox_id",
+        [topic, outbox_id],
+    )
+
+
+def owe(connection: Connection, outbox_id: int, created_at: datetime, delivered_at: datetime | None) -> None:
+    connection.execute(
+        "insert into sync.delivery (delivery_id, outbox_id, target, payload, created_at, delivered_at)"
+        " values (%s, %s, 't', '{}', %s, %s)",
+        [uuid.uuid4(), outbox_id, created_at, delivered_at],
+    )
+
+
+def times(connection: Connection, table: str) -> set[datetime]:
+    return {row[0] for row in connection.execute(f"select observed_at from {table}")}
+
+
+def ids(connection: Connection, table: str, column: str = "id") -> list[int]:
+    return [row[0] for row in connection.execute(f"select {column} from {table} order by 1")]
+
+
+def tidy(connection: Connection, *, dry_run: bool = False) -> dict[str, Removed]:
+    outcome = run_retention(connection, RULES, NOW, dry_run=dry_run, batch=3)
+    assert outcome is not None
+    return {removed.rule: removed for removed in outcome}
+
+
+def test_whole_chunks_are_dropped(connection: Connection) -> None:
+    for days in (0, 5, 9, 12.5, 20.5, 45, 300):
+        add_block(connection, ago(days))
+    expected = tidy(connection, dry_run=True)
+    assert len(times(connection, "telemetry.block")) == 7  # it only told
+    removed = tidy(connection)
+    assert removed == expected
+    assert len(removed["blocks"].chunks) == 4
+    assert len(removed["balances"].chunks) == len(removed["superseded"].chunks) == 2
+    assert times(connection, "telemetry.block") == {ago(days) for days in (0, 5, 9)}
+    for table in ("loss.balance", "loss.superseded"):
+        assert times(connection, table) == {ago(days) for days in (0, 5, 9, 12.5, 20.5)}
+    assert tidy(connection)["blocks"].chunks == ()  # the same again changes nothing
+    kept = {kept.rule: kept for kept in read_kept(connection, RULES)}
+    assert kept["blocks"].chunks == 3
+    oldest = kept["blocks"].oldest
+    assert oldest is not None
+    assert ago(10) < oldest <= ago(9)
+    assert kept["blocks"].size_bytes > 0
+
+
+def test_more_chunks_than_one_transaction_drops(connection: Connection) -> None:
+    for days in range(11, 70):
+        add_block(connection, ago(days))
+    assert len(tidy(connection)["blocks"].chunks) == 59 > CHUNKS
+    assert times(connection, "telemetry.block") == set()
+
+
+def test_rows_go_in_batches_where_there_are_no_chunks(plain: None, connection: Connection) -> None:
+    for days in (0, 9, *range(11, 25)):
+        add_block(connection, ago(days))
+    add_block(connection, ago(31))
+    expected = tidy(connection, dry_run=True)
+    removed = tidy(connection)
+    assert removed == expected
+    assert (removed["blocks"].rows, removed["balances"].rows, removed["superseded"].rows) == (15, 1, 1)
+    assert times(connection, "telemetry.block") == {ago(0), ago(9)}
+    assert len(times(connection, "loss.balance")) == 16
+    kept = {kept.rule: kept for kept in read_kept(connection, RULES)}
+    assert (kept["blocks"].chunks, kept["blocks"].oldest) == (None, ago(9))
+
+
+def test_the_application_may_drop_nothing_else(connection: Connection, owner: Connection) -> None:
+    add_block(connection, ago(20))
+    owner.execute("create table grid.other (observed_at timestamptz not null)")
+    drop = "select telemetry.drop_chunks_before(%s::regclass, %s, %s)"
+    for arguments in (
+        ["telemetry.block", NOW, 10],
+        ["telemetry.block", datetime.now(UTC) + timedelta(days=1), 10],
+        ["telemetry.block", None, 10],
+        ["grid.other", ago(20), 10],
+        ["pg_catalog.pg_class", ago(20), 10],
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(drop, arguments)
+    with pytest.raises(psycopg.errors.InvalidParameterValue):
+        connection.execute(drop, ["telemetry.block", ago(5), 0])
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute("select public.drop_chunks('telemetry.block', older_than => now())")
+    assert len(times(connection, "telemetry.block")) == 1
+
+
+def test_the_board_role_may_not_drop(database: Database) -> None:
+    with (
+        psycopg.connect(database.conninfo("board")) as board,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        board.execute("select telemetry.drop_chunks_before('telemetry.block', now() - interval '9 days', 1)")
+
+
+def test_quarantined_input_waits(connection: Connection) -> None:
+    add_rejected(connection, "refused, old", ago(6), quarantined=False)
+    add_rejected(connection, "refused, new", ago(4), quarantined=False)
+    add_rejected(connection, "waits, old", ago(600), quarantined=True)
+    add_rejected(connection, "given back long ago", ago(600), quarantined=True, replayed_at=ago(6))
+    add_rejected(connection, "given back just now", ago(600), quarantined=True, replayed_at=ago(1))
+    for number in range(7):
+        add_rejected(connection, f"old {number}", ago(100), quarantined=False)
+    assert tidy(connection)["rejected"].rows == 9
+    left = {row[0] for row in connection.execute("select detail from telemetry.rejected")}
+    assert left == {"refused, new", "waits, old", "given back just now"}
+
+
+def test_what_is_owed_or_not_relayed_stays(connection: Connection) -> None:
+    changes = [add_change(connection, ago(days)) for days in (40, 30, 20, 8, 7, 6)]
+    done, owed, lately, plain_row, unrelayed, newest = changes
+    owe(connection, done, ago(40), ago(39))
+    owe(connection, owed, ago(30), None)
+    owe(connection, lately, ago(20), ago(1))
+    assert tidy(connection)["outbox"].rows == 0  # nothing was relayed yet
+    relayed_to(connection, "grid.change", plain_row)
+    # `done` lost its delivery in the first round.
+    removed = tidy(connection)
+    assert removed["outbox"].rows == 2
+    assert ids(connection, "grid.outbox") == [owed, lately, unrelayed, newest]
+    assert sorted(ids(connection, "sync.delivery", "outbox_id")) == [owed, lately]
+    relayed_to(connection, "grid.change", newest)
+    relayed_to(connection, "another topic", owed)
+    assert tidy(connection)["outbox"].rows == 0  # the other topic hasn't got them
+    relayed_to(connection, "another topic", newest)
+    tidy(connection)
+    assert ids(connection, "grid.outbox") == [owed, lately, newest]  # the newest stays, to order the next one
+
+
+def test_alert_deliveries_go_when_they_were_made(connection: Connection, owner: Connection) -> None:
+    connection.execute("insert into grid.unit (code, kind, name) values ('A1', 'area', 'A1')")
+    connection.execute(
+        "insert into alerts.alert (fingerprint, kind, severity, unit_id, evidence)"
+        " select 'f', 'high_loss', 'warning', unit_id, '{}' from grid.unit"
+    )
+    for created, delivered in ((ago(30), ago(29)), (ago(30), None), (ago(30), ago(2))):
+        connection.execute(
+            "insert into alerts.delivery (delivery_id, alert_id, target, payload, created_at, delivered_at)"
+            " select %s, alert_id, 't', '{}', %s, %s from alerts.alert",
+            [uuid.uuid4(), created, delivered],
+        )
+    assert tidy(connection)["alert_deliveries"].rows == 1
+    left = connection.execute("select delivered_at from alerts.delivery order by 1 nulls last").fetchall()
+    assert left == [(ago(2),), (None,)]
+
+
+def test_one_owner_at_a_time(connection: Connection, database: Database) -> None:
+    with connect(database.conninfo("app"), "other") as other:
+        other.autocommit = True
+        other.execute("select pg_advisory_lock(hashtextextended('retention', 0))")
+        assert run_retention(connection, RULES, NOW) is None
+    assert run_retention(connection, RULES, NOW) is not None
+    with connect(database.conninfo("app"), "other") as other:
+        other.autocommit = True
+        assert run_retention(other, RULES, NOW) is not None  # the lock was given back
+
+
+def test_a_long_query_holds_up_nobody_but_the_drop(connection: Connection, database: Database) -> None:
+    add_block(connection, ago(20))
+    add_block(connection, ago(0))
+    with connect(database.conninfo("app"), "analyst") as analyst:
+        analyst.execute("select count(*) from telemetry.block").fetchone()  # its transaction stays open
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            run_retention(connection, RULES, NOW)
+        connection.execute("select count(*) from telemetry.block").fetchone()
+        add_block(connection, ago(1))
+    assert len(tidy(connection)["blocks"].chunks) == 1
+
+
+def test_the_commands(settings: Settings, config_path: str) -> None:
+    runner = CliRunner()
+    shown = runner.invoke(app, ["retention", "show", "--json", "--config", str(config_path)])
+    assert shown.exit_code == 0
+    rows = {row["rule"]: row for row in json.loads(shown.stdout)}
+    assert rows["blocks"]["days"] == settings.retention.blocks_d == 400
+    assert rows["outbox"]["chunks"] is None
+    told = runner.invoke(app, ["retention", "run", "--dry-run", "--json", "--config", str(config_path)])
+    assert told.exit_code == 0
+    assert {row["rule"] for row in json.loads(told.stdout)} == set(rows)
+    for arguments in (["run"], ["run", "--dry-run"], ["show"]):
+        done = runner.invoke(app, ["retention", *arguments, "--config", str(config_path)])
+        assert done.exit_code == 0
+        assert "telemetry.rejected" in done.stdout

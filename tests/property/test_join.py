@@ -1,0 +1,203 @@
+"""Intervals joined with what is believed of the grid at each of their instants, against plain Python."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import numpy as np
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from grid.block import Block
+from grid.channels import Values
+from grid.model import UnitKind
+from grid.quality import MISSING_WH, Quality
+from grid.roster import BEGINNING_US, END_US, Lapse, Membership, UnitView
+from streams.steps.contribution import Contribution, from_block
+from streams.steps.moves import absent_parts, for_other_unit
+from tests.memory import MemoryStore
+from tests.naive.settling import Stay, sold, without_account
+
+START = 1_780_272_000_000_000
+QUARTER = 900_000_000
+INTERVALS = 4
+ENDS = [START + (i + 1) * QUARTER for i in range(INTERVALS)]
+MODULUS = 100_000
+UNITS = ("A", "B")
+METERS = ("m1", "m2", "m3")
+
+
+@st.composite
+def histories(draw: st.DrawFn, *, registers: bool) -> dict[str, list[Stay]]:
+    """Stays of each meter: it moves between two units, or gets another multiplier, at any microsecond."""
+    stays: dict[str, list[Stay]] = {}
+    for meter in METERS:
+        instants = sorted(draw(st.sets(st.integers(START + 1, ENDS[-1] - 1), max_size=3)))
+        edges = [START - 10 * QUARTER, *instants, ENDS[-1] + 10 * QUARTER]
+        of_meter: list[Stay] = []
+        for start, end in itertools.pairwise(edges):
+            unit, multiplier = draw(st.sampled_from(UNITS)), draw(st.sampled_from((1, 30)))
+            if of_meter and (of_meter[-1].unit, of_meter[-1].multiplier) == (unit, multiplier):
+                unit = UNITS[1 - UNITS.index(unit)]
+            read = (counter(meter, start), counter(meter, end)) if registers else (None, None)
+            of_meter.append(Stay(unit, multiplier, start, end, *read))
+        stays[meter] = of_meter
+    return stays
+
+
+def counter(meter: str, at: int) -> int:
+    """A register that runs unevenly and rolls over."""
+    passed = (at - START + 20 * QUARTER) // 1_000_000
+    return (passed * (3 + METERS.index(meter)) + (passed // 700) ** 2) % MODULUS
+
+
+def views_of(stays: dict[str, list[Stay]], lapses: tuple[Lapse, ...] = ()) -> dict[str, UnitView]:
+    views = {}
+    for number, unit in enumerate(UNITS, start=1):
+        places: dict[tuple[str, int], int] = {}
+        members = []
+        for meter, of_meter in stays.items():
+            for stay in of_meter:
+                if stay.unit != unit:
+                    continue
+                # A member keeps its position; another multiplier is another member.
+                position = places.setdefault((meter, stay.multiplier), len(places))
+                members.append(
+                    Membership(
+                        position,
+                        meter,
+                        None,
+                        2,
+                        stay.multiplier,
+                        1.0,
+                        stay.start,
+                        stay.end,
+                        start_import_wh=stay.opening,
+                        end_import_wh=stay.closing,
+                        register_modulus_wh=MODULUS,
+                    )
+                )
+        head = Membership(len(places), f"{unit}-head", None, 1, 1, 0.5, BEGINNING_US, END_US)
+        views[unit] = UnitView(number, unit, UnitKind.AREA, (*members, head), (), lapses if unit == "A" else ())
+    return views
+
+
+def blocks_of(
+    stays: dict[str, list[Stay]],
+    energies: dict[tuple[str, int], int],
+    registers: dict[tuple[str, int], int],
+    ends: list[int] = ENDS,
+) -> list[Block]:
+    """At the end of each interval, the concentrator of the unit that has a meter then reads it."""
+    blocks = []
+    for n, end in enumerate(ends):
+        for unit in UNITS:
+            there = [m for m, its in stays.items() if any(s.unit == unit and s.start < end <= s.end for s in its)]
+            meters = [*there, f"{unit}-head"]
+            channels: dict[str, Values] = {
+                "import_wh": np.array([energies.get((m, end), MISSING_WH) for m in there] + [0], np.int64)
+            }
+            if registers:
+                channels["register_import_wh"] = np.array(
+                    [registers.get((m, end), MISSING_WH) for m in there] + [MISSING_WH], np.int64
+                )
+            missing = channels["import_wh"] == MISSING_WH
+            blocks.append(
+                Block(
+                    unit=unit,
+                    gateway="g",
+                    observed_at_us=end,
+                    interval_s=900,
+                    received_at_us=end + n,
+                    meters=pa.array(meters, pa.string()),
+                    sequence=np.full(len(meters), n, np.int64),
+                    channels=channels,
+                    quality=np.where(missing, Quality.MISSING, 0).astype(np.uint8),
+                )
+            )
+    return blocks
+
+
+def contributions_of(block: Block, views: dict[str, UnitView]) -> list[Contribution]:
+    """As `streams.join` joins a record, with the other units at hand."""
+    own, refused = from_block(block, views[block.unit], "telemetry.area", b"")
+    assert refused == []
+    meters = absent_parts(own)
+    others = [for_other_unit(own, meters, views[unit]) for unit in UNITS if unit != block.unit]
+    return [own, *(c for c in others if c is not None)]
+
+
+def settle_in_any_order(blocks: list[Block], views: dict[str, UnitView], shuffle: random.Random) -> MemoryStore:
+    store = MemoryStore()
+    again = blocks + shuffle.sample(blocks, k=len(blocks) // 2)
+    shuffle.shuffle(again)
+    while again:
+        size = shuffle.randint(1, 4)
+        store.take([c for block in again[:size] for c in contributions_of(block, views)])
+        del again[:size]
+    return store
+
+
+def assert_as_by_hand(
+    store: MemoryStore,
+    stays: dict[str, list[Stay]],
+    energies: dict[tuple[str, int], int],
+    registers: dict[tuple[str, int], int],
+) -> None:
+    for number, unit in enumerate(UNITS, start=1):
+        for end in ENDS:
+            row = store.losses[(number, end, 900)]
+            wanted = sold(unit, end - QUARTER, end, stays, energies, registers, MODULUS)
+            assert bool(row.computable) == (wanted is not None), (unit, end)
+            if wanted is not None:
+                assert row.outflow_wh == wanted, (unit, end)
+
+
+@settings(deadline=None, max_examples=60)
+@given(histories(registers=False), st.data(), st.randoms(use_true_random=False))
+def test_energies_are_shared_at_the_instant_of_a_move(
+    stays: dict[str, list[Stay]], data: st.DataObject, shuffle: random.Random
+) -> None:
+    energies = {(m, end): data.draw(st.integers(0, 10_000)) for m in METERS for end in ENDS}
+    store = settle_in_any_order(blocks_of(stays, energies, {}), views_of(stays), shuffle)
+    assert_as_by_hand(store, stays, energies, {})
+    # Nothing is lost and nothing counted twice between the units.
+    multiplier = 1 if all(s.multiplier == 1 for its in stays.values() for s in its) else None
+    if multiplier:
+        total = sum(row.outflow_wh for row in store.losses.values())
+        assert total == sum(energies.values())
+
+
+@settings(deadline=None, max_examples=60)
+@given(histories(registers=True), st.randoms(use_true_random=False))
+def test_registers_count_exactly_across_moves_replacements_and_rollover(
+    stays: dict[str, list[Stay]], shuffle: random.Random
+) -> None:
+    """Registers at every quarter-hour and at every change: each part of an interval counts what its registers say."""
+    registers = {(m, at): counter(m, at) for m in METERS for at in (START, *ENDS)}
+    views = views_of(stays)
+    # The registers at the very beginning may come last of all: the intervals after them are settled again.
+    store = settle_in_any_order(blocks_of(stays, {}, registers, [START, *ENDS]), views, shuffle)
+    for number, unit in enumerate(UNITS, start=1):
+        for end in ENDS:
+            wanted = sold(unit, end - QUARTER, end, stays, {}, registers, MODULUS)
+            row = store.losses[(number, end, 900)]
+            assert row.computable, (unit, end)
+            assert row.outflow_wh == wanted, (unit, end)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data(), st.randoms(use_true_random=False))
+def test_what_is_taken_after_an_account_was_closed_is_told(data: st.DataObject, shuffle: random.Random) -> None:
+    always = (START - 10 * QUARTER, ENDS[-1] + 10 * QUARTER)
+    stays = {m: [Stay("A", multiplier, *always)] for m, multiplier in zip(METERS, (1, 30, 1), strict=True)}
+    energies = {(m, end): data.draw(st.integers(0, 10_000)) for m in METERS for end in ENDS}
+    closed = data.draw(st.dictionaries(st.sampled_from(METERS), st.integers(START - 5, ENDS[-1] + 5)))
+    lapses = tuple(Lapse(METERS.index(m), at, END_US) for m, at in closed.items())
+    store = settle_in_any_order(blocks_of(stays, energies, {}), views_of(stays, lapses), shuffle)
+    for end in ENDS:
+        row = store.losses[(1, end, 900)]
+        assert row.uncontracted_wh == without_account(end - QUARTER, end, stays, energies, closed)
+        assert row.outflow_wh == sold("A", end - QUARTER, end, stays, energies, {}, MODULUS)
