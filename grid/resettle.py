@@ -29,6 +29,8 @@ class Resettle:
     from_us: int
     to_us: int
     model_version: int
+    recorded_us: int
+    """When the change was recorded that makes it necessary."""
 
 
 def decode_resettle(value: bytes) -> Resettle:
@@ -40,13 +42,15 @@ def decode_resettle(value: bytes) -> Resettle:
         When the record isn't one.
     """
     try:
-        payload: dict[str, Any] = json.loads(value)["payload"]
+        order: dict[str, Any] = json.loads(value)
+        payload = order["payload"]
         end = payload["to"]
         return Resettle(
             unit=str(payload["unit"]),
             from_us=_microseconds(payload["from"]),
             to_us=END_US if end is None else _microseconds(end),
             model_version=int(payload["model_version"]),
+            recorded_us=_microseconds(order["recorded_at"]),
         )
     except (KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"not an order to settle again: {error!r}") from None

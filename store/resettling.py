@@ -25,7 +25,7 @@ def memberships_elsewhere(connection: Connection, meters: Sequence[str]) -> dict
 
 
 def former_homes(connection: Connection, unit_id: int) -> dict[str, list[tuple[int, int]]]:
-    """By meter that a unit is believed to have: (unit id, position) in others that were ever believed to have it."""
+    """By meter that a unit is believed to have: where else it was ever believed to be, as (unit id, position)."""
     found: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for meter, other, position in connection.execute(_SQL["former_homes"], {"unit_id": unit_id}):
         found[meter].append((other, position))

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from grid.model import UnitKind
-from grid.roster import BEGINNING_US, END_US, Membership, Parentage, UnitView
+from grid.roster import BEGINNING_US, END_US, Lapse, Membership, Parentage, UnitView
 from store.connection import Connection
 from store.sql import load_queries
 
@@ -70,8 +70,13 @@ def load_views(connection: Connection, codes: list[str], known_at: datetime | No
     parents: dict[int, list[Parentage]] = defaultdict(list)
     for child_id, parent_id, parent, start, end in connection.execute(_SQL["parents"], arguments):
         parents[child_id].append(Parentage(parent_id, parent, _start(start), _end(end)))
+    lapses: dict[int, list[Lapse]] = defaultdict(list)
+    for unit_id, position, start, end in connection.execute(_SQL["lapses"], arguments):
+        lapses[unit_id].append(Lapse(position, _start(start), _end(end)))
     return {
-        code: UnitView(unit_id, code, UnitKind(kind), tuple(members[unit_id]), tuple(parents[unit_id]))
+        code: UnitView(
+            unit_id, code, UnitKind(kind), tuple(members[unit_id]), tuple(parents[unit_id]), tuple(lapses[unit_id])
+        )
         for unit_id, code, kind in units
     }
 

@@ -22,6 +22,8 @@ from faust.exceptions import ConsumerNotStarted
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from grid.errors import Reason, Rejection
+from grid.resettle import TOPIC as RESETTLE
+from grid.resettle import decode_resettle
 from grid.unit_energy import UnitEnergies, encode_unit_energies
 from store.connection import STORE_ERRORS, Connection
 from streams.counters import Counters, Vitals
@@ -81,10 +83,12 @@ def build_app(
     energy = app.topic(ENERGY_UNIT)
     areas = Processor(open_connection, vitals.areas)
     greater = Processor(open_connection, vitals.greater)
+    again = Processor(open_connection, vitals.again)
+    again_refusals = RefusalWriter(open_connection)
     points = PointProcessor(open_connection, vitals.points, settings.stand_in_interval_s, switches)
     refusals = RefusalWriter(open_connection)
     sweeper = Sweeper(open_connection)
-    vitals.caches.update(areas=areas.views.figures, greater=greater.views.figures)
+    vitals.caches.update(areas=areas.views.figures, greater=greater.views.figures, again=again.views.figures)
 
     async def settle_areas(stream: Any) -> None:
         await _settle(stream, areas, energy, settings.batch, settings.linger_s)
@@ -92,11 +96,19 @@ def build_app(
     async def settle_greater(stream: Any) -> None:
         await _settle(stream, greater, energy, settings.gather, settings.gather_s, points)
 
+    async def settle_again(stream: Any) -> None:
+        async for events in stream.noack_take(1, within=settings.linger_s):
+            vitals.again.busy_since = time.monotonic()
+            for event in events:
+                await _settle_again(again, energy, again_refusals, event)
+                await stream.ack(event)
+            vitals.again.busy_since = None
+
     async def store_rejected(stream: Any) -> None:
         await _store_refusals(stream, refusals, vitals.refusals, settings.linger_s)
 
     async def follow_changes() -> None:
-        await _follow_changes(settings, [areas.views, greater.views, points.table])
+        await _follow_changes(settings, [areas.views, greater.views, again.views, points.table])
 
     async def sweep() -> None:
         try:
@@ -120,6 +132,7 @@ def build_app(
 
     app.agent(app.topic("telemetry.area"), name="meterline.areas")(settle_areas)
     app.agent(app.topic("telemetry.scada", ENERGY_UNIT), name="meterline.greater")(settle_greater)
+    app.agent(app.topic(RESETTLE), name="meterline.again")(settle_again)
     rejected = app.topic("telemetry.rejected")
     rejected.maxsize = _REFUSALS  # app.topic() takes a maxsize and drops it
     app.agent(rejected, name="meterline.rejected")(store_rejected)
@@ -201,6 +214,30 @@ async def _store_refusals(stream: Any, refusals: RefusalWriter, counters: Counte
         for event in events:
             await stream.ack(event)
         counters.busy_since = None
+
+
+async def _settle_again(processor: Processor, energy: Any, refusals: RefusalWriter, event: Any) -> None:
+    """Settle a unit again, page by page: each is durable, and told to the units above, before the next."""
+    value = event.value or b""
+    try:
+        order = decode_resettle(value)
+    except ValueError as error:
+        rejection = Rejection(Reason.INVALID_BLOCK, str(error), event.message.topic, value)
+        await _until_stored(functools.partial(refusals.write, [rejection]))
+        return
+    pages = processor.settle_again(order)
+
+    def next_page() -> list[UnitEnergies] | None:
+        nonlocal pages
+        try:
+            return next(pages, None)
+        except STORE_ERRORS:
+            pages = processor.settle_again(order)  # from the beginning: the same again changes nothing
+            raise
+
+    while (energies := await _until_stored(next_page)) is not None:
+        processor.counters.batches += 1
+        await _tell(energy, energies)
 
 
 async def _tell(energy: Any, energies: Sequence[UnitEnergies]) -> None:

@@ -123,8 +123,8 @@ class Vitals:
 
     Attributes
     ----------
-    areas, greater, refusals
-        Counters of the units of meters, of the units of units, and of what ingest refused.
+    areas, greater, again, refusals
+        Counters of the units of meters, of the units of units, of what is settled again, and of what ingest refused.
     points
         Counters of SCADA points.
     caches
@@ -136,6 +136,7 @@ class Vitals:
 
     areas: Counters = field(default_factory=Counters)
     greater: Counters = field(default_factory=Counters)
+    again: Counters = field(default_factory=Counters)
     refusals: Counters = field(default_factory=Counters)
     points: PointCounters = field(default_factory=PointCounters)
     caches: dict[str, Callable[[], CacheFigures]] = field(default_factory=dict)
@@ -143,7 +144,7 @@ class Vitals:
 
     def by_name(self) -> dict[str, Counters]:
         """Counters by what they are of."""
-        return {"areas": self.areas, "greater": self.greater, "refusals": self.refusals}
+        return {"areas": self.areas, "greater": self.greater, "again": self.again, "refusals": self.refusals}
 
     def stalled(self, limit_s: float) -> str | None:
         """Says so when a batch has been in hand for longer than `limit_s`; None when commits go on."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import psycopg
@@ -16,6 +15,7 @@ import structlog
 
 from grid.errors import Reason, Rejection
 from grid.limits import Limits
+from grid.resettle import Resettle
 from grid.roster import UnitView
 from grid.unit_energy import UnitEnergies
 from store.blocks import StaleVersionError, lock_units, read_blocks, write_blocks
@@ -38,19 +38,6 @@ _PAGE = 200
 
 #: What is to be settled, and what is refused.
 Joined = tuple[list[Contribution], list[Rejection]]
-
-
-@dataclass(frozen=True, slots=True)
-class Again:
-    """Settle again what a unit has of [from_us, to_us), since something else was believed of it at `at_us`.
-
-    Microseconds since 1970 UTC.
-    """
-
-    unit: str
-    from_us: int
-    to_us: int
-    at_us: int
 
 
 class Processor:
@@ -119,7 +106,7 @@ class Processor:
         connection = self._connect()
         return self._commit(connection, lambda: join(connection, self.views, records))
 
-    def settle_again(self, order: Again) -> Iterator[list[UnitEnergies]]:
+    def settle_again(self, order: Resettle) -> Iterator[list[UnitEnergies]]:
         """Settle intervals with what is believed of their unit now; yields what the units above must be told.
 
         A page of intervals is durable before its energies are yielded. The same again changes nothing.
@@ -207,10 +194,10 @@ def _again(
     view: UnitView,
     keys: Sequence[Key],
     homes: dict[str, list[tuple[int, int]]],
-    order: Again,
+    order: Resettle,
 ) -> list[Contribution]:
     others = {unit for places in homes.values() for unit, _ in places}
     stored = read_blocks(connection, [(unit, *key[1:]) for unit in sorted(others) for key in keys])
     connection.commit()
-    copies = [c for key in keys for c in adopted(view, key, homes, stored, order.at_us)] if stored else []
-    return [*copies, *(look_again(view, key[1], key[2], order.at_us, Cause.MODEL) for key in keys)]
+    copies = [c for key in keys for c in adopted(view, key, homes, stored, order.recorded_us)] if stored else []
+    return [*copies, *(look_again(view, key[1], key[2], order.recorded_us, Cause.MODEL) for key in keys)]

@@ -135,7 +135,10 @@ def _account(
     refresh_present(connection, recorded_at, account_id=account_id)
     payload: dict[str, Any] = {"account": account, **values, "valid_from": to_text(since)}
     payload["before"] = before["status"] if "status" in values else before
-    return tell(connection, ("account", account, kind), payload, account_units(connection, account_id), recorded_at)
+    units = account_units(connection, account_id)
+    # What is taken without an active account is a figure of the unit's.
+    resettle = dict.fromkeys(units, (since, None)) if "status" in values else None
+    return tell(connection, ("account", account, kind), payload, units, recorded_at, resettle)
 
 
 def _change(

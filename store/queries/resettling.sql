@@ -8,7 +8,7 @@ order by 1, 2
 -- name: former_homes
 select distinct m.meter, o.unit_id, o.position
 from grid.member m
-join grid.member o on o.meter = m.meter and o.unit_id <> m.unit_id
+join grid.member o on o.meter = m.meter and (o.unit_id, o.position) <> (m.unit_id, m.position)
 where m.unit_id = %(unit_id)s and upper_inf(m.recorded)
 order by 1, 2, 3
 

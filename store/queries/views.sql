@@ -71,3 +71,20 @@ where m.child_id = any(%(unit_ids)s) and m.recorded @> %(known_at)s::timestamptz
 
 -- name: directory
 select code, kind, gateway from grid.unit
+
+-- name: lapses
+-- Parts of customers' memberships in which no active account is served where the meter stands.
+select m.unit_id, m.position, grid.us(lower(gap)), grid.us(upper(gap))
+from grid.member m
+cross join lateral (
+  select coalesce(range_agg(i.valid * s.valid * a.valid), '{}') as periods
+  from grid.installation i
+  join grid.service s on s.usage_point_id = i.usage_point_id and s.recorded @> %(known_at)s::timestamptz
+  join grid.account_state a on a.account_id = s.account_id and a.recorded @> %(known_at)s::timestamptz
+  where i.meter_id = m.meter_id
+    and i.recorded @> %(known_at)s::timestamptz
+    and a.status = 'active'
+) active
+cross join lateral unnest(tstzmultirange(m.valid) - active.periods) as gap
+where m.unit_id = any(%(unit_ids)s) and m.role & 2 = 2 and m.meter is not null and m.recorded @> %(known_at)s::timestamptz
+order by 1, 2, 3

@@ -67,12 +67,12 @@ def adopted(
     stored: Mapping[Key, StoredBlock],
     at_us: int,
 ) -> list[Contribution]:
-    """What other units' rows hold of the meters that are this unit's now: their values are copied, none is moved.
+    """What rows hold of this unit's meters at places where they were before: their values are copied, none is moved.
 
     Parameters
     ----------
     homes
-        By meter: other units that were ever believed to have it, and its position there.
+        By meter: other units, or positions in this one, where it was ever believed to be.
     stored
         Rows of those units at the same interval.
     """
@@ -82,8 +82,10 @@ def adopted(
     for meter, places in homes.items():
         for other, there in places:
             block = stored.get((other, observed_at_us, interval_s))
-            if other != unit_id and block is not None and there < len(block.quality):
-                for position in positions_of(roster, meter):
+            if block is None or there >= len(block.quality):
+                continue
+            for position in positions_of(roster, meter):
+                if (other, there) != (unit_id, position):
                     contributions += _copies(view, key, position, block, there, at_us)
     return contributions
 

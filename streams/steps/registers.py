@@ -12,14 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from grid.channels import CLOSING, EXPORT, IMPORT, OPENING
+from grid.channels import CLOSING, EXPORT, IMPORT, OPENING, SIGMA
 from grid.model import MAX_ENERGY_WH
-from grid.quality import MISSING_WH, NO_PRECEDENCE, Quality
+from grid.quality import MAX_SEQUENCE, MISSING_WH, NO_PRECEDENCE, Quality, quality_rank
 from grid.roster import Part, Roster
-from grid.rows import BlockRows, StoredBlock
+from grid.rows import NEVER_US, BlockRows, StoredBlock
 from streams.steps.contribution import Contribution, Key
 from streams.steps.shares import share
 
+#: From this precedence on an energy is what the meter itself counted.
+_OWN = int(quality_rank(np.array([Quality.SUSPECT], np.uint8))[0]) * MAX_SEQUENCE
 _DIRECTIONS = tuple(zip((IMPORT, EXPORT), CLOSING, OPENING, strict=True))
 
 
@@ -138,10 +140,11 @@ def _at_beginning(c: Contribution, roster: Roster, end_us: int, positions: NDArr
 
 
 def derive(rows: BlockRows, numbers: NDArray[np.intp], rosters: Sequence[Roster]) -> None:
-    """Set the energies of some rows, where none was received, from their registers.
+    """Set the energies of some rows from their registers, where the meter's own wasn't received.
 
     A difference below 0 is a rollover where the register's modulus is known; one that is still out of the bounds of a
-    reading is no energy. What is derived carries `Quality.DERIVED` and no precedence.
+    reading is no energy. What is derived carries `Quality.DERIVED` and no precedence; it takes the place of substitutes
+    and estimates.
 
     Parameters
     ----------
@@ -159,15 +162,24 @@ def derive(rows: BlockRows, numbers: NDArray[np.intp], rosters: Sequence[Roster]
             derived = difference(opening, closing, modulus)
             length_us = int(rows.interval_s[r]) * 1_000_000
             split = _of_stays(derived, opening, closing, roster, length_us, imports=energy == IMPORT)
-            received = rows.precedence[energy][part] != NO_PRECEDENCE
-            known = ~received & (derived != MISSING_WH)
-            rows.channels[energy][part] = np.where(
-                received, rows.channels[energy][part], np.where(known, derived, MISSING_WH)
-            )
-            if energy == IMPORT:
-                flags = np.where(known, np.uint8(Quality.DERIVED), np.uint8(Quality.MISSING))
-                flags[split] |= np.uint8(Quality.ESTIMATED)
-                rows.quality[part] = np.where(received, rows.quality[part], flags)
+            _put(rows, part, energy, derived, split)
+
+
+def _put(rows: BlockRows, part: slice, energy: str, derived: NDArray[np.int64], split: Sequence[int]) -> None:
+    precedence = rows.precedence[energy][part]
+    use = (derived != MISSING_WH) & (precedence < _OWN)
+    gone = ~use & (precedence == NO_PRECEDENCE)
+    values = rows.channels[energy][part]
+    rows.channels[energy][part] = np.where(use, derived, np.where(gone, MISSING_WH, values))
+    precedence[use] = NO_PRECEDENCE
+    rows.received_us[energy][part][use] = NEVER_US
+    if energy == IMPORT:
+        quality = rows.quality[part]
+        quality[use] = Quality.DERIVED
+        quality[gone] = Quality.MISSING
+        quality[[p for p in split if use[p]]] |= np.uint8(Quality.ESTIMATED)
+        if SIGMA in rows.channels:
+            rows.channels[SIGMA][part][use] = MISSING_WH
 
 
 def difference(

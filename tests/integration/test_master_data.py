@@ -356,7 +356,7 @@ class TestAttributes:
         load_grid(connection, small_model())
         ahead = datetime.now(UTC) + timedelta(hours=1)
         closed = apply(connection, kind="account_status", account="A1-account1", status="closed", valid_from=ahead)
-        assert (closed.units, closed.resettled) == (("A1",), ())
+        assert (closed.units, closed.resettled) == (("A1",), ("A1",))
         assert (read_account(connection, "A1-account1") or {})["status"] == "active"
         assert (read_account(connection, "A1-account1", at=ahead) or {})["status"] == "closed"
         present = "select status from grid.account where code = 'A1-account1'"

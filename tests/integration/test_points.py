@@ -230,7 +230,6 @@ def test_power_stands_in_for_a_missing_register_and_adds_nothing_to_one_that_com
     assert heads(connection)["F1", 30] == (2_999, 0, Quality.VALID)
 
 
-@pytest.mark.xfail(strict=True, reason="energy from registers gives way to any that was received, a substitute too")
 def test_energy_from_registers_wins_over_power(worker: Worker, connection: Connection) -> None:
     worker.take(*steady(400.0, [-1, 4, 9, 14, 15]))
     worker.take(
