@@ -16,7 +16,7 @@ from grid.switching import Move, PositionPeriod, find_moves, report_position
 from grid.topology import Mask, SupplyStatus, Wiring, taps_at, trace
 from store.connection import Connection
 from store.outbox import add_change, add_resettle, begin_change, next_model_version
-from store.parents import move_areas, read_parents
+from store.parents import Parents, move_areas, read_parents
 from store.sql import load_queries, to_text
 from store.wiring import joined_substations, read_wiring, span, to_instant, to_us
 
@@ -161,7 +161,7 @@ def _retrace(
     parents = read_parents(connection, wiring.areas)
     moves = find_moves(wiring, before, after, at_us, until_us, parents.before(wiring, at_us))
     move_areas(connection, parents, moves, instant)
-    told = _concerned(moves)
+    told = _concerned(moves, parents)
     was, now = (_areas_by_status(wiring, p.closed_at(wiring.normal, at_us), at_us) for p in (before, after))
     dead = sorted(now[SupplyStatus.DEAD] - was[SupplyStatus.DEAD])
     parallel = sorted(now[SupplyStatus.PARALLEL] - was[SupplyStatus.PARALLEL])
@@ -182,14 +182,24 @@ def _retrace(
     return AppliedSwitch(outbox_id, tuple(sorted(told)), instant, tuple(moves), tuple(dead), tuple(parallel))
 
 
-def _concerned(moves: Sequence[Move]) -> dict[str, tuple[int, int]]:
-    """Units that moves concern, each with the period from the first to the last."""
+def _concerned(moves: Sequence[Move], parents: Parents) -> dict[str, tuple[int, int]]:
+    """Units that moves concern, each with the period from the first to the last.
+
+    An area leaves the feeder that it was believed to be part of, which a change may have named against the switches.
+    """
     told: dict[str, tuple[int, int]] = {}
     for move in moves:
-        for unit in (move.area, move.before, move.after):
-            if unit is not None:
-                first, last = told.get(unit, (move.from_us, move.to_us))
-                told[unit] = (min(first, move.from_us), max(last, move.to_us))
+        spans = [(move.area, move.from_us, move.to_us)]
+        if move.after is not None:
+            spans.append((move.after, move.from_us, move.to_us))
+        spans += [
+            (period.feeder, max(period.from_us, move.from_us), min(period.to_us, move.to_us))
+            for period in parents.periods(move.area)
+            if period.from_us < move.to_us and move.from_us < period.to_us
+        ]
+        for unit, start, end in spans:
+            first, last = told.get(unit, (start, end))
+            told[unit] = (min(first, start), max(last, end))
     return told
 
 

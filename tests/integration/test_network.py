@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.types.range import Range
 from typer.testing import CliRunner
 
 from deploy.boards.panels import SWITCHES_OFF_NORMAL, UNSUPPLIED_AREAS
@@ -21,6 +22,7 @@ from grid.network import Segment
 from meterline.cli import app
 from meterline.config import load_settings
 from store.connection import Connection, connect
+from store.grid_writer import BEGINNING
 from store.migrate import migrate
 from store.topology import (
     apply_switch_position,
@@ -29,7 +31,7 @@ from store.trace import TraceError, trace_code
 from store.wiring import read_wiring, to_us
 from sync.load import load_grid
 from tests.small_network import small_network, switched_model
-from tests.switched_database import CLOSED, HOUR, NOON, OPEN, cut_over, everything
+from tests.switched_database import CLOSED, HOUR, NOON, OPEN, cut_over, everything, memberships, outbox
 
 
 @pytest.fixture
@@ -67,6 +69,21 @@ class TestLoad:
         before = everything(connection)
         assert not load_grid(connection, switched_model()).changed
         assert not load_grid(connection, switched_model(), valid_from=NOON + 2 * HOUR).changed
+        assert everything(connection) == before
+
+    def test_a_load_moves_what_it_connects_behind_a_switch_that_has_moved(self, connection: Connection) -> None:
+        cut_over(connection)
+        later = NOON + 2 * HOUR
+        rebuilt = _with_area_at(switched_model(), "F1-A", "F1-3")
+        told = len(outbox(connection, "unit.resettle"))
+        report = load_grid(connection, rebuilt, valid_from=later)
+        assert memberships(connection, "F1-A") == [("F1", 1, Range(BEGINNING, later)), ("F2", 6, Range(later, None))]
+        assert report.units_resettled == 3
+        orders = outbox(connection, "unit.resettle")[told:]
+        assert {(o["unit"], o["from"]) for o in orders} == {(u, "2026-06-01T14:00:00Z") for u in ("F1", "F1-A", "F2")}
+        assert len({o["model_version"] for o in orders}) == 1
+        before = everything(connection)
+        assert not load_grid(connection, rebuilt, valid_from=later).changed
         assert everything(connection) == before
 
     def test_a_segment_that_is_removed_is_no_longer_there(self, connection: Connection) -> None:
@@ -215,6 +232,12 @@ def test_it_works_on_plain_postgresql(stack: StackSpec, config_path: Path, templ
                 assert trace_code(plain, "F1-D", NOON + HOUR).feeders == ("F2",)
         finally:
             connection.execute("drop database plain with (force)")
+
+
+def _with_area_at(model: GridModel, area: str, node: str) -> GridModel:
+    assert model.network is not None
+    connections = tuple(dataclasses.replace(c, node=node) if c.area == area else c for c in model.network.connections)
+    return dataclasses.replace(model, network=dataclasses.replace(model.network, connections=connections))
 
 
 def _with_segments(model: GridModel, without: str) -> GridModel:

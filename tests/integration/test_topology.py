@@ -250,6 +250,19 @@ class TestChange:
         assert positions(connection, "F1-Q") == [("open", Range(NOON, None))]
         assert apply_change(connection, read_change(self.BODY)).outbox_id is None
 
+    def test_a_switch_has_the_last_word_on_what_it_concerns(self, connection: Connection) -> None:
+        """A change may name another feeder than the switches do, until a switch between the area and its head moves."""
+        named = b'{"kind":"unit_parent","unit":"F1-D","parent":"F3","valid_from":"2026-06-01T10:00:00Z"}'
+        apply_change(connection, read_change(named))
+        apply_switch_position(connection, "F2-Q", OPEN, NOON - HOUR)
+        assert memberships(connection, "F1-D")[-1] == ("F3", 4, Range(NOON - 2 * HOUR, None))
+        applied = apply_change(connection, read_change(self.BODY))
+        assert memberships(connection, "F1-D") == [
+            ("F1", 3, Range(BEGINNING, NOON - 2 * HOUR)),
+            ("F3", 4, Range(NOON - 2 * HOUR, NOON)),
+        ]
+        assert applied.resettled == ("F1", "F1-C", "F1-D", "F3")
+
     def test_it_can_be_told(self, connection: Connection) -> None:
         told = len(read_outbox(connection, START, 1_000))
         apply_change(connection, read_change(self.BODY))
