@@ -18,6 +18,9 @@ END_US = np.iinfo(np.int64).max
 #: Bit of a role in a roster, beside those of `Role`: a customer without an active account.
 UNCONTRACTED = 8
 
+#: Units above the lines, which may have no meters of their own.
+UNMETERED_KINDS = frozenset({UnitKind.REGION, UnitKind.VOLTAGE_LEVEL, UnitKind.ELEMENT})
+
 _MAX_ROSTERS = 8
 
 
@@ -164,7 +167,11 @@ class UnitView:
             # Late data may ask for any time: a unit that changed often doesn't keep an array for each.
             if len(self._rosters) >= _MAX_ROSTERS:
                 self._rosters.clear()
-            self._rosters[key] = _dense(self.size, self.members, self.lapses, begin_us, observed_at_us)
+            roster = _dense(self.size, self.members, self.lapses, begin_us, observed_at_us)
+            if self.kind in UNMETERED_KINDS and not np.any(roster.role & Role.GATEWAY):
+                # Nothing is metered at its boundary: it is the sum of its parts.
+                roster.role[roster.role & Role.UNIT != 0] |= int(Role.GATEWAY)
+            self._rosters[key] = roster
         return self._rosters[key]
 
     def parents_over(self, observed_at_us: int, interval_s: int) -> list[Parentage]:

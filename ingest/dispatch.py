@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from grid.block import Block
 from grid.errors import Rejection
+from grid.model import UnitKind
 from grid.ports import Directory
 from ingest.decode import decode_message
 from ingest.decode_points import decode_points_message
-from ingest.topics import KafkaRecord, records_of, records_of_points
+from ingest.topics import KafkaRecord, record_of, records_of_points, refusals_of
 
 #: Topics that gateways publish to, for a subscription.
 SUBSCRIPTIONS = ("meterline/v1/+/block/+", "meterline/v1/+/points/+")
@@ -18,11 +20,32 @@ _POINTS = "points"
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Records that a message becomes, what was refused of it, and whether anything of it was taken."""
+    """What a message comes to.
+
+    Attributes
+    ----------
+    records
+        What goes to Kafka as it is: points, and what was refused.
+    rejections
+        What was refused of it.
+    forwarded
+        Whether anything of it was taken.
+    block
+        A block of readings with its unit's kind, which may be gathered with others before it becomes a record.
+    number
+        The gateway's number of the message; None where it must be read from the payload.
+    """
 
     records: list[KafkaRecord]
     rejections: tuple[Rejection, ...]
     forwarded: bool
+    block: tuple[Block, UnitKind] | None = None
+    number: int | None = None
+
+    def all_records(self, backfill_after_us: int) -> list[KafkaRecord]:
+        """Records with the block by itself."""
+        own = [] if self.block is None else [record_of(*self.block, backfill_after_us)]
+        return own + self.records
 
 
 def take_message(topic: str, payload: bytes, received_at_us: int, directory: Directory) -> Taken:
@@ -31,5 +54,9 @@ def take_message(topic: str, payload: bytes, received_at_us: int, directory: Dir
     if len(parts) > 3 and parts[3] == _POINTS:
         points = decode_points_message(topic, payload, received_at_us, directory)
         return Taken(records_of_points(points), points.rejections, points.batch is not None)
-    decoded = decode_message(topic, payload, received_at_us, directory)
-    return Taken(records_of(decoded), decoded.rejections, decoded.block is not None)
+    decoded = decode_message(topic, payload, received_at_us, directory, directory.zone)
+    refusals = refusals_of(decoded.rejections)
+    if decoded.block is None or decoded.kind is None:
+        return Taken(refusals, decoded.rejections, False)
+    # All readings of one message have its number.
+    return Taken(refusals, decoded.rejections, True, (decoded.block, decoded.kind), int(decoded.block.sequence[0]))

@@ -6,20 +6,31 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from grid.block import encode_block
+from grid.block import Block, encode_block
 from grid.errors import Rejection
 from grid.model import UnitKind
 from grid.points import encode_points
-from ingest.decode import Decoded
 from ingest.decode_points import DecodedPoints
 
 TELEMETRY_AREA = "telemetry.area"
 TELEMETRY_SCADA = "telemetry.scada"
+TELEMETRY_BACKFILL = "telemetry.backfill"
 TELEMETRY_REJECTED = "telemetry.rejected"
 
+#: Older than this at receipt, a block doesn't travel with live data.
+BACKFILL_AFTER_US = 2 * 3_600 * 1_000_000
 
-def topic_of(kind: UnitKind) -> str:
-    """Topic of a unit's blocks; what stands at a feeder's head comes with SCADA."""
+
+def topic_of(kind: UnitKind, age_us: int = 0, backfill_after_us: int = BACKFILL_AFTER_US) -> str:
+    """Topic of a unit's blocks; what stands at a feeder's head comes with SCADA, and what is old in a lane of its own.
+
+    Parameters
+    ----------
+    age_us
+        From the end of the interval to the receipt.
+    """
+    if age_us > backfill_after_us:
+        return TELEMETRY_BACKFILL
     return TELEMETRY_SCADA if kind is UnitKind.FEEDER else TELEMETRY_AREA
 
 
@@ -33,23 +44,22 @@ class KafkaRecord:
     headers: list[tuple[str, bytes]] = field(default_factory=list)
 
 
-def records_of(decoded: Decoded) -> list[KafkaRecord]:
-    """What a decoded message is on Kafka: its block, and each rejection with the original bytes as its value."""
-    records = _rejected(decoded.rejections)
-    if decoded.block is not None and decoded.kind is not None:
-        records.insert(0, KafkaRecord(topic_of(decoded.kind), decoded.block.unit.encode(), encode_block(decoded.block)))
-    return records
+def record_of(block: Block, kind: UnitKind, backfill_after_us: int = BACKFILL_AFTER_US) -> KafkaRecord:
+    """A block on Kafka."""
+    topic = topic_of(kind, block.received_at_us - block.observed_at_us, backfill_after_us)
+    return KafkaRecord(topic, block.unit.encode(), encode_block(block))
 
 
 def records_of_points(decoded: DecodedPoints) -> list[KafkaRecord]:
-    """The same for a message of points: they travel beside the blocks of a feeder's head, by the key of their unit."""
-    records = _rejected(decoded.rejections)
+    """A message of points on Kafka: they travel beside the blocks of a feeder's head, by the key of their unit."""
+    records = refusals_of(decoded.rejections)
     if decoded.batch is not None:
         records.insert(0, KafkaRecord(TELEMETRY_SCADA, decoded.batch.unit.encode(), encode_points(decoded.batch)))
     return records
 
 
-def _rejected(rejections: Sequence[Rejection]) -> list[KafkaRecord]:
+def refusals_of(rejections: Sequence[Rejection]) -> list[KafkaRecord]:
+    """What was refused of a message, each with the original bytes as its value."""
     return [
         KafkaRecord(
             TELEMETRY_REJECTED, rejection.reason.value.encode(), rejection.original, _rejection_headers(rejection)

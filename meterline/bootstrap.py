@@ -10,11 +10,15 @@ from pathlib import Path
 
 from kafka import KafkaProducer
 
+from ingest.gaps import AskLimits
+from ingest.gather import GatherLimits
+from ingest.resend import Resender
 from ingest.sources.mqtt import Bridge, BridgeSettings
-from meterline.config import Settings, read_secret
+from meterline.config import IngestSection, Settings, read_secret
 from meterline.topics import ensure_topics
 from store.connection import Connection, connect
 from store.directory import StoredDirectory
+from store.gaps import StoredGapLedger
 from store.migrate import migrate
 
 _MAX_REQUEST = 24 * 1024 * 1024
@@ -39,16 +43,34 @@ def make_producer(settings: Settings, linger_ms: int = 20) -> KafkaProducer:
 
 
 def make_bridge(settings: Settings) -> Bridge:
-    """The MQTT bridge with its producer and directory."""
-    mqtt = settings.mqtt
+    """The MQTT bridge with its producer, its directory and its account of gateways' numbers."""
+    mqtt, ingest = settings.mqtt, settings.ingest
     bridge_settings = BridgeSettings(
         host=mqtt.host,
         port=mqtt.port,
         username=mqtt.username,
         password=read_secret(mqtt.password_file),
         ca_file=None if mqtt.ca_file is None else str(mqtt.ca_file),
+        gather=GatherLimits(below=ingest.gather_below, linger_us=int(ingest.gather_linger_s * 1e6)),
+        backfill_after_us=backfill_after_us(settings),
     )
-    return Bridge(bridge_settings, make_producer(settings), StoredDirectory(opener(settings, "meterline-ingest")))
+    directory = StoredDirectory(opener(settings, "meterline-ingest"), settings.settling.zone())
+    resender = Resender(StoredGapLedger(opener(settings, "meterline-gaps")), _ask_limits(ingest))
+    return Bridge(bridge_settings, make_producer(settings), directory, resender=resender)
+
+
+def backfill_after_us(settings: Settings) -> int:
+    """Age from which on a block travels in the backfill's lane."""
+    return int(settings.ingest.backfill_after_s * 1e6)
+
+
+def _ask_limits(ingest: IngestSection) -> AskLimits:
+    return AskLimits(
+        wait_us=int(ingest.gap_wait_s * 1e6),
+        tries=ingest.gap_tries,
+        outstanding=ingest.gap_outstanding,
+        numbers=ingest.gap_messages,
+    )
 
 
 def prepare(settings: Settings) -> tuple[list[str], list[str]]:

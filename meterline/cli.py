@@ -14,6 +14,7 @@ from meterline import cli_points, cli_stack
 from meterline.cli_common import ConfigOption, JsonOption, OpsPortOption, fail, print_json, printable, read_settings
 from meterline.cli_deliver import alert_app, sync_app
 from meterline.cli_grid import grid_app
+from meterline.cli_ingest import gaps_app
 from meterline.cli_retention import retention_app
 from meterline.cli_worker import worker_app
 
@@ -30,6 +31,7 @@ config_app = typer.Typer(no_args_is_help=True, help="The configuration. Example:
 app.add_typer(cli_stack.load_app, name="load")
 app.add_typer(ingest_app, name="ingest")
 app.add_typer(rejected_app, name="rejected")
+app.add_typer(gaps_app, name="gaps")
 app.add_typer(config_app, name="config")
 app.add_typer(cli_stack.stack_app, name="stack")
 app.add_typer(worker_app, name="worker")

@@ -11,10 +11,11 @@ import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from psycopg.conninfo import make_conninfo
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -23,6 +24,9 @@ from pydantic_settings import (
     SettingsConfigDict,
     SettingsError,
 )
+
+from grid.limits import Limit, Limits
+from grid.model import UnitKind
 
 LOCAL_FILE = "local.toml"
 _PREFIX = "METERLINE_"
@@ -93,6 +97,18 @@ class DatabaseSection(_Section):
         )
 
 
+class IngestSection(_Section):
+    """What ingest gathers, sets apart and asks for again."""
+
+    gather_below: int = Field(32, ge=0, le=4_096)
+    gather_linger_s: float = Field(0.2, ge=0, le=5)
+    backfill_after_s: float = Field(7_200, ge=60)
+    gap_wait_s: float = Field(5, ge=0.1, le=3_600)
+    gap_tries: int = Field(10, ge=1, le=1_000)
+    gap_outstanding: int = Field(4, ge=1, le=100)
+    gap_messages: int = Field(1_000, ge=1, le=100_000)
+
+
 class WorkerSection(_Section):
     """How workers batch."""
 
@@ -102,6 +118,48 @@ class WorkerSection(_Section):
     gather_s: float = Field(1.5, gt=0, le=60)
     stalled_s: float = Field(30, gt=0, le=3_600)
     """A batch that is in hand for longer means that commits stall."""
+    backfill_batch: int = Field(500, ge=1, le=20_000)
+    backfill_share: float = Field(0.5, gt=0, le=1)
+
+
+class LimitSection(_Section):
+    """How long figures of a kind of unit stay open."""
+
+    provisional_s: int = Field(ge=1, le=86_400)
+    final_s: int = Field(ge=2, le=90 * 86_400)
+
+
+class SettlingSection(_Section):
+    """When figures are published, and when days begin."""
+
+    time_zone: str = "UTC"
+    area: LimitSection = LimitSection(provisional_s=300, final_s=86_400)
+    line: LimitSection = LimitSection(provisional_s=360, final_s=90_000)
+    region: LimitSection = LimitSection(provisional_s=420, final_s=93_600)
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"no time zone of that name: {value!r}; one is Asia/Shanghai") from None
+        return value
+
+    @model_validator(mode="after")
+    def _upwards(self) -> Self:
+        self.limits()
+        return self
+
+    def limits(self) -> Limits:
+        """Limits by kind of unit; raises ValueError when a unit above waits less than one below."""
+        of = dict.fromkeys(UnitKind, self.region)
+        of |= {UnitKind.AREA: self.area, UnitKind.DEDICATED: self.area, UnitKind.FEEDER: self.line}
+        return Limits({kind: Limit(limit.provisional_s, limit.final_s) for kind, limit in of.items()})
+
+    def zone(self) -> ZoneInfo:
+        """The utility's time zone."""
+        return ZoneInfo(self.time_zone)
 
 
 class ScadaSection(_Section):
@@ -156,7 +214,9 @@ class Settings(BaseSettings):
     mqtt: MqttSection
     kafka: KafkaSection = KafkaSection()
     database: DatabaseSection
+    ingest: IngestSection = IngestSection()
     worker: WorkerSection = WorkerSection()
+    settling: SettlingSection = SettlingSection()
     scada: ScadaSection = ScadaSection()
     alerts: AlertsSection = AlertsSection()
     sync: SyncSection = SyncSection()

@@ -15,6 +15,8 @@ from kafka.errors import CoordinatorNotAvailableError, NoError, UnknownMemberIdE
 from meterline.config import KafkaSection
 
 GROUP = "meterline"
+#: Its members have a consumer each for the backfill's lane.
+BACKFILL_GROUP = f"{GROUP}-backfill"
 
 
 def members(kafka: KafkaSection) -> tuple[str, list[str]]:
@@ -51,7 +53,13 @@ def leave_beyond(kafka: KafkaSection, workers: int) -> list[str]:
 
 
 def _leave(admin: KafkaAdminClient, instance: str) -> bool:
-    removed = admin.remove_group_members(GROUP, [MemberToRemove(group_instance_id=f"{GROUP}-{instance}")])
+    left = _remove(admin, GROUP, instance)
+    _remove(admin, BACKFILL_GROUP, instance)
+    return left
+
+
+def _remove(admin: KafkaAdminClient, group: str, instance: str) -> bool:
+    removed = admin.remove_group_members(group, [MemberToRemove(group_instance_id=f"{group}-{instance}")])
     for error in removed.values():
         if error is UnknownMemberIdError:
             return False

@@ -41,6 +41,19 @@ _HISTOGRAMS: dict[str, tuple[str, Callable[[Counters], Histogram]]] = {
     "batch_records": ("Kafka records in a batch", lambda counters: counters.batch_records),
 }
 
+_GAP_COUNTERS = {
+    "noticed": "Gaps noticed in gateways' numbers",
+    "filled": "Gaps filled",
+    "requested": "Requests to send again",
+    "restarts": "Gateways' counters that started anew",
+    "untracked": "Messages of gateways beyond the number that is followed",
+}
+_GAP_GAUGES = {
+    "open": "Gaps that are open",
+    "open_messages": "Messages missing in open gaps",
+    "given_up": "Open gaps that are no longer asked for",
+}
+
 
 class WorkerMetrics(Collector):
     """Metrics of a worker: its counters, its delays, what it holds, and how far it is behind in Kafka."""
@@ -79,7 +92,7 @@ class WorkerMetrics(Collector):
             "Records of a partition that are not acknowledged",
             labels=["topic", "partition"],
         )
-        for (topic, partition), records in self._vitals.lag.items():
+        for (topic, partition), records in (*self._vitals.lag.items(), *self._vitals.backfill_lag.items()):
             lag.add_metric([topic, str(partition)], records)
         yield lag
 
@@ -108,13 +121,28 @@ class BridgeMetrics(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Called by the registry at each scrape."""
-        yield CounterMetricFamily("meterline_bridge_forwarded", "Blocks handed to Kafka", value=self._bridge.forwarded)
+        bridge = self._bridge
+        counters = {
+            "forwarded": ("Blocks handed to Kafka", bridge.forwarded),
+            "gathered": ("Messages that went into blocks together with others", bridge.gathered),
+            "backfilled": (
+                "Blocks of those forwarded that were old and went to the backfill's lane",
+                bridge.backfilled,
+            ),
+        }
+        gaps = bridge.gap_figures()
+        counters |= {f"gap_{name}": (text, gaps[name]) for name, text in _GAP_COUNTERS.items() if name in gaps}
+        for name, (text, value) in counters.items():
+            yield CounterMetricFamily(f"meterline_bridge_{name}", text, value=value)
+        for name, text in _GAP_GAUGES.items():
+            if name in gaps:
+                yield GaugeMetricFamily(f"meterline_bridge_gaps_{name}", text, value=gaps[name])
         rejected = CounterMetricFamily("meterline_bridge_rejected", "Inputs refused", labels=["reason"])
-        for reason, count in dict(self._bridge.reasons).items():
+        for reason, count in dict(bridge.reasons).items():
             rejected.add_metric([reason], count)
         yield rejected
         yield GaugeMetricFamily(
-            "meterline_bridge_held_bytes", "Bytes of messages that wait for Kafka", value=self._bridge.held_bytes
+            "meterline_bridge_held_bytes", "Bytes of messages that wait for Kafka", value=bridge.held_bytes
         )
 
 

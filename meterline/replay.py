@@ -13,8 +13,8 @@ from grid.points import decode_points, is_points
 from grid.ports import Directory
 from grid.unit_energy import decode_unit_energies
 from ingest.dispatch import take_message
-from ingest.topics import TELEMETRY_AREA, TELEMETRY_SCADA
-from meterline.bootstrap import make_producer, opener
+from ingest.topics import TELEMETRY_AREA, TELEMETRY_BACKFILL, TELEMETRY_SCADA
+from meterline.bootstrap import backfill_after_us, make_producer, opener
 from meterline.config import Settings
 from store.directory import StoredDirectory
 from store.rejected import mark_replayed, open_originals
@@ -33,7 +33,7 @@ def replay_rejected(settings: Settings, ids: list[int] | None, reason: str | Non
         back into the rejected store.
     """
     open_connection = opener(settings, "meterline-cli")
-    directory = StoredDirectory(open_connection)
+    directory = StoredDirectory(open_connection, settings.settling.zone())
     producer = make_producer(settings)
     replayed = refused = after = 0
     with open_connection() as connection:
@@ -42,7 +42,7 @@ def replay_rejected(settings: Settings, ids: list[int] | None, reason: str | Non
             # Marked first, in the same transaction that is committed after Kafka has the messages: an entry that is
             # refused again meanwhile is opened again by its writer, which waits for this transaction.
             mark_replayed(connection, [entry for entry, _, _ in entries])
-            refused += _send(producer, directory, entries)
+            refused += _send(producer, directory, entries, backfill_after_us(settings))
             connection.commit()
             replayed += len(entries)
             after = entries[-1][0]
@@ -50,7 +50,9 @@ def replay_rejected(settings: Settings, ids: list[int] | None, reason: str | Non
     return {"replayed": replayed, "refused": refused}
 
 
-def _send(producer: KafkaProducer, directory: Directory, entries: list[tuple[int, str, bytes]]) -> int:
+def _send(
+    producer: KafkaProducer, directory: Directory, entries: list[tuple[int, str, bytes]], old_after_us: int
+) -> int:
     """Give entries to Kafka and wait for it; returns how many the decoder refused again."""
     refused = 0
     futures = []
@@ -62,7 +64,7 @@ def _send(producer: KafkaProducer, directory: Directory, entries: list[tuple[int
         refused += bool(taken.rejections)
         futures += [
             producer.send(record.topic, key=record.key, value=record.value, headers=record.headers)
-            for record in taken.records
+            for record in taken.all_records(old_after_us)
         ]
     producer.flush(timeout=60)
     for future in futures:
@@ -72,6 +74,7 @@ def _send(producer: KafkaProducer, directory: Directory, entries: list[tuple[int
 
 _KEYS: dict[str, Callable[[bytes], str]] = {
     TELEMETRY_AREA: lambda original: decode_block(original).unit,
+    TELEMETRY_BACKFILL: lambda original: decode_block(original).unit,
     TELEMETRY_SCADA: lambda original: (decode_points if is_points(original) else decode_block)(original).unit,
     ENERGY_UNIT: lambda original: decode_unit_energies(original).parent,
 }

@@ -12,6 +12,8 @@ _TELEMETRY = {"retention.ms": str(3 * _DAY_MS), "compression.type": "producer"}
 TOPICS: dict[str, dict[str, str]] = {
     "telemetry.area": _TELEMETRY,
     "telemetry.scada": _TELEMETRY,
+    # Old data that came late: kept for longer, since its lane gives way to live data.
+    "telemetry.backfill": {**_TELEMETRY, "retention.ms": str(14 * _DAY_MS)},
     "telemetry.rejected": {**_TELEMETRY, "max.message.bytes": str(24 * 1024 * 1024)},
     "energy.unit": _TELEMETRY,
     "grid.change": {"cleanup.policy": "compact"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, tzinfo
 
 import psycopg
 import structlog
@@ -25,11 +26,19 @@ class StoredDirectory:
     ----------
     open_connection
         Opens a connection; it is closed after each reading.
+    zone
+        The utility's time zone.
     clock
         Seconds, monotonic.
     """
 
-    def __init__(self, open_connection: Callable[[], Connection], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        open_connection: Callable[[], Connection],
+        zone: tzinfo = UTC,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.zone = zone
         self._open = open_connection
         self._clock = clock
         self._units: dict[str, tuple[UnitKind, str | None]] = {}

@@ -12,7 +12,7 @@ import functools
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import faust
@@ -22,10 +22,12 @@ from faust.exceptions import ConsumerNotStarted
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from grid.errors import Reason, Rejection
+from grid.limits import Limits
 from grid.resettle import TOPIC as RESETTLE
 from grid.resettle import decode_resettle
 from grid.unit_energy import UnitEnergies, encode_unit_energies
 from store.connection import STORE_ERRORS, Connection
+from streams.backfill import LaneSettings, follow_backfill
 from streams.counters import Counters, Vitals
 from streams.join import ENERGY_UNIT, Record
 from streams.lag import watch_lag
@@ -54,6 +56,8 @@ class WorkerSettings:
         A batch of blocks is settled when it has this many records or this much time has passed.
     gather, gather_s
         The same for units above the areas: they wait for their members, so that a row is written about once.
+    backfill_batch, backfill_share
+        Of `streams.backfill.LaneSettings`.
     """
 
     bootstrap: str
@@ -67,6 +71,9 @@ class WorkerSettings:
     session_timeout_s: float = 10.0
     sweep_s: float = 10.0
     stand_in_interval_s: int = 900
+    backfill_batch: int = 500
+    backfill_share: float = 0.5
+    limits: Limits = field(default_factory=Limits)
 
 
 def build_app(
@@ -81,14 +88,17 @@ def build_app(
     """
     app = _make_app(settings)
     energy = app.topic(ENERGY_UNIT)
-    areas = Processor(open_connection, vitals.areas)
-    greater = Processor(open_connection, vitals.greater)
-    again = Processor(open_connection, vitals.again)
+    areas = Processor(open_connection, vitals.areas, settings.limits)
+    greater = Processor(open_connection, vitals.greater, settings.limits)
+    again = Processor(open_connection, vitals.again, settings.limits)
     again_refusals = RefusalWriter(open_connection)
     points = PointProcessor(open_connection, vitals.points, settings.stand_in_interval_s, switches)
+    late = Processor(open_connection, vitals.backfill, settings.limits)
     refusals = RefusalWriter(open_connection)
     sweeper = Sweeper(open_connection)
-    vitals.caches.update(areas=areas.views.figures, greater=greater.views.figures, again=again.views.figures)
+    vitals.caches.update(
+        areas=areas.views.figures, greater=greater.views.figures, again=again.views.figures, backfill=late.views.figures
+    )
 
     async def settle_areas(stream: Any) -> None:
         await _settle(stream, areas, energy, settings.batch, settings.linger_s)
@@ -108,16 +118,13 @@ def build_app(
         await _store_refusals(stream, refusals, vitals.refusals, settings.linger_s)
 
     async def follow_changes() -> None:
-        await _follow_changes(settings, [areas.views, greater.views, again.views, points.table])
+        await _follow_changes(settings, [areas.views, greater.views, again.views, late.views, points.table])
+
+    async def settle_backfill() -> None:
+        await _settle_backfill(settings, late, energy, vitals)
 
     async def sweep() -> None:
-        try:
-            orders = await asyncio.to_thread(sweeper.orders, time.time_ns() // 1_000)
-        except STORE_ERRORS as error:
-            log.warning("what is due could not be looked for; trying again later", error=str(error))
-            return
-        sends = [app.topic(order.topic).send(key=order.key, value=order.value) for order in orders]
-        await asyncio.gather(*[await sent for sent in sends])
+        await _sweep(app, sweeper)
 
     async def follow_lag() -> None:
         await watch_lag(
@@ -138,9 +145,20 @@ def build_app(
     app.agent(rejected, name="meterline.rejected")(store_rejected)
     app.task(follow_changes)
     app.task(follow_lag)
+    app.task(settle_backfill)
     app.timer(interval=10.0)(report)
     app.timer(interval=settings.sweep_s)(sweep)
     return app
+
+
+async def _sweep(app: faust.App, sweeper: Sweeper) -> None:
+    try:
+        orders = await asyncio.to_thread(sweeper.orders, time.time_ns() // 1_000)
+    except STORE_ERRORS as error:
+        log.warning("what is due could not be looked for; trying again later", error=str(error))
+        return
+    sends = [app.topic(order.topic).send(key=order.key, value=order.value) for order in orders]
+    await asyncio.gather(*[await sent for sent in sends])
 
 
 def _assigned(app: faust.App) -> list[tuple[str, int]]:
@@ -238,6 +256,21 @@ async def _settle_again(processor: Processor, energy: Any, refusals: RefusalWrit
     while (energies := await _until_stored(next_page)) is not None:
         processor.counters.batches += 1
         await _tell(energy, energies)
+
+
+async def _settle_backfill(settings: WorkerSettings, processor: Processor, energy: Any, vitals: Vitals) -> None:
+    async def settle(records: Sequence[Record]) -> None:
+        await _tell(energy, await _until_stored(functools.partial(processor.process, records)))
+
+    lane = LaneSettings(
+        settings.bootstrap,
+        settings.group,
+        settings.instance,
+        settings.backfill_batch,
+        settings.backfill_share,
+        settings.session_timeout_s,
+    )
+    await follow_backfill(lane, vitals, settle)
 
 
 async def _tell(energy: Any, energies: Sequence[UnitEnergies]) -> None:

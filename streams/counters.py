@@ -67,11 +67,20 @@ class Counters:
     flush: Histogram = field(default_factory=lambda: Histogram(FLUSH_EDGES_S))
     """Seconds from taking a batch to its commit, the waits for an absent store included."""
 
+    last_delay_s: float = 0.0
+    """Mean delay from receipt of the last batch."""
+    last_commit_s: float = float("-inf")
+    """When it was committed, by the monotonic clock."""
+
     def committed(
         self, received_at_us: Sequence[int], now_s: float, observed_at_us: Sequence[int] | NDArray[np.int64] = ()
     ) -> None:
         """Count the delays of records that were received, and observed, at these instants and are durable now."""
-        self.received_delay.add(now_s - np.array(received_at_us, np.int64) / 1e6)
+        received_s = now_s - np.array(received_at_us, np.int64) / 1e6
+        self.received_delay.add(received_s)
+        if len(received_s):
+            self.last_delay_s = float(received_s.mean())
+            self.last_commit_s = time.monotonic()
         self.observed_delay.add(now_s - np.array(observed_at_us, np.int64) / 1e6)
 
     def flushed(self, records: int, seconds: float) -> None:
@@ -123,8 +132,9 @@ class Vitals:
 
     Attributes
     ----------
-    areas, greater, again, refusals
-        Counters of the units of meters, of the units of units, of what is settled again, and of what ingest refused.
+    areas, greater, again, backfill, refusals
+        Counters of the units of meters, of the units of units, of what is settled again, of the backfill's lane,
+        and of what ingest refused.
     points
         Counters of SCADA points.
     caches
@@ -132,19 +142,29 @@ class Vitals:
     lag
         Records of a topic's partition that are not acknowledged, of this worker's partitions; replaced as a whole, and
         empty while Kafka doesn't answer.
+    backfill_lag
+        The same of the backfill's lane, as of the last batch of each partition.
     """
 
     areas: Counters = field(default_factory=Counters)
     greater: Counters = field(default_factory=Counters)
     again: Counters = field(default_factory=Counters)
+    backfill: Counters = field(default_factory=Counters)
     refusals: Counters = field(default_factory=Counters)
     points: PointCounters = field(default_factory=PointCounters)
     caches: dict[str, Callable[[], CacheFigures]] = field(default_factory=dict)
     lag: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    backfill_lag: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def by_name(self) -> dict[str, Counters]:
         """Counters by what they are of."""
-        return {"areas": self.areas, "greater": self.greater, "again": self.again, "refusals": self.refusals}
+        return {
+            "areas": self.areas,
+            "greater": self.greater,
+            "again": self.again,
+            "backfill": self.backfill,
+            "refusals": self.refusals,
+        }
 
     def stalled(self, limit_s: float) -> str | None:
         """Says so when a batch has been in hand for longer than `limit_s`; None when commits go on."""

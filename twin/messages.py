@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -44,8 +44,8 @@ class MessageBuilder:
         self._meters = [b',"meter":' + encode(codes[unit.first : unit.last]) for unit in twin.units]
         self._sequence = dict.fromkeys((unit.gateway for unit in twin.units), first_sequence)
 
-    def build(self, readings: Readings) -> Iterator[Message]:
-        """Messages of all units for one interval, in the order of the units."""
+    def build(self, readings: Readings, without: Container[int] = ()) -> Iterator[Message]:
+        """Messages for one interval, in the order of the units; units in `without` send none and use no number."""
         encode = msgspec.json.Encoder().encode
         interval = readings.interval
         observed = interval.observed_at.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -53,6 +53,8 @@ class MessageBuilder:
         imported, exported = readings.import_wh.tolist(), readings.export_wh.tolist()
         voltages = readings.voltage_v.tolist()
         for i, unit in enumerate(self._units):
+            if i in without:
+                continue
             sequence = self._sequence[unit.gateway]
             self._sequence[unit.gateway] = sequence + 1
             part = slice(unit.first, unit.last)

@@ -164,8 +164,9 @@ def simulate(
         for account in accounts
     }
     run = _Run(clients, stop, time.monotonic() + duration_s if duration_s is not None else None, progress, left_off_s)
-    # Greater than any number of an earlier run, so that what is sent again supersedes it.
-    builder = MessageBuilder(twin, first_sequence=int(wall_s) * 1_000)
+    # Greater than any number of an earlier run, so that what is sent again supersedes it; and so far beyond that nobody
+    # takes what lies between for missing messages.
+    builder = MessageBuilder(twin, first_sequence=int(wall_s) * 1_000_000)
     with LedgerWriter(ledger_dir, [unit.code for unit in twin.units]) as ledger:
         run.ledger = ledger
         try:
@@ -230,9 +231,9 @@ class _Run:
             spread_s = 0.0 if behind else min(_SPREAD_S, live_interval_s / speed / 4)
             spacing_s = max(1 / rate, spread_s / units)
             due = max(due, time.monotonic())
-            for message in builder.build(readings):
-                if interval.end_s - interval.length_s < self._left_off_s[message.unit]:
-                    continue
+            begin_s = interval.end_s - interval.length_s
+            stored = {unit for unit, left_off_s in enumerate(self._left_off_s) if begin_s < left_off_s}
+            for message in builder.build(readings, stored):
                 client = self._clients[message.gateway]
                 while not client.ready or time.monotonic() < due:
                     if self._wait():

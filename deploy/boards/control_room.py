@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from deploy.boards import panels
 from deploy.boards.model import Board, Place
+from deploy.boards.pipeline import PIPELINE
 from deploy.boards.scada import SCADA
 from deploy.boards.switching import SWITCHING
 
@@ -30,4 +31,4 @@ CONTROL_ROOM = Board(
 )
 
 #: Every board there is, in the order of the menu.
-BOARDS = (CONTROL_ROOM, SCADA, SWITCHING)
+BOARDS = (CONTROL_ROOM, PIPELINE, SCADA, SWITCHING)

@@ -73,14 +73,16 @@ connection_messages false
 
 
 def mosquitto_acl() -> str:
-    """A gateway writes below its own name; the bridge reads everything and says whether it is there."""
+    """A gateway writes below its own name and reads what it is asked; the bridge reads all, asks, and is seen."""
     return """\
 user bridge
 topic read meterline/v1/#
+topic write meterline/v1/+/request
 topic readwrite meterline/status/bridge
 
 pattern write meterline/v1/%u/block/+
 pattern write meterline/v1/%u/points/+
+pattern read meterline/v1/%u/request
 """
 
 

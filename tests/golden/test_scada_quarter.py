@@ -21,6 +21,8 @@ END_US = NOON_US + 15 * MINUTE_US
 
 
 class OneFeeder:
+    zone = UTC
+
     def unit_kind(self, unit: str) -> UnitKind | None:
         return UnitKind.FEEDER
 

@@ -30,6 +30,8 @@ class EverySender(Directory):
     def __init__(self, kinds: dict[str, UnitKind]) -> None:
         self.kinds = kinds
 
+    zone = UTC
+
     def unit_kind(self, unit: str) -> UnitKind | None:
         return self.kinds.get(unit)
 

@@ -135,7 +135,7 @@ def switched(app: Connection, grid: None) -> None:
 
 @pytest.fixture
 def measured(app: Connection, switched: None) -> None:
-    """Five live minutes of all units but A3; an open alert; a rejection."""
+    """Five live minutes of all units but A3; an open alert; a rejection; a gap."""
     for minute in range(1, 6):
         age = timedelta(minutes=minute)
         settle(app, "F1", age, inflow_wh=10_000, loss_wh=200, members_loss_wh=300, sigma_wh=20.0)
@@ -157,6 +157,8 @@ def measured(app: Connection, switched: None) -> None:
         """
     )
     report(app, "F1-U", timedelta(seconds=5))
+    app.execute("insert into telemetry.gateway_sequence values ('g', 1, now(), 1, 9)")
+    app.execute("insert into telemetry.gap values ('g', 1, 3, 4, '{[3,4]}', 2, now())")
 
 
 def report(app: Connection, point: str, age: timedelta | None, quality: int = 0, value: float = 7.5) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ import msgspec
 import pytest
 
 from grid.due import Due, encode_due
+from grid.model import GreaterUnit, UnitKind, UnitParent
 from grid.resettle import decode_resettle
 from grid.unit_energy import UnitEnergies, encode_unit_energies
 from store.connection import Connection, connect
@@ -31,7 +33,10 @@ QUARTER_US = 900_000_000
 @pytest.fixture
 def connection(database: Database) -> Iterator[Connection]:
     with connect(database.conninfo("app"), "test") as connection:
-        load_grid(connection, small_model())
+        model = small_model()
+        city = GreaterUnit("city", "City", UnitKind.REGION)
+        parts = (UnitParent("F1", "city"), UnitParent("F2", "city"))
+        load_grid(connection, replace(model, greater=(city,), parents=parts))
         connection.commit()
         connection.autocommit = True
         yield connection
@@ -98,6 +103,8 @@ def results(connection: Connection, unit: str) -> list[tuple[Any, ...]]:
 def test_before_any_change(worker: Worker, connection: Connection) -> None:
     assert results(connection, "A1") == [(100, 0, True, "final", 1)] * 3
     assert results(connection, "F1") == [(12_000, 200, True, "final", 1)] * 3
+    # A region without meters at its boundary is the sum of its lines.
+    assert results(connection, "city") == [(0, 12_000 + 200 + 8_000, True, "final", 1)] * 3
 
 
 def test_a_multiplier_that_was_wrong_restates_what_it_concerns_up_to_the_feeder(
@@ -112,6 +119,8 @@ def test_a_multiplier_that_was_wrong_restates_what_it_concerns_up_to_the_feeder(
     ]
     assert results(connection, "F1")[0] == (12_000, 200, True, "final", 1)
     assert [row[:4] for row in results(connection, "F1")[1:]] == [(9_000, 3_200, True, "restated")] * 2
+    # What the line loses less, the area loses more.
+    assert results(connection, "city") == [(0, 20_200, True, "final", 1)] * 3
     # The same orders again change nothing.
     before = connection.execute("select * from loss.balance order by 1, 2, 3").fetchall()
     worker.follow(connection, after)
@@ -121,6 +130,20 @@ def test_a_multiplier_that_was_wrong_restates_what_it_concerns_up_to_the_feeder(
         " where code = 'A1' order by observed_at"
     ).fetchall()
     assert kept == [(1, 100), (1, 100)]
+
+
+def test_a_reading_days_late_restates_its_interval_alone_up_to_the_region(
+    worker: Worker, connection: Connection
+) -> None:
+    before = {unit: results(connection, unit) for unit in ("A1", "A2", "F1", "F2", "city")}
+    late = 3 * 86_400_000_000
+    worker.take(area("A1", {"A1-m1": 2_500}, sequence=late, at=NOON_US + QUARTER_US))
+    after = {unit: results(connection, unit) for unit in before}
+    changed = {(unit, i) for unit in before for i in range(3) if before[unit][i] != after[unit][i]}
+    assert changed == {("A1", 1), ("F1", 1), ("city", 1)}
+    assert after["A1"][1] == (500, 0, True, "restated", 2)
+    assert after["F1"][1] == (12_000, 600, True, "restated", 2)
+    assert after["city"][1] == (0, 20_600, True, "restated", 2)
 
 
 def test_what_was_published_can_still_be_read(worker: Worker, connection: Connection) -> None:

@@ -5,21 +5,32 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import dataclass, field
+from datetime import UTC
 from typing import Any
 
 import pytest
 from paho.mqtt.client import MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
+from prometheus_client import CollectorRegistry
 
+from grid.block import decode_block
 from grid.model import UnitKind
+from ingest.gaps import AskLimits
+from ingest.gather import GatherLimits
+from ingest.requests import sequence_of
+from ingest.resend import Resender
 from ingest.sources.mqtt import Bridge, BridgeSettings, bridge
 from ingest.sources.mqtt.bridge import BridgeError
+from meterline.metrics import BridgeMetrics
+from tests.memory_ledger import MemoryLedger
 
 NOW_S = 1_795_262_401.0
 
 
 class Units:
+    zone = UTC
+
     def unit_kind(self, unit: str) -> UnitKind | None:
         return UnitKind.AREA
 
@@ -61,17 +72,20 @@ class Client:
 class Rig:
     """A bridge between a client and a producer that only take notes."""
 
-    def __init__(self) -> None:
+    def __init__(self, gather: GatherLimits = GatherLimits(below=0), resender: Any = None) -> None:  # noqa: B008
         self.producer = Producer()
-        self.bridge = Bridge(BridgeSettings("nowhere", 1, "bridge", ""), self.producer, Units(), lambda: NOW_S)
+        settings = BridgeSettings("nowhere", 1, "bridge", "", gather=gather)
+        self.bridge = Bridge(settings, self.producer, Units(), lambda: NOW_S, resender)
         self.client = Client()
         self.bridge._client = self.client  # type: ignore[assignment]
 
-    def arrive(self, mid: int, padding: int = 0) -> None:
-        message = MQTTMessage(mid, b"meterline/v1/g/block/A1")
+    def arrive(self, mid: int, padding: int = 0, meters: tuple[str, ...] = ("m",), unit: str = "A1") -> None:
+        message = MQTTMessage(mid, f"meterline/v1/g/block/{unit}".encode())
         message.qos = 1
         fields = {"sequence": mid, "observed_at": "2026-11-21T12:00:00Z", "interval_s": 900}
-        message.payload = json.dumps({**fields, "meter": ["m"], "import_wh": [1]}).encode() + b" " * padding
+        message.payload = (
+            json.dumps({**fields, "meter": meters, "import_wh": [mid] * len(meters)}).encode() + b" " * padding
+        )
         self.bridge._on_message(None, None, message)  # type: ignore[arg-type]
 
     def disconnect(self) -> None:
@@ -140,3 +154,98 @@ def test_a_refused_connection_names_the_broker_s_reason(rig: Rig) -> None:
     rig.bridge._on_connect(None, None, None, busy, None)  # type: ignore[arg-type]
     with pytest.raises(BridgeError, match="Server busy"):
         rig.forward()
+
+
+def test_single_readings_become_one_record_and_are_acknowledged_after_it() -> None:
+    rig = Rig(GatherLimits(below=3, linger_us=60_000_000, messages=3))
+    rig.arrive(1, meters=("a",))
+    rig.arrive(2, meters=("b",))
+    rig.forward()
+    assert (rig.producer.sent, rig.client.acks) == ([], [])
+    # What is large enough goes straight through; its acknowledgement waits for those before it.
+    rig.arrive(3, meters=("c", "d", "e"), unit="A2")
+    rig.forward()
+    assert [len(decode_block(value)) for _, value in rig.producer.sent] == [3]
+    assert rig.client.acks == []
+    rig.arrive(4, meters=("a",))
+    rig.forward()
+    assert rig.client.acks == [1, 2, 3, 4]
+    # A meter that came twice is in two blocks: its numbers tell which reading stands.
+    gathered = [decode_block(value) for _, value in rig.producer.sent[1:]]
+    assert [block.meters.to_pylist() for block in gathered] == [["a", "b"], ["a"]]
+    assert [block.sequence.tolist() for block in gathered] == [[1, 2], [4]]
+    assert (rig.bridge.gathered, rig.bridge.forwarded) == (3, 3)
+
+
+def test_a_linger_that_is_over_sends_what_there_is() -> None:
+    rig = Rig(GatherLimits(below=3, linger_us=50_000))
+    rig.arrive(1)
+    rig.forward()
+    assert rig.client.acks == []
+    rig.forward()  # nothing comes: it waits for the linger to end
+    assert rig.client.acks == [1]
+
+
+def test_an_old_block_goes_to_the_backfill_s_lane(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.arrive(1)
+    monkeypatch.setattr(rig.bridge, "_clock", lambda: NOW_S + 86_400)
+    rig.arrive(2)
+    rig.forward()
+    assert [topic for topic, _ in rig.producer.sent] == ["telemetry.area", "telemetry.backfill"]
+    assert rig.bridge.backfilled == 1
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.messages: list[tuple[str, int | None]] = []
+
+    def heard(self, messages: Any) -> None:
+        self.messages += [
+            (topic, sequence_of(payload) if number is None else number) for topic, payload, number in messages
+        ]
+
+
+def test_a_number_is_heard_only_once_kafka_has_its_message() -> None:
+    heard = Heard()
+    rig = Rig(resender=heard)
+    rig.producer.error = RuntimeError("no")
+    rig.arrive(1)
+    with pytest.raises(BridgeError):
+        rig.forward()
+    assert heard.messages == []
+    rig.producer.error = None
+    rig.arrive(2)
+    rig.arrive(3, meters=("twice", "twice"))  # refused, and heard all the same
+    rig.forward()
+    assert heard.messages == [("meterline/v1/g/block/A1", 2), ("meterline/v1/g/block/A1", 3)]
+
+
+def test_metrics_tell_of_gaps() -> None:
+    resender = Resender(MemoryLedger(), AskLimits(), lambda: NOW_S)
+    rig = Rig(resender=resender)
+    for mid in (1, 2, 5):
+        rig.arrive(mid)
+    rig.forward()
+    registry = CollectorRegistry()
+    registry.register(BridgeMetrics(rig.bridge))
+    values = {
+        name: registry.get_sample_value(f"meterline_bridge_{name}")
+        for name in (
+            "forwarded_total",
+            "gathered_total",
+            "backfilled_total",
+            "gap_noticed_total",
+            "gaps_open",
+            "gaps_open_messages",
+            "gaps_given_up",
+        )
+    }
+    assert values == {
+        "forwarded_total": 3,
+        "gathered_total": 0,
+        "backfilled_total": 0,
+        "gap_noticed_total": 1,
+        "gaps_open": 1,
+        "gaps_open_messages": 2,
+        "gaps_given_up": 0,
+    }

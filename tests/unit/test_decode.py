@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -24,6 +25,8 @@ class Units:
 
     def __init__(self) -> None:
         self.known = {"A1": "headend-1", "A2": "headend-1", "B1": "headend-2"}
+
+    zone = UTC
 
     def unit_kind(self, unit: str) -> UnitKind | None:
         return UnitKind.AREA if unit in self.known else None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from typing import Any
 
 import jsonschema
@@ -15,6 +16,7 @@ from ingest.decode import MAX_PAYLOAD
 from ingest.decode_points import DecodedPoints, decode_points_message
 from ingest.dispatch import take_message
 from ingest.point_messages import points_schema
+from ingest.topics import BACKFILL_AFTER_US
 from tests.unit.test_decode import message as block_message
 
 NOON_US = 1_795_262_400_000_000  # 2026-11-21T12:00:00Z
@@ -26,6 +28,8 @@ class Units:
 
     def __init__(self) -> None:
         self.known = {"F1": "rtu", "F2": "rtu-2"}
+
+    zone = UTC
 
     def unit_kind(self, unit: str) -> UnitKind | None:
         return UnitKind.FEEDER if unit in self.known else None
@@ -68,8 +72,10 @@ def test_takes_points_as_they_are_and_through_kafka() -> None:
 def test_points_and_blocks_are_told_apart() -> None:
     decoded = decode(message())
     assert decoded.batch is not None
-    block = take_message("meterline/v1/rtu/block/F1", block_message(), NOON_US, Units()).records[0]
-    points = take_message(TOPIC, message(), NOON_US, Units()).records[0]
+    block = take_message("meterline/v1/rtu/block/F1", block_message(), NOON_US, Units()).all_records(BACKFILL_AFTER_US)[
+        0
+    ]
+    points = take_message(TOPIC, message(), NOON_US, Units()).all_records(BACKFILL_AFTER_US)[0]
     assert (block.topic, block.key) == (points.topic, points.key) == ("telemetry.scada", b"F1")
     assert [is_points(r.value) for r in (block, points)] == [False, True]
     assert encode_block(decode_block(block.value)) == block.value

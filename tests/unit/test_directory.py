@@ -54,7 +54,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def directory(store: Store, clock: Clock) -> StoredDirectory:
-    return StoredDirectory(store, clock)
+    return StoredDirectory(store, clock=clock)
 
 
 def test_a_new_unit_and_a_new_sender_are_found(directory: StoredDirectory, store: Store, clock: Clock) -> None:
@@ -88,4 +88,4 @@ def test_an_unknown_unit_doesn_t_stop_ingest_while_the_store_is_away(
 def test_it_isn_t_made_without_the_store(store: Store, clock: Clock) -> None:
     store.away = True
     with pytest.raises(psycopg.OperationalError):
-        StoredDirectory(store, clock)
+        StoredDirectory(store, clock=clock)

@@ -31,6 +31,8 @@ PURE = (
     "kernels/**/*.py",
     "ingest/decode*.py",
     "ingest/decode/**/*.py",
+    "ingest/gaps.py",
+    "ingest/gather.py",
     "streams/steps*.py",
     "streams/steps/**/*.py",
     "alerts/rules*.py",

@@ -117,9 +117,13 @@ def test_a_worker_s_metrics_are_prometheus_text() -> None:
 
 
 def test_a_bridge_s_metrics_are_prometheus_text() -> None:
-    bridge = SimpleNamespace(forwarded=5, reasons={"invalid_topic": 2}, held_bytes=100)
+    bridge = SimpleNamespace(
+        forwarded=5, gathered=3, backfilled=1, reasons={"invalid_topic": 2}, held_bytes=100, gap_figures=dict
+    )
     with serve_ops("127.0.0.1", 0, BridgeMetrics(bridge), lambda: None) as port:  # type: ignore[arg-type]
         samples = prometheus_samples(httpx.get(f"http://127.0.0.1:{port}/metrics"))
     assert samples["meterline_bridge_forwarded_total",] == 5
     assert samples["meterline_bridge_rejected_total", "invalid_topic"] == 2
     assert samples["meterline_bridge_held_bytes",] == 100
+    assert samples["meterline_bridge_gathered_total",] == 3
+    assert samples["meterline_bridge_backfilled_total",] == 1

@@ -140,6 +140,38 @@ limit 50
 )
 
 
+GAPS = Panel(
+    key="gaps",
+    title="Gaps in what gateways send",
+    description="Messages that gateways numbered and nobody saw, by gateway; they are asked for again (补采).",
+    picture=Picture.TABLE,
+    sql="""
+select
+  g.gateway,
+  count(*) as gaps,
+  sum(g.missing_messages)::float8 as missing,
+  max(g.fruitless) as fruitless,
+  count(*) filter (where g.numbering < s.numbering) as out_of_reach,
+  extract(epoch from now() - min(g.noticed_at))::float8 as age_s
+from telemetry.gap g
+join telemetry.gateway_sequence s using (gateway)
+where g.filled_at is null
+group by g.gateway
+order by missing desc, g.gateway
+limit 50
+""",
+    columns=(
+        Column("gateway", "Gateway"),
+        Column("gaps", "Open gaps", Unit.COUNT, below=Colour.PLAIN, steps=(Step(1, Colour.WARNING),)),
+        Column("missing", "Messages missing", Unit.COUNT),
+        Column("fruitless", "Asked in vain", Unit.COUNT, below=Colour.PLAIN, steps=(Step(10, Colour.BAD),)),
+        Column("out_of_reach", "Out of reach", Unit.COUNT, below=Colour.PLAIN, steps=(Step(1, Colour.WARNING),)),
+        Column("age_s", "Oldest", Unit.SECONDS, decimals=0),
+    ),
+    nothing="No gap is open",
+)
+
+
 REJECTED = Panel(
     key="rejected",
     title="Rejected, by reason",

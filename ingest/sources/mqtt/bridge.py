@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -25,6 +25,11 @@ from paho.mqtt.properties import Properties
 
 from grid.ports import Directory
 from ingest.dispatch import SUBSCRIPTIONS, take_message
+from ingest.gaps import ResendRequest
+from ingest.gather import Gatherer, GatherLimits
+from ingest.requests import encode_request, request_topic
+from ingest.resend import Resender
+from ingest.topics import BACKFILL_AFTER_US, TELEMETRY_BACKFILL, KafkaRecord, record_of
 
 log = structlog.get_logger("ingest.mqtt")
 
@@ -32,6 +37,7 @@ log = structlog.get_logger("ingest.mqtt")
 STATUS_TOPIC = "meterline/status/bridge"
 
 _BATCH = 500
+_IDLE_S = 0.2
 _SESSION_EXPIRY_S = 7 * 86_400
 _KAFKA_TIMEOUT_S = 60
 #: Bytes that may wait in memory. Beyond, the bridge stops reading from the broker, which holds the rest.
@@ -51,6 +57,10 @@ class BridgeSettings:
     """Messages that the broker may send before an acknowledgement (MQTT 5 receive maximum)."""
     ca_file: str | None = None
     """Certificate authority for TLS; None speaks plain MQTT, for a broker on the same machine."""
+    gather: GatherLimits = field(default_factory=GatherLimits)
+    """Which messages are gathered into blocks."""
+    backfill_after_us: int = BACKFILL_AFTER_US
+    """From which age on a block travels apart from live data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,17 @@ class _Arrival:
     received_at_us: int
     connection: int
     """Number of the connection that it came by."""
+
+
+@dataclass(slots=True)
+class _InHand:
+    """What was read and isn't acknowledged yet, in the order received."""
+
+    arrivals: list[_Arrival] = field(default_factory=list)
+    sent: list[Any] = field(default_factory=list)
+    """Kafka's answers that are awaited."""
+    numbers: list[int | None] = field(default_factory=list)
+    """The gateway's number of each; None where it must be read from the payload."""
 
 
 class BridgeError(RuntimeError):
@@ -78,6 +99,8 @@ class Bridge:
         What is known of units and gateways.
     clock
         Seconds since 1970, for the time of receipt.
+    resender
+        Follows the gateways' numbers and asks for what is missing; None for a source without.
     """
 
     def __init__(
@@ -86,11 +109,15 @@ class Bridge:
         producer: KafkaProducer,
         directory: Directory,
         clock: Callable[[], float] = time.time,
+        resender: Resender | None = None,
     ) -> None:
         self._settings = settings
         self._producer = producer
         self._directory = directory
         self._clock = clock
+        self._resender = resender
+        self._gatherer = Gatherer(settings.gather)
+        self._in_hand = _InHand()
         self._arrived: queue.SimpleQueue[_Arrival | BridgeError] = queue.SimpleQueue()
         # Guards the number of the connection and what is held.
         self._lock = threading.Condition()
@@ -99,7 +126,9 @@ class Bridge:
         self._stopping = False
         self._client = self._make_client()
         self.forwarded = 0
+        self.gathered = 0
         self.rejected = 0
+        self.backfilled = 0
         #: Inputs refused, by reason.
         self.reasons: Counter[str] = Counter()
 
@@ -127,12 +156,15 @@ class Bridge:
             self._settings.host, self._settings.port, keepalive=30, clean_start=False, properties=connect
         )
         self._client.loop_start()
+        done = threading.Event()
+        resending = threading.Thread(target=self._resend, args=(done,), name="resend", daemon=True)
+        resending.start()
         try:
             while not stop.is_set():
-                batch = self._take()
-                if batch:
-                    self._forward(batch)
+                self._forward(self._take())
+            self._settle()
         finally:
+            done.set()
             with self._lock:
                 self._stopping = True
                 self._lock.notify_all()
@@ -141,6 +173,25 @@ class Bridge:
                 self._client.publish(STATUS_TOPIC, b"offline", qos=1, retain=True).wait_for_publish(timeout=1)
             self._client.disconnect()
             self._client.loop_stop()
+            resending.join(timeout=2)
+
+    def gap_figures(self) -> dict[str, int]:
+        """Open gaps and counts by name; empty without a resender."""
+        return {} if self._resender is None else self._resender.figures()
+
+    def _resend(self, stop: threading.Event) -> None:
+        if self._resender is not None:
+            try:
+                self._resender.run(stop, self._ask)
+            except Exception as error:
+                log.exception("gaps can't be followed")
+                self._arrived.put(BridgeError(f"gaps can't be followed: {error}"))
+
+    def _ask(self, request: ResendRequest) -> bool:
+        if not self._client.is_connected():
+            return False  # it is asked again, like one that wasn't answered
+        self._client.publish(request_topic(request.gateway), encode_request(request), qos=1)
+        return True
 
     def _make_client(self) -> Client:
         client = Client(
@@ -186,8 +237,9 @@ class Bridge:
 
     def _take(self) -> list[_Arrival]:
         batch: list[_Arrival] = []
+        wait_s = self._gatherer.wait_us(time.monotonic_ns() // 1_000) / 1e6 if self._in_hand.arrivals else _IDLE_S
         try:
-            item = self._arrived.get(timeout=0.2)
+            item = self._arrived.get(timeout=wait_s) if wait_s else self._arrived.get_nowait()
             while True:
                 if isinstance(item, BridgeError):
                     raise item
@@ -199,32 +251,61 @@ class Bridge:
             return batch
 
     def _forward(self, batch: list[_Arrival]) -> None:
-        sent = []
+        """Give what came to Kafka, but for what is gathered, and settle when nothing has to wait for others."""
         for arrival in batch:
-            sent += self._send(arrival.received_at_us, arrival.message)
+            self._in_hand.arrivals.append(arrival)
+            self._send(arrival)
+        if self._in_hand.arrivals and (
+            len(self._in_hand.arrivals) >= _BATCH or not self._gatherer.wait_us(time.monotonic_ns() // 1_000)
+        ):
+            self._settle()
+
+    def _settle(self) -> None:
+        """Give what was gathered to Kafka too, wait for Kafka, and acknowledge all that is in hand."""
+        for block, kind in self._gatherer.take():
+            self.forwarded += 1
+            self._produce(record_of(block, kind, self._settings.backfill_after_us))
+        in_hand, self._in_hand = self._in_hand, _InHand()
         self._producer.flush(timeout=_KAFKA_TIMEOUT_S)
-        for future in sent:
+        for future in in_hand.sent:
             if not future.succeeded():
                 raise BridgeError(f"Kafka didn't take a message: {future.exception}")
         with self._lock:
             # In the order received, as MQTT 5 asks of a client. What an earlier connection brought comes again, and a
             # broker that has lost the session may by now have given its number to a message that Kafka hasn't.
-            for arrival in batch:
+            for arrival in in_hand.arrivals:
                 if arrival.connection == self._connection:
                     self._client.ack(arrival.message.mid, arrival.message.qos)
-            self._held -= sum(len(arrival.message.payload) for arrival in batch)
+            self._held -= sum(len(arrival.message.payload) for arrival in in_hand.arrivals)
             self._lock.notify_all()
+        if self._resender is not None:
+            self._resender.heard(
+                (arrival.message.topic, bytes(arrival.message.payload), number)
+                for arrival, number in zip(in_hand.arrivals, in_hand.numbers, strict=True)
+            )
 
-    def _send(self, received_at_us: int, message: MQTTMessage) -> list[Any]:
-        taken = take_message(message.topic, bytes(message.payload), received_at_us, self._directory)
-        self.forwarded += taken.forwarded
+    def _send(self, arrival: _Arrival) -> None:
+        message = arrival.message
+        taken = take_message(message.topic, bytes(message.payload), arrival.received_at_us, self._directory)
+        self._in_hand.numbers.append(taken.number)
         self.rejected += len(taken.rejections)
         for rejection in taken.rejections:
             self.reasons[rejection.reason.value] += 1
             # Both are of the sender's making, and may be long.
             topic, detail = rejection.topic[:200], rejection.detail[:200]
             log.warning("rejected", reason=rejection.reason.value, topic=topic, detail=detail)
-        return [
+        for record in taken.records:
+            self._produce(record)
+        if taken.block is None:
+            self.forwarded += taken.forwarded
+        elif self._gatherer.add(*taken.block, len(message.payload), time.monotonic_ns() // 1_000):
+            self.gathered += 1
+        else:
+            self.forwarded += 1
+            self._produce(record_of(*taken.block, self._settings.backfill_after_us))
+
+    def _produce(self, record: KafkaRecord) -> None:
+        self.backfilled += record.topic == TELEMETRY_BACKFILL
+        self._in_hand.sent.append(
             self._producer.send(record.topic, key=record.key, value=record.value, headers=record.headers)
-            for record in taken.records
-        ]
+        )
