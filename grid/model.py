@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag, StrEnum
 from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from grid.network import Network
 
 #: Members (gateway and customer meters, child units) of one unit; a concentrator reads up to 2,000 meters.
 MAX_MEMBERS = 4_096
@@ -268,6 +272,8 @@ class GridModel:
     """A part of the utility stands after the one above it."""
     persons: tuple[Person, ...] = ()
     responsibilities: tuple[Responsibility, ...] = ()
+    network: Network | None = None
+    """Nodes, line segments and switches; None when nothing is known of them."""
 
     def __post_init__(self) -> None:
         kinds = [(f.code, UnitKind.FEEDER) for f in self.feeders]
@@ -287,6 +293,11 @@ class GridModel:
         self._check_parents(dict(kinds), units)
         self._check_usage_points()
         self._check_organisations(units)
+        if self.network is not None:
+            areas = {a.code for a in self.areas}
+            _resolve("node", "substation", [(n.code, n.substation) for n in self.network.nodes], substations)
+            _resolve("head", "feeder", [(h.node, h.feeder) for h in self.network.heads], feeders)
+            _resolve("connection", "area", [(c.node, c.area) for c in self.network.connections], areas)
 
     def _check_parents(self, kinds: dict[str, UnitKind], units: set[str]) -> None:
         _resolve("part", "unit", [(p.unit, p.unit) for p in self.parents], units)

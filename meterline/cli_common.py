@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -43,6 +43,19 @@ def read_settings(config: Path | None, *, quiet: bool = False) -> Settings:
     settings = load_settings(config or default_config())
     configure_logs("warning" if quiet else settings.log_level)
     return settings
+
+
+def read_instant(text: str | None, option: str) -> datetime | None:
+    """The instant that an option gives, ISO 8601, in UTC without an offset; None where it is left out."""
+    if text is None:
+        return None
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        fail(f"{option}: not a time after ISO 8601: {printable(text)}", code=2)
+    if not 1 < parsed.year < 9999:
+        fail(f"{option}: no such time: {printable(text)}", code=2)
+    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed
 
 
 def print_json(value: Any) -> None:

@@ -10,11 +10,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, printable, read_settings
+from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, printable, read_instant, read_settings
+from meterline.cli_trace import grid_trace
 
 grid_app = typer.Typer(
-    no_args_is_help=True, help="The grid model as it was, and as it was known. Example: meterline grid show LV3.101"
+    no_args_is_help=True,
+    help="The grid model as it was, as it was known, and as it is supplied. Example: meterline grid show LV3.101",
 )
+grid_app.command("trace")(grid_trace)
 
 
 @grid_app.command("show")
@@ -36,7 +39,7 @@ def grid_show(
     from meterline.bootstrap import opener
     from store.grid_reader import read_entities
 
-    valid, known = _instant(at, "--at"), _instant(known_at, "--known-at")
+    valid, known = read_instant(at, "--at"), read_instant(known_at, "--known-at")
     with opener(read_settings(config, quiet=True), "meterline-cli")() as connection:
         found = read_entities(connection, code, valid, known)
     if not found:
@@ -47,18 +50,6 @@ def grid_show(
     console = Console()
     for entity in found:
         _show(console, entity)
-
-
-def _instant(text: str | None, option: str) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        fail(f"{option}: not a time after ISO 8601: {printable(text)}", code=2)
-    if not 1 < parsed.year < 9999:
-        fail(f"{option}: no such time: {printable(text)}", code=2)
-    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed
 
 
 def _as_of(at: datetime | None, known_at: datetime | None) -> str:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import tempfile
+from datetime import datetime
 
 from faust.worker import Worker
 
+from grid.network import SwitchPosition
 from meterline.bootstrap import opener
 from meterline.config import Settings
 from meterline.metrics import WorkerMetrics
 from meterline.ops import ops_of
+from store.connection import Connection
+from store.topology import apply_switch_position
 from streams.app import WorkerSettings, build_app
 from streams.counters import Vitals
 from streams.warm import warm_steps
@@ -41,8 +45,14 @@ def run_worker(settings: Settings, instance: str, ops_port: int | None = None) -
             ),
             opener(settings, f"meterline-worker-{instance}"),
             vitals,
+            switches=_write_switch,
         )
         worker = Worker(app, loglevel=None, override_logging=False, redirect_stdouts=False, quiet=True)
         port = None if ops_port is None else ops_port + (int(instance) if instance.isdecimal() else 0)
         with ops_of(port, WorkerMetrics(vitals), lambda: vitals.stalled(options.stalled_s)):
             worker.execute_from_commandline()
+
+
+def _write_switch(connection: Connection, switch: str, closed: bool, at: datetime) -> None:
+    position = SwitchPosition.CLOSED if closed else SwitchPosition.OPEN
+    apply_switch_position(connection, switch, position, at)

@@ -14,8 +14,10 @@ from grid.model import MAX_MEMBERS, GridModel, Role, UnitKind, usage_point_of
 from store.beliefs import ACCOUNT_STATE, METER_STATE, UNIT_STATE, Relation
 from store.connection import Connection
 from store.grid_change import RosterFullError
+from store.network import find_switched, load_network
 from store.organisation_writer import write_organisations
 from store.outbox import begin_change, next_model_version
+from store.parents import write_parents
 from store.sql import load_queries, to_text
 
 _SQL = load_queries("grid_writer")
@@ -42,6 +44,8 @@ class LoadReport:
         Of organisations and persons: states and duties that are new or have changed.
     units_resettled
         Units known before whose results may be others now: an order for each is in the outbox.
+    connections
+        Nodes, segments, switches and connections of the network that are new, have changed or are gone.
     """
 
     substations: int
@@ -53,6 +57,7 @@ class LoadReport:
     units_announced: int
     responsibilities: int = 0
     units_resettled: int = 0
+    connections: int = 0
 
     @property
     def changed(self) -> bool:
@@ -66,6 +71,7 @@ class LoadReport:
                 self.members_closed,
                 self.members_written,
                 self.responsibilities,
+                self.connections,
             )
         )
 
@@ -75,7 +81,8 @@ def load_model(connection: Connection, model: GridModel, valid_from: datetime = 
 
     Members of the model's units that it doesn't name are taken to have left at `valid_from`, and so are its meters
     and areas from units where they were before. Units, meters and accounts that it doesn't name are left alone.
-    What was believed before stays readable in recorded time.
+    What was believed before stays readable in recorded time. Areas that are switched to another feeder than the model
+    says stay there: it describes the normal state.
 
     Parameters
     ----------
@@ -113,6 +120,10 @@ def load_model(connection: Connection, model: GridModel, valid_from: datetime = 
             _write_states(cursor, relation, arguments)
         run("installations")
         run("services")
+        connections = 0 if model.network is None else load_network(cursor, model.network, arguments)
+        parents, switched = find_switched(connection, model, valid_from)
+        arguments["switched"] = list(switched)
+        run("switched")
         run("wanted")
         cursor.execute(_SQL["longest_roster"])
         longest = cursor.fetchone()
@@ -122,19 +133,23 @@ def load_model(connection: Connection, model: GridModel, valid_from: datetime = 
         run("differing")
         closed = run("close")
         written = run("keep_before") + run("write")
+        moved = write_parents(connection, parents, switched, instant)
+        arguments["moved"] = list(moved.units)
         run("changed_states")
         run("changed_members")
+        run("changed_parents")
         run("present")
         cursor.execute(_SQL["counts"])
         units, accounts, meters = cursor.fetchone() or (0, 0, 0)
         organised = write_organisations(connection, model, valid_from, instant)
         announced = run("announce")
         resettled = 0
-        if announced or organised:
+        if announced or organised or connections:
             arguments["version"] = next_model_version(connection)
             resettled = run("resettle")
+    closed, written = closed + moved.closed, written + moved.written
     return LoadReport(
-        substations, units, accounts, meters, closed, written, announced, organised, units_resettled=resettled
+        substations, units, accounts, meters, closed, written, announced, organised, resettled, connections
     )
 
 

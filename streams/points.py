@@ -34,6 +34,7 @@ from store.points import (
     write_reports,
 )
 from store.rejected import add_rejections
+from store.topology import SwitchError
 from streams.counters import PointCounters
 from streams.join import Record
 from streams.steps.point_rows import Arranged, SwitchChange, arrange, switch_changes
@@ -48,7 +49,10 @@ _MAX_WINDOWS = 1_000
 
 
 class SwitchWriter(Protocol):
-    """Writes a switch's position into the topology, inside the caller's transaction; the same again changes nothing."""
+    """Writes a switch's position into the topology, inside the caller's transaction; the same again changes nothing.
+
+    Raises `SwitchError` for a switch that the model doesn't have, or has connected to nothing.
+    """
 
     def __call__(self, connection: Connection, switch: str, closed: bool, at: datetime) -> object:
         """From `at` on the switch is in this position, until the next position that is known."""
@@ -118,7 +122,7 @@ class PointProcessor:
     interval_s
         Length of stand-in intervals of a unit that has no blocks yet.
     switches
-        Told of moved switches; None = they are counted, and their last values stored.
+        Told of moved switches. None, or one that the model doesn't have = it is counted, and its last value stored.
     """
 
     def __init__(
@@ -249,6 +253,10 @@ class PointProcessor:
                         self._switches(connection, switch, following[1] == 1, to_datetime(following[0]))
         except STORE_ERRORS:
             raise
+        except SwitchError as error:  # a utility may report more switches than its model has
+            log.warning("the topology doesn't have a switch that has moved", switch=switch, error=str(error))
+            self.counters.switch_changes_unwritten += 1
+            return []
         except Exception as error:  # the points are worth keeping, whatever the topology says
             log.exception("the topology didn't take a switch's position", switch=switch)
             self.counters.switch_changes_unwritten += 1

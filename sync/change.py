@@ -19,6 +19,7 @@ from sync.change_attributes import (
     apply_unit_name,
 )
 from sync.change_members import apply_meter_move, apply_meter_multiplier, apply_meter_replace, apply_unit_parent
+from sync.change_switch import apply_switch
 from sync.messages import (
     AccountContract,
     AccountStatusChange,
@@ -28,6 +29,7 @@ from sync.messages import (
     MeterMultiplier,
     MeterReplace,
     ResponsibilityChange,
+    SwitchPositionChange,
     UnitName,
     UnitParentChange,
 )
@@ -37,6 +39,7 @@ from sync.tell import (
     ContradictionError,
     InvalidChangeError,
     MeterNotInstalledError,
+    SwitchChangeError,
     UnknownAccountError,
     UnknownMeterError,
     UnknownOrganisationError,
@@ -49,6 +52,7 @@ __all__ = [
     "ContradictionError",
     "InvalidChangeError",
     "MeterNotInstalledError",
+    "SwitchChangeError",
     "UnknownAccountError",
     "UnknownMeterError",
     "UnknownOrganisationError",
@@ -70,6 +74,7 @@ _APPLY: dict[type[Any], Callable[[Connection, Any, datetime], AppliedChange]] = 
     UnitName: apply_unit_name,
     UnitParentChange: apply_unit_parent,
     ResponsibilityChange: apply_responsibility,
+    SwitchPositionChange: apply_switch,
 }
 
 

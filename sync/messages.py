@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from grid.model import MAX_MULTIPLIER, AccountStatus
+from grid.network import SwitchPosition
 
 #: Without control characters: NUL can't be stored, the others can't be seen.
 _PRINTED = r"^[^\x00-\x1f\x7f]*$"
@@ -131,6 +132,14 @@ class ResponsibilityChange(_Change, frozen=True, tag="responsibility"):
     """Left out: from now on."""
 
 
+class SwitchPositionChange(_Change, frozen=True, tag="switch_position"):
+    """A report of a switch's position: it holds from its instant until the next of which there is a report."""
+
+    switch: Code
+    position: SwitchPosition
+    valid_from: Instant
+
+
 Change = (
     MeterMultiplier
     | MeterReplace
@@ -141,6 +150,7 @@ Change = (
     | UnitName
     | UnitParentChange
     | ResponsibilityChange
+    | SwitchPositionChange
 )
 
 
@@ -151,10 +161,10 @@ class GridChange(msgspec.Struct, frozen=True):
     """
 
     id: int
-    aggregatetype: Literal["unit", "meter", "account"]
+    aggregatetype: Literal["unit", "meter", "account", "switch"]
     aggregateid: str
     type: str
-    """Such as ``meter.multiplier``, ``account.status``, ``unit.name``, ``unit.loaded``."""
+    """Such as ``meter.multiplier``, ``account.status``, ``unit.name``, ``unit.loaded``, ``switch.position``."""
     payload: dict[str, Any]
     """`units` lists the units concerned; `unit` is there when it is one."""
     recorded_at: datetime

@@ -39,6 +39,10 @@ class MeterNotInstalledError(ChangeError):
     """The meter belongs to no unit at the time from which the change is to hold."""
 
 
+class SwitchChangeError(ChangeError):
+    """No such switch, or it is connected to nothing at the time from which the change is to hold."""
+
+
 class ContradictionError(ChangeError):
     """The change contradicts what else is believed."""
 

@@ -127,6 +127,7 @@ def build_grid_model(network: Network) -> GridModel:
             Account(_account_code(p), _tariff_class(p), contract_w=round(p.rating_va)) for p in network.points
         ),
         feeder_gateways={f.code: rtu(f.grid) for f in network.feeders},
+        network=network.switched,
     )
 
 

@@ -11,20 +11,20 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from twin.simbench import read_table
+from grid.network import Network as SwitchedNetwork
+from twin.switching import FeederHeadLine, code_of, read_switching
+from twin.tables import Tables
 
 #: Medium-voltage grids with all of their 412 low-voltage areas.
 GRIDS = ("MV1.101", "MV2.101", "MV3.101", "MV4.101")
 HIGH_VOLTAGE_V = 110_000
 
-_TEXT, _NUMBER = pa.string(), pa.float64()
 _FREQUENCY_HZ = 50.0
+_MEDIUM_VOLTAGE = "5"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +114,13 @@ class Network:
     points: tuple[Point, ...]
     medium_voltage_v: dict[str, int]
     """By grid."""
+    switched: SwitchedNetwork
+    """The medium-voltage lines with all their switches, as the records have them: not contracted."""
 
 
 def natural(text: str) -> list[tuple[int, str]]:
     """Sort key under which 'Feeder10' follows 'Feeder9'."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text) if part]
-
-
-def code_of(name: str) -> str:
-    """A code that is usable everywhere, from a SimBench name."""
-    return name.replace(" ", "-")
 
 
 @dataclass(slots=True)
@@ -135,66 +132,6 @@ class _Edge:
     ends: tuple[str, str]
     feeder: str = ""
     area: str = ""
-
-
-class _Tables:
-    """The tables as read, and the union-find of the nodes that closed switches join."""
-
-    def __init__(self, folder: Path) -> None:
-        self.node = _rows(folder, "Node", id=_TEXT, vmSetp=_NUMBER, vmR=_NUMBER, coordID=_TEXT)
-        self.switch = _rows(folder, "Switch", nodeA=_TEXT, nodeB=_TEXT, cond=_TEXT)
-        self.line = _rows(
-            folder, "Line", nodeA=_TEXT, nodeB=_TEXT, type=_TEXT, length=_NUMBER, subnet=_TEXT, voltLvl=_TEXT
-        )
-        self.line_type = _rows(folder, "LineType", id=_TEXT, r=_NUMBER, x=_NUMBER, b=_NUMBER, iMax=_NUMBER)
-        self.transformer = _rows(
-            folder, "Transformer", nodeHV=_TEXT, nodeLV=_TEXT, type=_TEXT, subnet=_TEXT, voltLvl=_TEXT
-        )
-        self.transformer_type = _rows(
-            folder, "TransformerType", id=_TEXT, sR=_NUMBER, vmHV=_NUMBER, vmLV=_NUMBER, va0=_NUMBER,
-            vmImp=_NUMBER, pCu=_NUMBER, pFe=_NUMBER, iNoLoad=_NUMBER,
-        )  # fmt: skip
-        self.load = _rows(
-            folder, "Load", id=_TEXT, node=_TEXT, profile=_TEXT, pLoad=_NUMBER, qLoad=_NUMBER, sR=_NUMBER,
-            subnet=_TEXT, voltLvl=_TEXT,
-        )  # fmt: skip
-        self.generation = _rows(
-            folder, "RES", id=_TEXT, node=_TEXT, profile=_TEXT, pRES=_NUMBER, qRES=_NUMBER, sR=_NUMBER,
-            subnet=_TEXT, voltLvl=_TEXT,
-        )  # fmt: skip
-        coordinates = _rows(folder, "Coordinates", id=_TEXT, x=_NUMBER, y=_NUMBER)
-        self.place = {row["id"]: (row["x"], row["y"]) for row in coordinates}
-        self.by_node = {row["id"]: row for row in self.node}
-        self._parent: dict[str, str] = {}
-        for row in self.switch:
-            if row["cond"] == "1":
-                self._join(row["nodeA"], row["nodeB"])
-
-    def _join(self, a: str, b: str) -> None:
-        # The shorter name wins: auxiliary nodes are named after the bus they are joined to.
-        first, second = sorted((self.root(a), self.root(b)), key=lambda name: (len(name), name))
-        self._parent[second] = first
-
-    def root(self, node: str) -> str:
-        """The node that stands for all that closed switches join to `node`."""
-        path = []
-        while (parent := self._parent.get(node, node)) != node:
-            path.append(node)
-            node = parent
-        for step in path:
-            self._parent[step] = node
-        return node
-
-    def place_of(self, node: str) -> tuple[float, float]:
-        """Longitude and latitude of a node, in degrees."""
-        longitude, latitude = self.place[self.by_node[node]["coordID"]]
-        return float(longitude), float(latitude)
-
-
-def _rows(folder: Path, name: str, **types: pa.DataType) -> list[dict[str, Any]]:
-    columns = read_table(folder, name, **types)
-    keys = list(columns)
-    return [dict(zip(keys, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
 def read_network(folder: Path, areas: int | None = None) -> Network:
@@ -215,7 +152,7 @@ def read_network(folder: Path, areas: int | None = None) -> Network:
     """
     if areas is not None and areas < 1:
         raise ValueError(f"areas must be positive, not {areas}")
-    tables = _Tables(folder)
+    tables = Tables(folder)
     sources = {
         tables.root(row["nodeLV"]): row["subnet"]
         for row in tables.transformer
@@ -247,10 +184,11 @@ def read_network(folder: Path, areas: int | None = None) -> Network:
         medium_voltage_v={
             grid: int(tables.by_node[name]["vmR"] * 1e3) for name, grid in sources.items() if grid in used_grids
         },
+        switched=_switched(tables, owner, [*kept, *wanted], {code: heads[code] for code in feeder_codes}, points),
     )
 
 
-def _walk(tables: _Tables, sources: dict[str, str]) -> tuple[dict[str, tuple[str, str]], list[_Edge], dict[str, _Edge]]:
+def _walk(tables: Tables, sources: dict[str, str]) -> tuple[dict[str, tuple[str, str]], list[_Edge], dict[str, _Edge]]:
     """Owner (feeder, area) of each energised node, the energised edges from the busbars on, each feeder's head."""
     adjacent: dict[str, list[_Edge]] = defaultdict(list)
     for kind, table, columns, levels in (
@@ -297,7 +235,7 @@ def _number_nodes(lines: list[_Edge], transformers: list[_Edge], sources: dict[s
     return {name: i for i, name in enumerate(names)}
 
 
-def _setpoint(tables: _Tables, source: str) -> float:
+def _setpoint(tables: Tables, source: str) -> float:
     for row in tables.node:
         if row["vmSetp"] is not None and tables.root(row["id"]) == source:
             return float(row["vmSetp"])
@@ -305,7 +243,7 @@ def _setpoint(tables: _Tables, source: str) -> float:
 
 
 def _lines(
-    tables: _Tables, kept: list[_Edge], numbers: dict[str, int], areas: dict[str, int], feeders: dict[str, int]
+    tables: Tables, kept: list[_Edge], numbers: dict[str, int], areas: dict[str, int], feeders: dict[str, int]
 ) -> Lines:
     kinds = {row["id"]: row for row in tables.line_type}
     rows = [tables.line[edge.row] for edge in kept]
@@ -325,7 +263,7 @@ def _lines(
     )
 
 
-def _area(tables: _Tables, edge: _Edge, numbers: dict[str, int], feeders: dict[str, int]) -> Area:
+def _area(tables: Tables, edge: _Edge, numbers: dict[str, int], feeders: dict[str, int]) -> Area:
     row = tables.transformer[edge.row]
     plate = next(kind for kind in tables.transformer_type if kind["id"] == row["type"])
     longitude_deg, latitude_deg = tables.place_of(row["nodeLV"])
@@ -349,15 +287,50 @@ def _area(tables: _Tables, edge: _Edge, numbers: dict[str, int], feeders: dict[s
     )
 
 
-def _feeder(tables: _Tables, code: str, head: _Edge, kept: list[_Edge], sources: dict[str, str]) -> FeederLine:
+def _feeder(tables: Tables, code: str, head: _Edge, kept: list[_Edge], sources: dict[str, str]) -> FeederLine:
     kind = tables.line[head.row]["type"]
     limit_a = next(row["iMax"] for row in tables.line_type if row["id"] == kind)
     position = next(i for i, edge in enumerate(kept) if edge is head)
     return FeederLine(code, sources[head.ends[0]], position, float(limit_a))
 
 
+def _switched(
+    tables: Tables,
+    owner: dict[str, tuple[str, str]],
+    edges: list[_Edge],
+    heads: dict[str, _Edge],
+    points: tuple[Point, ...],
+) -> SwitchedNetwork:
+    feeder_of = {}
+    for row in tables.node:
+        if row["voltLvl"] != _MEDIUM_VOLTAGE:
+            continue
+        feeder, area = owner.get(tables.root(row["id"]), ("", ""))
+        if feeder in heads and not area:
+            feeder_of[row["id"]] = feeder
+    head_lines = []
+    for code, edge in heads.items():
+        ends = (tables.line[edge.row]["nodeA"], tables.line[edge.row]["nodeB"])
+        head_lines.append(FeederHeadLine(code, next(end for end in ends if tables.root(end) == edge.ends[0])))
+    node_of = {
+        code_of(row["id"]): row["node"]
+        for row in (*tables.load, *tables.generation)
+        if row["voltLvl"] == _MEDIUM_VOLTAGE
+    }
+    connections = [(e.area, tables.transformer[e.row]["nodeHV"]) for e in edges if e.kind == "transformer"]
+    connections += [(p.code, node_of[p.code]) for p in points if p.area < 0 and p.feeder >= 0]
+    return read_switching(
+        feeder_of,
+        [(tables.line[e.row], e.feeder) for e in edges if e.kind == "line" and not e.area],
+        tables.line_type,
+        tables.switch,
+        head_lines,
+        connections,
+    )
+
+
 def _points(
-    tables: _Tables,
+    tables: Tables,
     owner: dict[str, tuple[str, str]],
     numbers: dict[str, int],
     areas: dict[str, int],

@@ -6,6 +6,7 @@ from deploy.boards import panels
 from deploy.boards.model import Board, Place
 from deploy.boards.pipeline import PIPELINE
 from deploy.boards.scada import SCADA
+from deploy.boards.switching import SWITCHING
 
 # 24 rows fill one screen of 1920 × 1080 under Grafana's header.
 CONTROL_ROOM = Board(
@@ -30,4 +31,4 @@ CONTROL_ROOM = Board(
 )
 
 #: Every board there is, in the order of the menu.
-BOARDS = (CONTROL_ROOM, PIPELINE, SCADA)
+BOARDS = (CONTROL_ROOM, PIPELINE, SCADA, SWITCHING)

@@ -215,6 +215,11 @@ with written as (
 insert into pg_temp.changed_meter
 select w.meter_id from written join pg_temp.want_meter_state w using (usage_point_id)
 
+-- name: switched
+-- Areas that switches place elsewhere than the model says are no part of what it says of its feeders' members.
+delete from pg_temp.stage_member
+where child = any(%(switched)s) and unit in (select code from pg_temp.stage_unit where kind = 'feeder')
+
 -- name: wanted
 -- A member keeps its position for life, those that have left included; new ones are appended in the roster's order.
 -- The same meter with another multiplier is another member: an interval that contains the change has both.
@@ -289,6 +294,10 @@ where upper_inf(b.recorded)
       from grid.unit
       where kind in (select parent_kind from pg_temp.wanted where child_id is not null)
     )
+  )
+  and not (
+    coalesce(b.child_id, 0) in (select u.unit_id from grid.unit u where u.code = any(%(switched)s))
+    and b.unit_id in (select u.unit_id from grid.unit u where u.kind = 'feeder')
   );
 create index on pg_temp.believed (unit_id, position);
 analyze pg_temp.believed
@@ -392,6 +401,11 @@ union
 select child_id from pg_temp.believed join pg_temp.differing using (unit_id, position) where child_id is not null
 union
 select child_id from pg_temp.wanted join pg_temp.differing using (unit_id, position) where child_id is not null
+
+-- name: changed_parents
+-- Areas that switches place elsewhere than was believed, and the feeders that they left or came to.
+insert into pg_temp.changed_unit select unit_id from grid.unit where code = any(%(moved)s);
+insert into pg_temp.resettled_unit select unit_id from grid.unit where code = any(%(moved)s)
 
 -- name: present
 -- New rows have it from the beginning, but for those of a model that holds later.

@@ -102,7 +102,39 @@ def grid(app: Connection) -> None:
 
 
 @pytest.fixture
-def measured(app: Connection, grid: None) -> None:
+def switched(app: Connection, grid: None) -> None:
+    """A3 hangs on a node behind a switch that is open, and has left F2 with it."""
+    app.execute("insert into grid.node (code, substation) values ('n1', 'S'), ('n2', 'S')")
+    app.execute("insert into grid.switch (code, kind, normal) values ('Q1', 'load_break', 'closed')")
+    app.execute(
+        """
+        insert into grid.connection (switch_id, unit_id, from_node_id, to_node_id, valid)
+        select s.switch_id, null, a.node_id, b.node_id, tstzrange('2020-01-01Z', null)
+        from grid.switch s, grid.node a, grid.node b
+        where a.code = 'n1' and b.code = 'n2'
+        union all
+        select null, u.unit_id, b.node_id, null, tstzrange('2020-01-01Z', null)
+        from grid.unit u, grid.node b
+        where u.code = 'A3' and b.code = 'n2'
+        """
+    )
+    app.execute(
+        """
+        insert into grid.switch_position (switch_id, position, valid)
+        select switch_id, 'open', tstzrange(now() - interval '1 hour', null) from grid.switch
+        """
+    )
+    app.execute(
+        """
+        insert into grid.member (unit_id, position, child_id, role, valid)
+        select f.unit_id, 1, a.unit_id, 4, tstzrange('2020-01-01Z', now() - interval '1 hour')
+        from grid.unit f, grid.unit a where f.code = 'F2' and a.code = 'A3'
+        """
+    )
+
+
+@pytest.fixture
+def measured(app: Connection, switched: None) -> None:
     """Five live minutes of all units but A3; an open alert; a rejection; a gap."""
     for minute in range(1, 6):
         age = timedelta(minutes=minute)

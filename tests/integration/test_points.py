@@ -18,6 +18,7 @@ from grid.quality import Quality
 from store.blocks import to_datetime
 from store.connection import Connection, connect
 from store.points import UnknownReferenceError, list_points, load_points
+from store.topology import UnknownSwitchError
 from streams.counters import Counters, PointCounters
 from streams.join import Record
 from streams.points import PointProcessor
@@ -361,6 +362,14 @@ def test_a_topology_that_fails_costs_no_points(worker: Worker, connection: Conne
     worker.take(points("F1", ("F1-CB", 0, 1, 0), ("F1-Q", 0, 5, 0)))
     assert {v.point for v in list_points(connection) if v.value is not None} == {"F1-CB", "F1-Q"}
     assert rejected(connection) == [("processing_failed", ["F1-CB"])]
+    assert worker.points.counters.switch_changes_unwritten == 1
+
+
+def test_a_switch_that_the_model_does_not_have_is_counted(worker: Worker, connection: Connection) -> None:
+    worker.switches.error = UnknownSwitchError("no switch CB-1")
+    worker.take(points("F1", ("F1-CB", 0, 1, 0), ("F1-Q", 0, 5, 0)))
+    assert {v.point for v in list_points(connection) if v.value is not None} == {"F1-CB", "F1-Q"}
+    assert rejected(connection) == []
     assert worker.points.counters.switch_changes_unwritten == 1
 
 

@@ -5,21 +5,28 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg.types.range import Range
 from typer.testing import CliRunner
 
+from grid.network import AreaConnection, FeederHead, Network, Node, Switch, SwitchKind, SwitchPosition
 from grid.points import Point, PointKind
 from meterline.bootstrap import opener
 from meterline.cli import app
 from meterline.config import Settings
 from meterline.replay import replay_rejected
 from store.connection import Connection
+from store.grid_writer import BEGINNING
 from store.points import load_points
-from tests.integration.test_pipeline import Gateway, block, headend, pipeline, quarter, rtu, until
+from sync.load import load_grid
+from tests.integration.test_pipeline import Gateway, block, headend, pipeline, quarter, rtu, topic, until
+from tests.small_grid import small_model
+from tests.switched_database import memberships, outbox
 
 __all__ = ["headend", "pipeline", "rtu"]  # fixtures
 
@@ -51,6 +58,28 @@ def connection(pipeline: Settings) -> Iterator[Connection]:
             # Other modules look at the same database.
             for table in TABLES:
                 connection.execute(f"delete from {table}")
+
+
+@pytest.fixture
+def ring(connection: Connection) -> Iterator[Connection]:
+    """Area A2 between two feeders: on F1 by switch Q, and by tie T on F2."""
+    network = Network(
+        nodes=tuple(Node(n, "S") for n in ("N1", "N2", "N3")),
+        segments=(),
+        switches=(
+            Switch("Q", SwitchKind.LOAD_BREAK, "N1", "N2"),
+            Switch("T", SwitchKind.LOAD_BREAK, "N2", "N3", SwitchPosition.OPEN),
+        ),
+        heads=(FeederHead("F1", "N1"), FeederHead("F2", "N3")),
+        connections=(AreaConnection("A1", "N1"), AreaConnection("A2", "N2")),
+    )
+    load_grid(connection, replace(small_model(), network=network))
+    load_points(connection, [Point(f"{f}-{s}", f, PointKind.SWITCH, switch=s) for f, s in (("F1", "Q"), ("F2", "T"))])
+    try:
+        yield connection
+    finally:
+        connection.execute("delete from grid.switch_position")
+        load_grid(connection, small_model())
 
 
 def message(*reports: tuple[str, datetime, float | None, int], **changes: Any) -> bytes:
@@ -130,3 +159,44 @@ def test_the_command_shows_last_values_with_their_age(
     assert json.loads(loaded.stdout) == {"points": 1, "units_changed": ["F2"]}
     shown = run.invoke(app, ["points", "F2", "--json", "--config", str(config_path)])
     assert {v["point"]: v["state"] for v in json.loads(shown.stdout)}["F2-U"] == "silent"
+
+
+def outflow(connection: Connection, feeder: str, at: datetime) -> int | None:
+    row = connection.execute(
+        "select outflow_wh from loss.balance join grid.unit using (unit_id) where code = %s and observed_at = %s",
+        [feeder, at],
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def test_a_switch_moves_an_area_and_its_energy_is_split_then(ring: Connection, headend: Gateway, rtu: Gateway) -> None:
+    def send(at: datetime) -> None:
+        headend.send(topic("A1"), block(at, {"A1-master": 100, "A1-m1": 2_900, "A1-m2": 3_000}))
+        headend.send(topic("A2"), block(at, {"A2-master": 50, "A2-m1": 1_400, "A2-m2": 1_450}))
+        rtu.send(topic("F1", "rtu"), block(at, {"F1-head": 240}))
+        rtu.send(topic("F2", "rtu"), block(at, {"F2-head": 60}))
+
+    before, after = quarter(3), quarter(2)
+    moved_at = before - timedelta(minutes=10)
+    send(before)
+    until(lambda: outflow(ring, "F1", before) == 9_000)  # 6,000 Wh of A1 and 3,000 Wh of A2
+    assert outflow(ring, "F2", before) == 0
+    told = len(outbox(ring, "switch.position"))
+    rtu.send("meterline/v1/rtu/points/F1", message(("F1-Q", moved_at, 0, 0)))
+    rtu.send("meterline/v1/rtu/points/F2", message(("F2-T", moved_at, 1, 0)))
+    until(lambda: len(memberships(ring, "A2")) == 2)
+    assert [(feeder, valid) for feeder, _, valid in memberships(ring, "A2")] == [
+        ("F1", Range(BEGINNING, moved_at)),
+        ("F2", Range(moved_at, None)),
+    ]
+    changes = outbox(ring, "switch.position")[told:]
+    assert {(c["switch"], c["position"]) for c in changes} == {("Q", "open"), ("T", "closed")}
+    # A third of the interval was over.
+    until(lambda: (outflow(ring, "F1", before), outflow(ring, "F2", before)) == (7_000, 2_000))
+    send(after)
+    until(lambda: (outflow(ring, "F1", after), outflow(ring, "F2", after)) == (6_000, 3_000))
+    # Confirmed by cycle: nothing moves, nobody is told.
+    rtu.send("meterline/v1/rtu/points/F1", message(("F1-Q", after, 0, 0)))
+    until(lambda: ring.execute("select 1 from telemetry.point_report where observed_at = %s", [after]).fetchone())
+    assert len(outbox(ring, "switch.position")) == told + len(changes)
+    assert ring.execute("select reason from telemetry.rejected").fetchall() == []

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 
-from grid.model import Role, UnitKind, check_code
+from grid.model import GridModel, Role, UnitKind, check_code
+from grid.topology import SupplyStatus, taps_at, trace, wire_network
 from tests.unit.twin_grid import ONE_FEEDER, full_grid, one_feeder
 from twin.network import read_network
-from twin.scenario import demonstration_grid
+from twin.scenario import Twin, demonstration_grid
 from twin.simbench import data_folder
 
 
@@ -92,6 +95,60 @@ def test_units_cover_all_meters_in_order() -> None:
     assert twin.units[-1].last == len(twin.model.meters)
     for unit in twin.units:
         assert {m.unit for m in twin.model.meters[unit.first : unit.last]} == {unit.code}
+
+
+def traced(model: GridModel, **positions: bool) -> dict[str, str | None]:
+    assert model.network is not None
+    wiring = wire_network(model.network)
+    closed = wiring.normal.copy()
+    for code, position in positions.items():
+        closed[wiring.switches.index(code)] = position
+    none = np.full(len(wiring.areas), -1, np.int32)
+    found = trace(wiring, closed).assign(taps_at(wiring), none)
+    return {a: None if f < 0 else wiring.feeders[f] for a, f in zip(wiring.areas, found, strict=True)}
+
+
+@pytest.mark.parametrize("twin", [full_grid, one_feeder], ids=["all", "one feeder"])
+def test_the_traced_topology_is_that_of_the_records(twin: Callable[[], Twin]) -> None:
+    model = twin().model
+    assert traced(model) == {a.code: a.feeder for a in model.areas if a.feeder is not None}
+
+
+def test_the_records_have_every_switch() -> None:
+    network = full_grid().model.network
+    assert network is not None
+    assert len(network.heads) == 36
+    assert all(head.breaker for head in network.heads)
+    # Of 37 open ones: not the couplers of busbars, and not those to reserve lines that supply nothing.
+    assert sum(s.is_tie for s in network.switches) == 32
+    assert len(network.segments) == 474
+    assert {c.area for c in network.connections} == {a.code for a in full_grid().model.areas if a.feeder}
+    supply = trace(wire_network(network), wire_network(network).normal)
+    assert set(supply.status.tolist()) == {SupplyStatus.RADIAL, SupplyStatus.DEAD}
+
+
+def test_the_impedance_of_a_feeder_is_that_of_the_physics() -> None:
+    network, model = full_grid().network, full_grid().model
+    assert model.network is not None
+    medium = network.lines.feeder >= 0
+    assert sum(s.resistance_ohm for s in model.network.segments) == pytest.approx(
+        network.lines.resistance_ohm[medium].sum()
+    )
+    assert sum(s.reactance_ohm for s in model.network.segments) == pytest.approx(
+        network.lines.reactance_ohm[medium].sum()
+    )
+
+
+def test_closing_a_tie_and_opening_a_breaker_moves_a_feeder() -> None:
+    model = full_grid().model
+    own = {a.code: a.feeder for a in model.areas if a.feeder is not None}
+    assert model.network is not None
+    breaker = next(h.breaker for h in model.network.heads if h.feeder == "MV1.101_Feeder1")
+    assert breaker is not None
+    dark = traced(model, **{breaker: False})
+    assert {a for a, f in dark.items() if f is None} == {a for a, f in own.items() if f == "MV1.101_Feeder1"}
+    moved = traced(model, **{breaker: False, "MV1.101-loop_line_switch-1.2": True})
+    assert moved == {a: "MV1.101_Feeder5" if f == "MV1.101_Feeder1" else f for a, f in own.items()}
 
 
 def test_no_areas_is_refused() -> None:

@@ -9,6 +9,7 @@ from deploy.boards.panels.loss import FEEDERS, LOSS, NOW, SUPPLY, WORST_AREAS
 from deploy.boards.panels.parts import BAND, HIGH_LOSS_RATE, SEARCH
 from deploy.boards.panels.pipeline import DELAY, FRESHNESS, GAPS, READINGS, REJECTED, SETTLED, UNITS_BY_STATUS
 from deploy.boards.panels.points import POINTS, POINTS_BY_STATE
+from deploy.boards.panels.switching import SWITCHES_OFF_NORMAL, UNSUPPLIED_AREAS
 
 __all__ = [
     "ALERTS_BY_STATE",
@@ -28,6 +29,8 @@ __all__ = [
     "SEARCH",
     "SETTLED",
     "SUPPLY",
+    "SWITCHES_OFF_NORMAL",
     "UNITS_BY_STATUS",
+    "UNSUPPLIED_AREAS",
     "WORST_AREAS",
 ]
