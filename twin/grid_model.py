@@ -7,6 +7,7 @@ from collections import defaultdict
 from grid.model import (
     Account,
     Feeder,
+    GreaterUnit,
     GridModel,
     Meter,
     Owner,
@@ -14,8 +15,12 @@ from grid.model import (
     Substation,
     TransformerArea,
     UnitKind,
+    UnitParent,
 )
 from twin.network import HIGH_VOLTAGE_V, FeederLine, Network, Point
+
+#: What all lines, and the customers on a busbar, are part of.
+REGION = "city"
 
 #: Primary currents of current transformers, amperes (IEC 61869-2 and their usual decades); the secondary is 5 A.
 _CT_PRIMARY_A = (5, 10, 15, 20, 25, 30, 40, 50, 60, 75, 100, 150, 200, 300, 400, 600, 800, 1000, 1500, 2000)
@@ -127,6 +132,11 @@ def build_grid_model(network: Network) -> GridModel:
             Account(_account_code(p), _tariff_class(p), contract_w=round(p.rating_va)) for p in network.points
         ),
         feeder_gateways={f.code: rtu(f.grid) for f in network.feeders},
+        greater=(GreaterUnit(REGION, "City", UnitKind.REGION),),
+        parents=(
+            *(UnitParent(f.code, REGION) for f in network.feeders),
+            *(UnitParent(a.code, REGION) for a in areas if a.feeder is None),
+        ),
         network=network.switched,
     )
 

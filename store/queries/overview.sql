@@ -20,7 +20,7 @@ select
   count(distinct unit_id) filter (where kind = 'feeder' and coverage = 1) as feeders,
   max(observed_at) as newest,
   max(recorded_at) as recorded_at,
-  (coalesce(sum(coverage * meters) filter (where is_new and kind <> 'feeder'), 0) / 60)::float8 as readings_per_s,
+  (coalesce(sum(coverage * meters) filter (where is_new and kind in ('area', 'dedicated')), 0) / 60)::float8 as readings_per_s,
   (max(extract(epoch from recorded_at - received_at)) filter (where is_new))::float8 as delay_s
 from row
 

@@ -75,7 +75,7 @@ select r.time, sum(r.per_meter * m.meters)::float8 as readings
 from unit_rate r
 join roster m using (unit_id)
 join grid.unit u using (unit_id)
-where u.kind <> 'feeder'
+where u.kind in ('area', 'dedicated')
 group by 1
 order by 1
 """,
@@ -99,7 +99,7 @@ select
   percentile_cont(0.99) within group (order by extract(epoch from b.recorded_at - b.received_at)::float8) as p99
 from loss.balance b
 join grid.unit u using (unit_id)
-where $__timeFilter(b.observed_at) and u.kind <> 'feeder' and b.coverage = 1
+where $__timeFilter(b.observed_at) and u.kind in ('area', 'dedicated') and b.coverage = 1
 group by 1
 order by 1
 """,
