@@ -26,6 +26,11 @@ def assemble(
     # roster grew must not cut it.
     found = [stored.get(key) for key in keys]
     sizes = [max(view.size, 0 if s is None else len(s.quality)) for view, s in zip(views, found, strict=True)]
+    # Nor must what a row before it holds of members that are believed in no longer.
+    number = {key: r for r, key in enumerate(keys)}
+    for c in contributions:
+        if (OPENING[0] in c.channels or OPENING[1] in c.channels) and len(c.positions):
+            sizes[number[c.key]] = max(sizes[number[c.key]], 1 + int(c.positions.max()))
     starts = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
     total = int(starts[-1])
     names = _names(contributions, found)

@@ -15,8 +15,8 @@ from grid.channels import Values
 from grid.model import UnitKind
 from grid.quality import MISSING_WH, Quality
 from grid.roster import BEGINNING_US, END_US, Lapse, Membership, UnitView
-from streams.steps.contribution import Contribution, from_block
-from streams.steps.moves import absent_parts, for_other_unit
+from streams.steps.contribution import Cause, Contribution, from_block, look_again
+from streams.steps.moves import absent_parts, adopted, for_other_unit
 from tests.memory import MemoryStore
 from tests.naive.settling import Stay, sold, without_account
 
@@ -53,10 +53,17 @@ def counter(meter: str, at: int) -> int:
     return (passed * (3 + METERS.index(meter)) + (passed // 700) ** 2) % MODULUS
 
 
-def views_of(stays: dict[str, list[Stay]], lapses: tuple[Lapse, ...] = ()) -> dict[str, UnitView]:
+#: By unit: (meter, multiplier) → position, for all time.
+Places = dict[str, dict[tuple[str, int], int]]
+
+
+def views_of(
+    stays: dict[str, list[Stay]], lapses: tuple[Lapse, ...] = (), known: Places | None = None
+) -> dict[str, UnitView]:
+    known = {} if known is None else known
     views = {}
     for number, unit in enumerate(UNITS, start=1):
-        places: dict[tuple[str, int], int] = {}
+        places = known.setdefault(unit, {("head", 1): 0})
         members = []
         for meter, of_meter in stays.items():
             for stay in of_meter:
@@ -79,7 +86,7 @@ def views_of(stays: dict[str, list[Stay]], lapses: tuple[Lapse, ...] = ()) -> di
                         register_modulus_wh=MODULUS,
                     )
                 )
-        head = Membership(len(places), f"{unit}-head", None, 1, 1, 0.5, BEGINNING_US, END_US)
+        head = Membership(0, f"{unit}-head", None, 1, 1, 0.5, BEGINNING_US, END_US)
         views[unit] = UnitView(number, unit, UnitKind.AREA, (*members, head), (), lapses if unit == "A" else ())
     return views
 
@@ -122,11 +129,9 @@ def blocks_of(
 
 def contributions_of(block: Block, views: dict[str, UnitView]) -> list[Contribution]:
     """As `streams.join` joins a record, with the other units at hand."""
-    own, refused = from_block(block, views[block.unit], "telemetry.area", b"")
-    assert refused == []
-    meters = absent_parts(own)
-    others = [for_other_unit(own, meters, views[unit]) for unit in UNITS if unit != block.unit]
-    return [own, *(c for c in others if c is not None)]
+    contributions, refused = joined(block, views)
+    assert not refused
+    return contributions
 
 
 def settle_in_any_order(blocks: list[Block], views: dict[str, UnitView], shuffle: random.Random) -> MemoryStore:
@@ -195,9 +200,72 @@ def test_what_is_taken_after_an_account_was_closed_is_told(data: st.DataObject, 
     stays = {m: [Stay("A", multiplier, *always)] for m, multiplier in zip(METERS, (1, 30, 1), strict=True)}
     energies = {(m, end): data.draw(st.integers(0, 10_000)) for m in METERS for end in ENDS}
     closed = data.draw(st.dictionaries(st.sampled_from(METERS), st.integers(START - 5, ENDS[-1] + 5)))
-    lapses = tuple(Lapse(METERS.index(m), at, END_US) for m, at in closed.items())
+    lapses = tuple(Lapse(1 + METERS.index(m), at, END_US) for m, at in closed.items())
     store = settle_in_any_order(blocks_of(stays, energies, {}), views_of(stays, lapses), shuffle)
     for end in ENDS:
         row = store.losses[(1, end, 900)]
         assert row.uncontracted_wh == without_account(end - QUARTER, end, stays, energies, closed)
         assert row.outflow_wh == sold("A", end - QUARTER, end, stays, energies, {}, MODULUS)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(histories(registers=True), min_size=2, max_size=4), st.booleans(), st.randoms(use_true_random=False))
+def test_any_sequence_of_beliefs_ends_in_what_is_believed_last(
+    beliefs: list[dict[str, list[Stay]]], by_registers: bool, shuffle: random.Random
+) -> None:
+    """Readings come while one thing after the other is believed of the grid; each change settles again."""
+    ends = [START, *ENDS] if by_registers else ENDS
+    registers = {(m, at): counter(m, at) for m in METERS for at in ends} if by_registers else {}
+    energies = {} if by_registers else {(m, end): shuffle.randint(0, 10_000) for m in METERS for end in ENDS}
+    # What concentrators read doesn't follow from beliefs: they read as in the last, which is the truth.
+    blocks = blocks_of(beliefs[-1], energies, registers, ends)
+    shuffle.shuffle(blocks)
+    known: Places = {}
+    store = MemoryStore()
+    quarantined: list[Block] = []
+    views: dict[str, UnitView] = {}
+    for turn, stays in enumerate(beliefs):
+        views = views_of(stays, known=known)
+        settle_again(store, views, known)
+        # A block with a meter that is no member is tried again, whole, when more is believed.
+        waiting, quarantined = quarantined, []
+        share = len(blocks) // (len(beliefs) - turn)
+        for block in waiting + blocks[:share]:
+            contributions, refused = joined(block, views)
+            quarantined += [block] if refused else []
+            store.take(contributions)
+        del blocks[:share]
+    settle_again(store, views, known)
+    assert quarantined == []
+    for number, unit in enumerate(UNITS, start=1):
+        for end in ENDS:
+            row = store.losses[(number, end, 900)]
+            assert row.computable, (unit, end)
+            assert row.outflow_wh == sold(unit, end - QUARTER, end, beliefs[-1], energies, registers, MODULUS)
+
+
+def joined(block: Block, views: dict[str, UnitView]) -> tuple[list[Contribution], bool]:
+    own, refused = from_block(block, views[block.unit], "telemetry.area", b"")
+    meters = absent_parts(own)
+    others = [for_other_unit(own, meters, views[unit]) for unit in UNITS if unit != block.unit]
+    return [own, *(c for c in others if c is not None)], bool(refused)
+
+
+def settle_again(store: MemoryStore, views: dict[str, UnitView], known: Places) -> None:
+    """As `streams.processor.Processor.settle_again`, for both units and all intervals."""
+    numbers = {unit: number for number, unit in enumerate(UNITS, start=1)}
+    for view in views.values():
+        homes = {
+            meter: [
+                (numbers[u], position)
+                for u, places in known.items()
+                for (m, _), position in places.items()
+                if m == meter
+            ]
+            for meter in METERS
+        }
+        intervals = sorted({key[1:] for key in store.rows})
+        for interval in intervals:
+            key = (view.unit_id, *interval)
+            copies = adopted(view, key, homes, store.rows, interval[0])
+            store.take([*copies, look_again(view, *interval, interval[0], Cause.MODEL)])
