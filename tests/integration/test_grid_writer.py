@@ -274,6 +274,7 @@ class TestChange:
         assert apply_change(connection, named).units == ("A2",)
         assert [(row[1], row[2].get("before")) for row in outbox(connection)[told:]] == [
             ("account.status", "active"),
+            ("unit.resettle", None),
             ("unit.name", "Area A2"),
         ]
         assert connection.execute("select name from grid.unit where code = 'A2'").fetchone() == ("北院 2",)
