@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ import pytest
 from deploy.stack import StackSpec
 from deploy.stack.postgres import superuser_dsn
 from grid.block import Block, encode_block
+from grid.model import Meter, Role, TransformerArea, UnitKind
+from grid.quality import Quality
 from grid.unit_energy import UnitEnergies, encode_unit_energies
 from store import views
 from store.connection import STORE_ERRORS, Connection, connect
@@ -244,3 +247,39 @@ def test_what_is_held_of_the_model_is_bounded(connection: Connection) -> None:
     assert (held.hits, held.misses, held.units) == (1, 4, len(cache._views))
     cache.clear()
     assert cache._members == cache.figures().units == 0
+
+
+@pytest.mark.parametrize("size", [1, 2_000])
+def test_units_of_one_meter_and_of_two_thousand(worker: Processor, connection: Connection, size: int) -> None:
+    """In two messages, of which the one carries energies and the other registers and voltages."""
+    code = f"N{size}"
+    meters = [Meter(f"{code}-{i}", code, Role.GATEWAY | Role.CUSTOMER) for i in range(size)]
+    area_ = TransformerArea(code, code, UnitKind.DEDICATED, "headend", "F1")
+    model = small_model()
+    load_grid(connection, replace(model, areas=(*model.areas, area_), meters=(*model.meters, *meters)))
+    names = pa.array([meter.code for meter in meters])
+    at = (NOON_US, NOON_US + 900_000_000)
+
+    def sent(end_us: int, channels: dict[str, Any]) -> Record:
+        sequence, quality = np.ones(size, np.int64), np.zeros(size, np.uint8)
+        return Record(
+            "telemetry.area",
+            encode_block(Block(code, "headend", end_us, 900, end_us + 1, names, sequence, channels, quality)),
+        )
+
+    numbers = np.arange(size, dtype=np.int64)
+    worker.process([sent(at[0], {"register_import_wh": numbers})])
+    worker.process([sent(at[1], {"voltage_b_dv": np.full(size, 2_311, np.int16)})])
+    worker.process([sent(at[1], {"register_import_wh": numbers * 2 + 5})])
+    rows = connection.execute(
+        "select inflow_wh, loss_wh, coverage, status from loss.balance join grid.unit using (unit_id)"
+        " where code = %s order by observed_at",
+        [code],
+    ).fetchall()
+    assert rows == [(0, 0, 0.0, "provisional"), (int(numbers.sum()) + 5 * size, 0, 1.0, "final")]
+    reading = connection.execute(
+        "select import_wh, register_import_wh, voltage_b_v::float8, quality from telemetry.reading"
+        " where unit = %s and observed_at = to_timestamp(%s) order by register_import_wh desc limit 1",
+        [code, at[1] / 1e6],
+    ).fetchone()
+    assert reading == (size + 4, 2 * size + 3, 231.1, Quality.DERIVED)
