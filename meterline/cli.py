@@ -15,6 +15,7 @@ from meterline.cli_common import ConfigOption, JsonOption, OpsPortOption, fail, 
 from meterline.cli_deliver import alert_app, sync_app
 from meterline.cli_grid import grid_app
 from meterline.cli_ingest import gaps_app
+from meterline.cli_replay import replay
 from meterline.cli_retention import retention_app
 from meterline.cli_worker import worker_app
 
@@ -40,6 +41,7 @@ app.add_typer(sync_app, name="sync")
 app.add_typer(retention_app, name="retention")
 app.add_typer(grid_app, name="grid")
 app.command()(cli_stack.run)
+app.command()(replay)
 app.command()(cli_stack.simulate)
 app.command()(cli_stack.doctor)
 app.command()(cli_points.points)

@@ -6,12 +6,17 @@ import psycopg
 from kafka.errors import KafkaError
 
 from deploy.stack import StackError
+from ingest.sources.files import FileError
 from ingest.sources.mqtt.bridge import BridgeError
 from meterline.config import ConfigError
 from meterline.demonstration import PublisherError
+from meterline.model_file import ModelFileError
 from meterline.points_file import PointsFileError
 from meterline.ready import NotReadyError
+from meterline.replaying import ReplayError
 from store.points import UnknownReferenceError
+from streams.ordering import OutOfOrderError
+from sync.load import InvalidModelError
 from twin.gateway import BrokerError
 from twin.ledger import LedgerError
 from twin.simbench import DataMissingError
@@ -21,10 +26,15 @@ _PLAIN = (
     BrokerError,
     ConfigError,
     DataMissingError,
+    FileError,
+    InvalidModelError,
     LedgerError,
+    ModelFileError,
     NotReadyError,
     PointsFileError,
+    OutOfOrderError,
     PublisherError,
+    ReplayError,
     StackError,
     UnknownReferenceError,
 )

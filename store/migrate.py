@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from importlib.resources import as_file, files
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from yoyo import get_backend, read_migrations
 
 
@@ -14,9 +15,16 @@ def migrate(host: str, port: int, name: str, owner: str, password: str, sslmode:
 
     Two callers at once are kept apart by yoyo's lock in the database.
     """
+    conninfo = make_conninfo(host=host, port=port, dbname=name, user=owner, password=password, sslmode=sslmode)
+    return migrate_database(conninfo)
+
+
+def migrate_database(conninfo: str) -> list[str]:
+    """Apply the migrations that are missing, as the user whom a libpq connection string names."""
     logging.getLogger("yoyo").setLevel(logging.WARNING)
-    user, secret, database = (quote(part, safe="") for part in (owner, password, name))
-    url = f"postgresql+psycopg://{user}:{secret}@{host}:{port}/{database}?sslmode={sslmode}"
+    # All of it as parameters: a socket's folder has no place in the authority of a URL.
+    parameters = urlencode({k: str(v) for k, v in conninfo_to_dict(conninfo).items()}, quote_via=quote)
+    url = f"postgresql+psycopg:///?{parameters}"
     with as_file(files("store") / "migrations") as folder, get_backend(url) as backend:
         migrations = read_migrations(str(folder))
         with backend.lock(timeout=60):

@@ -52,6 +52,8 @@ class Counters:
     records: int = 0
     readings: int = 0
     rows_written: int = 0
+    published: int = 0
+    """Revisions of results."""
     rejected: int = 0
     conflicts: int = 0
     seconds: float = 0.0
@@ -101,6 +103,7 @@ class Counters:
             "records": self.records,
             "readings": self.readings,
             "rows_written": self.rows_written,
+            "published": self.published,
             "rejected": self.rejected,
             "conflicts": self.conflicts,
             "seconds": round(self.seconds, 3),

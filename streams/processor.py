@@ -51,15 +51,21 @@ class Processor:
         Where it counts what it does.
     limits
         When figures are published.
+    views
+        What it holds of the grid model.
     """
 
     def __init__(
-        self, open_connection: Callable[[], Connection], counters: Counters, limits: Limits | None = None
+        self,
+        open_connection: Callable[[], Connection],
+        counters: Counters,
+        limits: Limits | None = None,
+        views: ViewCache | None = None,
     ) -> None:
         self._limits = limits or Limits()
         self._open = open_connection
         self._connection: Connection | None = None
-        self.views = ViewCache()
+        self.views = views or ViewCache()
         self.counters = counters
 
     def close(self) -> None:
@@ -148,6 +154,7 @@ class Processor:
                 self.counters.readings += sum(len(c.positions) for c in contributions)
                 self.counters.rows_written += len(settled.rows)
                 self.counters.refused(rejections)
+                self.counters.published += settled.published
                 return settled.energies
             except (StaleVersionError, psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
                 self.counters.conflicts += 1

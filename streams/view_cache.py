@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from datetime import datetime
 
 from grid.roster import UnitView
 from store.connection import Connection
@@ -40,10 +41,13 @@ class ViewCache:
     ----------
     max_members
         Members of all units that are held at most; some 300 bytes each.
+    known_at
+        The model as it was believed then; None = as it is believed now.
     """
 
-    def __init__(self, max_members: int = MAX_MEMBERS) -> None:
+    def __init__(self, max_members: int = MAX_MEMBERS, known_at: datetime | None = None) -> None:
         self._max_members = max_members
+        self._known_at = known_at
         self._views: dict[str, UnitView] = {}
         self._members = 0
         self._drops = 0
@@ -62,7 +66,7 @@ class ViewCache:
             self._misses += len(codes) - len(found)
         wanted = [code for code in codes if code not in found]
         if wanted:
-            loaded = load_views(connection, wanted)
+            loaded = load_views(connection, wanted, self._known_at)
             found |= loaded
             with self._lock:
                 # When anything changed meanwhile, what was read may be from before: it serves this once.

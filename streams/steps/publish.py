@@ -50,6 +50,7 @@ class Publication:
         self._version = version
         self._stored_revision = balances.revision.copy()
         self._superseded: list[tuple[NDArray[np.intp], BalanceRows]] = []
+        self.published = 0
 
     def pass_limits(self, numbers: NDArray[np.intp], until_us: NDArray[np.int64]) -> NDArray[np.intp]:
         """Publish what limits before `until_us` ask for; returns rows that were published.
@@ -114,6 +115,7 @@ class Publication:
         mine = numbers[b.revision[numbers] > self._stored_revision[numbers]]
         if len(mine):
             self._superseded.append((mine, b.take(mine)))
+        self.published += len(numbers)
         b.revision[numbers] += 1
         b.status[numbers] = status
         b.published_us[numbers] = at_us

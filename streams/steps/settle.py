@@ -36,12 +36,15 @@ class Settled:
         Published results that came and went within the batch.
     energies
         For each parent, of every unit of the batch that has a row, changed or not: a repeat tells again.
+    published
+        Number of revisions that came to be.
     """
 
     rows: BlockRows
     balances: BalanceRows
     superseded: Superseded
     energies: list[UnitEnergies]
+    published: int
 
 
 def keys_to_read(contributions: Sequence[Contribution]) -> list[Key]:
@@ -108,7 +111,7 @@ class _Batch:
         keep = np.flatnonzero(rows.version != rows.read_version)
         if len(keep) < len(rows):
             rows, results = _take_rows(rows, keep), results.take(keep)
-        return Settled(rows, results, superseded, energies)
+        return Settled(rows, results, superseded, energies, self._publication.published)
 
     def _rounds(self) -> Iterator[tuple[NDArray[np.intp], list[Contribution]]]:
         for depth in range(max(map(len, self._queues), default=0)):

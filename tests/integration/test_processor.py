@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -207,8 +208,8 @@ def test_a_view_that_was_read_before_a_change_isn_t_kept(
     cache = ViewCache()
     load_views = views.load_views
 
-    def load_while_it_changes(connection: Connection, codes: list[str]) -> Any:
-        loaded = load_views(connection, codes)
+    def load_while_it_changes(connection: Connection, codes: list[str], known_at: datetime | None) -> Any:
+        loaded = load_views(connection, codes, known_at)
         connection.execute("update grid.member set multiplier = 80 where meter = 'A1-master'")
         cache.drop("A1")
         return loaded

@@ -1,0 +1,309 @@
+"""Replays files or stored blocks into a database: sources, target and model joined, with no broker."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import psycopg
+
+from grid.errors import Reason, Rejection
+from grid.ports import Directory
+from grid.quality import MAX_SEQUENCE
+from ingest.decode import Decoded, decode_message
+from ingest.sources.files import FileMessage, read_messages
+from ingest.topics import TELEMETRY_REJECTED, records_of
+from meterline.embedded import embedded_database
+from meterline.model_file import read_model
+from store.connection import Connection, connect
+from store.directory import StoredDirectory
+from store.migrate import migrate_database
+from store.model_copy import ModelCopyError, copy_model, has_model, is_migrated
+from store.replaying import identity, read_span
+from streams.counters import Counters
+from streams.join import Record
+from streams.ordering import in_window, sorted_by_receipt
+from streams.refusals import RefusalWriter
+from streams.replay import Received, Replay
+from streams.spans import said_again
+from sync.load import load_grid
+
+_REFUSALS = 100
+
+
+class ReplayError(RuntimeError):
+    """The replay can't be done as it was asked for; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Stored intervals within [from_, to], of some units or of all."""
+
+    from_: datetime
+    to: datetime
+    units: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayOptions:
+    """What to replay and how.
+
+    Attributes
+    ----------
+    files, span
+        One of them: files in this order, or a span of the source database's blocks.
+    sort
+        Sort the input by receipt, through temporary files; else it must be in order but for a window.
+    until
+        Publish what is due before this instant; None = now.
+    known_at
+        With the model as it was believed then; None = as it is believed now.
+    batch
+        Messages that are settled at once.
+    """
+
+    files: tuple[Path, ...] = ()
+    span: Span | None = None
+    sort: bool = False
+    until: datetime | None = None
+    known_at: datetime | None = None
+    batch: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayReport:
+    """What a replay has done.
+
+    Attributes
+    ----------
+    complete
+        Whether it came to its end: the same again goes on where it was stopped.
+    messages, readings
+        Taken; a reading is what one message says of one meter.
+    rows, revisions
+        Written, and results published by them; both 0 for what was there already.
+    rejected
+        Inputs, or parts of them, that were not taken.
+    until
+        Before when what was due is published.
+    """
+
+    complete: bool
+    messages: int
+    readings: int
+    rows: int
+    revisions: int
+    rejected: int
+    until: datetime | None
+    seconds: float
+    readings_per_s: float
+
+
+@contextmanager
+def target_database(
+    database: str | None, embedded: Path | None, configured: Callable[[], str]
+) -> Iterator[Callable[[], Connection]]:
+    """Opens connections to the database that is written, with our tables in it.
+
+    Parameters
+    ----------
+    database, embedded
+        At most one of them: a connection string, or the folder of an embedded database.
+    configured
+        Connection string of the configured database, where none of them is given.
+    """
+    opened: AbstractContextManager[str] = nullcontext(database or "")
+    if embedded is not None:
+        opened = embedded_database(embedded)
+    elif database is None:
+        opened = nullcontext(configured())
+    with opened as conninfo:
+        open_connection = partial(connect, conninfo, "meterline-replay")
+        if embedded is not None:
+            migrate_database(conninfo)
+        else:
+            with open_connection() as connection:
+                migrated = is_migrated(connection)
+            if not migrated:
+                migrate_database(conninfo)
+        yield open_connection
+
+
+def provide_model(
+    open_target: Callable[[], Connection], model: Path | None, open_source: Callable[[], Connection] | None
+) -> str:
+    """See to it that the target has a grid model; says where it has it from.
+
+    A model that is there stays as it is, unless a file is given.
+
+    Raises
+    ------
+    ReplayError
+        When there is none to be had.
+    """
+    with open_target() as target:
+        target.autocommit = True
+        if model is not None:
+            load_grid(target, read_model(model))
+            return "file"
+        if has_model(target):
+            return "target"
+        if open_source is None:
+            raise ReplayError("the database has no grid model: name one with --model")
+        with open_source() as source:
+            source.autocommit = True
+            try:
+                copy_model(source, target)
+            except psycopg.errors.InsufficientPrivilege:
+                raise ReplayError(
+                    "the database has no grid model, and only its owner may copy one into it: "
+                    "name the owner in --database, or load a model"
+                ) from None
+            except ModelCopyError as error:
+                raise ReplayError(str(error)) from None
+        return "source"
+
+
+def same_database(open_one: Callable[[], Connection], open_other: Callable[[], Connection]) -> bool:
+    """Whether both lead to one database."""
+    with open_one() as one, open_other() as other:
+        return identity(one) == identity(other)
+
+
+def replay(
+    options: ReplayOptions,
+    open_target: Callable[[], Connection],
+    open_source: Callable[[], Connection] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+    progress: Callable[[int, int], None] = lambda _messages, _readings: None,
+) -> ReplayReport:
+    """Settle the source into the target by the steps of the live path.
+
+    Parameters
+    ----------
+    open_source
+        Where a span is read.
+    stopped
+        Asked between batches: whether to end early.
+    progress
+        Told after each batch: messages and readings so far.
+    """
+    started = time.monotonic()
+    counters = Counters()
+    run = Replay(open_target, counters, known_at=options.known_at)
+    refusals = _Refusals(open_target)
+    messages = readings = 0
+    complete, until = False, None
+    try:
+        records = _source(options, run, refusals, open_target, open_source)
+        for batch in _batches(records, options.batch):
+            if stopped():
+                break
+            run.take(batch)
+            messages += len(batch)
+            readings += sum(record.readings for record in batch)
+            progress(messages, readings)
+        else:
+            until = options.until or datetime.now(UTC)
+            run.publish_until(_microseconds(until))
+            complete = True
+    finally:
+        refusals.flush()
+        run.close()
+    seconds = time.monotonic() - started
+    return ReplayReport(
+        complete=complete,
+        messages=messages,
+        readings=readings,
+        rows=counters.rows_written,
+        revisions=counters.published,
+        rejected=counters.rejected + refusals.count,
+        until=until,
+        seconds=round(seconds, 3),
+        readings_per_s=round(readings / seconds, 1),
+    )
+
+
+def _source(
+    options: ReplayOptions,
+    run: Replay,
+    refusals: _Refusals,
+    open_target: Callable[[], Connection],
+    open_source: Callable[[], Connection] | None,
+) -> Iterator[Received]:
+    if options.span is None:
+        records = _of_files(options.files, StoredDirectory(open_target), refusals)
+        return sorted_by_receipt(records) if options.sort else in_window(records)
+    if open_source is None:
+        raise ReplayError("a span is read from a database, and none is named")
+    # By time of receipt whatever was asked for: rows hold values of many times.
+    return sorted_by_receipt(_of_span(options.span, run, open_target, open_source))
+
+
+def _of_files(files: Sequence[Path], directory: Directory, refusals: _Refusals) -> Iterator[Received]:
+    for path in files:
+        for message in read_messages(path, refusals.add):
+            decoded = _decoded(message, directory)
+            for record in records_of(decoded):
+                if decoded.block is not None and record.topic != TELEMETRY_REJECTED:
+                    block = decoded.block
+                    yield Received(block.received_at_us, block.unit, Record(record.topic, record.value), len(block))
+            for rejection in decoded.rejections:
+                refusals.add(rejection)
+
+
+def _decoded(message: FileMessage, directory: Directory) -> Decoded:
+    decoded = decode_message(message.topic, message.payload, message.received_at_us, directory)
+    sequence = message.sequence
+    if decoded.block is None or sequence is None:
+        return decoded
+    if sequence.min() < 0 or sequence.max() >= MAX_SEQUENCE:
+        rejection = Rejection(Reason.INVALID_FIELD, "a sequence is out of bounds", message.topic, message.payload)
+        return Decoded(None, None, (rejection,))
+    return replace(decoded, block=replace(decoded.block, sequence=sequence))
+
+
+def _of_span(
+    span: Span, run: Replay, open_target: Callable[[], Connection], open_source: Callable[[], Connection]
+) -> Iterator[Received]:
+    with open_source() as source, open_target() as target:
+        source.autocommit = target.autocommit = True
+        for row in read_span(source, span.from_, span.to, span.units):
+            yield from said_again(row, lambda unit: run.views.get(target, {unit}).get(unit))
+
+
+class _Refusals:
+    """What the decoder refuses, written a few at a time."""
+
+    def __init__(self, open_connection: Callable[[], Connection]) -> None:
+        self._writer = RefusalWriter(open_connection)
+        self._held: list[Rejection] = []
+        self.count = 0
+
+    def add(self, rejection: Rejection) -> None:
+        self._held.append(rejection)
+        self.count += 1
+        if len(self._held) >= _REFUSALS:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._held:
+            self._writer.write(self._held)
+            self._held = []
+
+
+def _batches(records: Iterable[Received], size: int) -> Iterator[list[Received]]:
+    iterator = iter(records)
+    while batch := list(itertools.islice(iterator, size)):
+        yield batch
+
+
+def _microseconds(at: datetime) -> int:
+    since = at - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds

@@ -1,0 +1,25 @@
+-- name: tables
+-- Tables of the model with the columns that are copied. What goes out from here is no part of the model.
+select
+  c.relname::text,
+  array_agg(a.attname::text order by a.attnum),
+  array_agg(a.attname::text order by a.attnum) filter (where a.attidentity <> '')
+from pg_class c
+join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
+where c.relnamespace = 'grid'::regnamespace and c.relkind = 'r' and c.relname <> 'outbox'
+group by c.relname
+order by c.relname
+
+-- name: references
+-- Which table of the model refers to which.
+select distinct r.conrelid::regclass::text, r.confrelid::regclass::text
+from pg_constraint r
+join pg_class c on c.oid = r.conrelid and c.relnamespace = 'grid'::regnamespace
+join pg_class f on f.oid = r.confrelid and f.relnamespace = 'grid'::regnamespace
+where r.contype = 'f' and r.conrelid <> r.confrelid
+
+-- name: has_units
+select exists (select from grid.unit)
+
+-- name: is_migrated
+select to_regclass('telemetry.block') is not null

@@ -1,0 +1,171 @@
+"""Replay: the steps of the live path over records in order of receipt, with no broker.
+
+Time advances with the records. Units of one level are settled before those above them, and what falls due is published
+before anything that was received later is looked at, so that every result has the history that the live path would
+have given it.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+
+from grid.due import Due, encode_due
+from grid.limits import Limits
+from grid.unit_energy import UnitEnergies, encode_unit_energies
+from store.connection import Connection
+from store.replaying import Hierarchy, due_between, due_horizon, read_hierarchy
+from streams.counters import Counters
+from streams.join import ENERGY_UNIT, Record
+from streams.processor import Processor
+from streams.view_cache import ViewCache
+
+#: Rows that are published in one transaction since their limits have passed.
+_PAGE = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A record, the unit that it is for, when it was received (microseconds since 1970 UTC), and how many readings."""
+
+    received_at_us: int
+    unit: str
+    record: Record
+    readings: int = 0
+
+
+class Replay:
+    """Settles records in order of receipt into one database.
+
+    Parameters
+    ----------
+    open_connection
+        Opens a connection to the database that is written.
+    counters
+        Where it counts what it does.
+    limits
+        When figures are published.
+    known_at
+        Join with the model as it was believed then; None = as it is believed now.
+    """
+
+    def __init__(
+        self,
+        open_connection: Callable[[], Connection],
+        counters: Counters,
+        limits: Limits | None = None,
+        known_at: datetime | None = None,
+    ) -> None:
+        self.views = ViewCache(known_at=known_at)
+        self._processor = Processor(open_connection, counters, limits, self.views)
+        self._connection = open_connection()
+        self._connection.autocommit = True
+        self._levels = levels_of(read_hierarchy(self._connection))
+        self._level = {code: n for n, units in enumerate(self._levels) for code in units.values()}
+        self._passed_us = 0
+
+    def close(self) -> None:
+        """Close both connections."""
+        self._processor.close()
+        self._connection.close()
+
+    def take(self, records: Sequence[Received]) -> None:
+        """Settle records, and publish what falls due before the last of them.
+
+        Parameters
+        ----------
+        records
+            In order of receipt, none received before one that was taken already.
+
+        Raises
+        ------
+        ValueError
+            When they are not in order.
+        psycopg.Error
+            When the store can't be used; the same records may be taken again.
+        """
+        times = [r.received_at_us for r in records]
+        if times and (times[0] < self._passed_us or any(a > b for a, b in pairwise(times))):
+            raise ValueError("records must come in order of receipt")
+        start = 0
+        while start < len(records):
+            until_us = self._horizon(times[-1])
+            end = bisect.bisect_right(times, until_us, start)
+            self._step(records[start:end], until_us)
+            start = end
+
+    def publish_until(self, until_us: int) -> None:
+        """Publish what falls due before `until_us`, as the live path's sweeps would have."""
+        while self._passed_us < until_us:
+            self._step((), self._horizon(until_us))
+
+    def _horizon(self, until_us: int) -> int:
+        """How far to go at once, so that the limits that pass on the way are few."""
+        due_us = due_horizon(self._connection, self._passed_us, until_us, _PAGE)
+        return until_us if due_us is None else min(until_us, due_us + 1)
+
+    def _step(self, records: Sequence[Received], until_us: int) -> None:
+        """Settle records received until `until_us`, and the limits before it, level by level."""
+        waiting: dict[int, list[Record]] = defaultdict(list)
+        for received in records:
+            waiting[self._level.get(received.unit, 0)].append(received.record)
+        for level in range(len(self._levels)):
+            self._process(waiting.pop(level, []), waiting)
+            done: list[Record] = []
+            while (orders := self._due(level, until_us)) and orders != done:
+                self._process(orders, waiting)
+                done = orders
+        while waiting:  # units that were above each other at different times
+            self._process(waiting.pop(min(waiting)), waiting)
+        self._passed_us = max(self._passed_us, until_us)
+
+    def _process(self, records: Sequence[Record], waiting: dict[int, list[Record]]) -> None:
+        if not records:
+            return
+        for energies in self._processor.process(records):
+            waiting[self._level.get(energies.parent, 0)].append(_told(energies))
+
+    def _due(self, level: int, until_us: int) -> list[Record]:
+        by_unit: dict[str, list[tuple[int, int]]] = {}
+        for unit, observed_at_us, interval_s in due_between(
+            self._connection, list(self._levels[level]), self._passed_us, until_us, _PAGE
+        ):
+            by_unit.setdefault(unit, []).append((observed_at_us, interval_s))
+        return [
+            Record(ENERGY_UNIT, encode_due(Due(unit, until_us, tuple(intervals))))
+            for unit, intervals in by_unit.items()
+        ]
+
+
+def _told(energies: UnitEnergies) -> Record:
+    return Record(ENERGY_UNIT, encode_unit_energies(energies))
+
+
+def levels_of(hierarchy: Hierarchy) -> list[dict[int, str]]:
+    """Units by their height over the meters: each lies above all that were ever its members.
+
+    Units that were above each other at different times share the last level.
+    """
+    children: dict[int, set[int]] = defaultdict(set)
+    parents: dict[int, set[int]] = defaultdict(set)
+    for child, parent in hierarchy.edges:
+        if child != parent:
+            children[parent].add(child)
+            parents[child].add(parent)
+    left = dict(hierarchy.units)
+    ready = [unit for unit in left if not children[unit]]
+    levels = []
+    while ready:
+        levels.append({unit: left.pop(unit) for unit in ready})
+        above = {parent for unit in ready for parent in parents[unit]}
+        for unit in ready:
+            for parent in parents[unit]:
+                children[parent].discard(unit)
+        ready = sorted(unit for unit in above if unit in left and not children[unit])
+    if left:
+        levels.append(left)
+    return levels
