@@ -25,13 +25,15 @@ from store.connection import Connection, connect
 from store.directory import StoredDirectory
 from store.migrate import migrate_database
 from store.model_copy import ModelCopyError, copy_model, has_model, is_migrated
-from store.replaying import identity, read_span
+from store.replaying import StoredDues, identity, read_hierarchy, read_span
 from streams.counters import Counters
 from streams.join import Record
 from streams.ordering import in_window, sorted_by_receipt
+from streams.processor import Processor
 from streams.refusals import RefusalWriter
 from streams.replay import Received, Replay
 from streams.spans import said_again
+from streams.view_cache import ViewCache
 from sync.load import load_grid
 
 _REFUSALS = 100
@@ -196,12 +198,16 @@ def replay(
     """
     started = time.monotonic()
     counters = Counters()
-    run = Replay(open_target, counters, known_at=options.known_at)
+    views = ViewCache(known_at=options.known_at)
+    processor = Processor(open_target, counters, views=views)
     refusals = _Refusals(open_target)
+    dues = open_target()
     messages = readings = 0
     complete, until = False, None
     try:
-        records = _source(options, run, refusals, open_target, open_source)
+        dues.autocommit = True
+        run = Replay(processor, StoredDues(dues), read_hierarchy(dues))
+        records = _source(options, views, refusals, open_target, open_source)
         for batch in _batches(records, options.batch):
             if stopped():
                 break
@@ -215,7 +221,8 @@ def replay(
             complete = True
     finally:
         refusals.flush()
-        run.close()
+        processor.close()
+        dues.close()
     seconds = time.monotonic() - started
     return ReplayReport(
         complete=complete,
@@ -232,7 +239,7 @@ def replay(
 
 def _source(
     options: ReplayOptions,
-    run: Replay,
+    views: ViewCache,
     refusals: _Refusals,
     open_target: Callable[[], Connection],
     open_source: Callable[[], Connection] | None,
@@ -243,7 +250,7 @@ def _source(
     if open_source is None:
         raise ReplayError("a span is read from a database, and none is named")
     # By time of receipt whatever was asked for: rows hold values of many times.
-    return sorted_by_receipt(_of_span(options.span, run, open_target, open_source))
+    return sorted_by_receipt(_of_span(options.span, views, open_target, open_source))
 
 
 def _of_files(files: Sequence[Path], directory: Directory, refusals: _Refusals) -> Iterator[Received]:
@@ -270,12 +277,12 @@ def _decoded(message: FileMessage, directory: Directory) -> Decoded:
 
 
 def _of_span(
-    span: Span, run: Replay, open_target: Callable[[], Connection], open_source: Callable[[], Connection]
+    span: Span, views: ViewCache, open_target: Callable[[], Connection], open_source: Callable[[], Connection]
 ) -> Iterator[Received]:
     with open_source() as source, open_target() as target:
         source.autocommit = target.autocommit = True
         for row in read_span(source, span.from_, span.to, span.units):
-            yield from said_again(row, lambda unit: run.views.get(target, {unit}).get(unit))
+            yield from said_again(row, lambda unit: views.get(target, {unit}).get(unit))
 
 
 class _Refusals:

@@ -29,19 +29,22 @@ def read_hierarchy(connection: Connection) -> Hierarchy:
     return Hierarchy(units, connection.execute(_SQL["edges"]).fetchall())
 
 
-def due_between(
-    connection: Connection, unit_ids: Sequence[int], from_us: int, until_us: int, limit: int
-) -> list[tuple[str, int, int]]:
-    """Unit, end in microseconds and length of intervals whose limit passes in [from, until), oldest first."""
-    arguments = {"unit_ids": list(unit_ids), "from": to_datetime(from_us), "until": to_datetime(until_us)}
-    return connection.execute(_SQL["due"], {**arguments, "limit": limit}).fetchall()
+class StoredDues:
+    """Which limits pass, as the store has them."""
 
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
-def due_horizon(connection: Connection, from_us: int, until_us: int, n: int) -> int | None:
-    """When the limit after the first `n` of those in [from, until) passes; None when there are fewer."""
-    arguments = {"from": to_datetime(from_us), "until": to_datetime(until_us), "n": n}
-    row = connection.execute(_SQL["horizon"], arguments).fetchone()
-    return None if row is None else int(row[0])
+    def between(self, unit_ids: Sequence[int], from_us: int, until_us: int, limit: int) -> list[tuple[str, int, int]]:
+        """Unit, end in microseconds and length of intervals whose limit passes in [from, until), oldest first."""
+        arguments = {"unit_ids": list(unit_ids), "from": to_datetime(from_us), "until": to_datetime(until_us)}
+        return self._connection.execute(_SQL["due"], {**arguments, "limit": limit}).fetchall()
+
+    def horizon(self, from_us: int, until_us: int, n: int) -> int | None:
+        """When the limit after the first `n` of those in [from, until) passes; None when there are fewer."""
+        arguments = {"from": to_datetime(from_us), "until": to_datetime(until_us), "n": n}
+        row = self._connection.execute(_SQL["horizon"], arguments).fetchone()
+        return None if row is None else int(row[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,20 +9,15 @@ from __future__ import annotations
 
 import bisect
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import pairwise
+from typing import Protocol
 
 from grid.due import Due, encode_due
-from grid.limits import Limits
 from grid.unit_energy import UnitEnergies, encode_unit_energies
-from store.connection import Connection
-from store.replaying import Hierarchy, due_between, due_horizon, read_hierarchy
-from streams.counters import Counters
+from store.replaying import Hierarchy
 from streams.join import ENERGY_UNIT, Record
-from streams.processor import Processor
-from streams.view_cache import ViewCache
 
 #: Rows that are published in one transaction since their limits have passed.
 _PAGE = 2_000
@@ -38,40 +33,48 @@ class Received:
     readings: int = 0
 
 
+class Settles(Protocol):
+    """Makes the effects of records durable: `streams.processor.Processor`."""
+
+    def process(self, records: Sequence[Record]) -> list[UnitEnergies]:
+        """See there."""
+        ...
+
+
+class Dues(Protocol):
+    """Knows which limits pass: `store.replaying.StoredDues`."""
+
+    def between(self, unit_ids: Sequence[int], from_us: int, until_us: int, limit: int) -> list[tuple[str, int, int]]:
+        """See there."""
+        ...
+
+    def horizon(self, from_us: int, until_us: int, n: int) -> int | None:
+        """See there."""
+        ...
+
+
 class Replay:
-    """Settles records in order of receipt into one database.
+    """Settles records in order of receipt.
 
     Parameters
     ----------
-    open_connection
-        Opens a connection to the database that is written.
-    counters
-        Where it counts what it does.
-    limits
-        When figures are published.
-    known_at
-        Join with the model as it was believed then; None = as it is believed now.
+    processor
+        What settles them.
+    dues
+        Which limits pass in what it has settled.
+    hierarchy
+        Which units there are, and which are above which.
+    page
+        Rows that are published at once since their limits have passed.
     """
 
-    def __init__(
-        self,
-        open_connection: Callable[[], Connection],
-        counters: Counters,
-        limits: Limits | None = None,
-        known_at: datetime | None = None,
-    ) -> None:
-        self.views = ViewCache(known_at=known_at)
-        self._processor = Processor(open_connection, counters, limits, self.views)
-        self._connection = open_connection()
-        self._connection.autocommit = True
-        self._levels = levels_of(read_hierarchy(self._connection))
+    def __init__(self, processor: Settles, dues: Dues, hierarchy: Hierarchy, page: int = _PAGE) -> None:
+        self._processor = processor
+        self._dues = dues
+        self._page = page
+        self._levels = levels_of(hierarchy)
         self._level = {code: n for n, units in enumerate(self._levels) for code in units.values()}
         self._passed_us = 0
-
-    def close(self) -> None:
-        """Close both connections."""
-        self._processor.close()
-        self._connection.close()
 
     def take(self, records: Sequence[Received]) -> None:
         """Settle records, and publish what falls due before the last of them.
@@ -105,7 +108,7 @@ class Replay:
 
     def _horizon(self, until_us: int) -> int:
         """How far to go at once, so that the limits that pass on the way are few."""
-        due_us = due_horizon(self._connection, self._passed_us, until_us, _PAGE)
+        due_us = self._dues.horizon(self._passed_us, until_us, self._page)
         return until_us if due_us is None else min(until_us, due_us + 1)
 
     def _step(self, records: Sequence[Received], until_us: int) -> None:
@@ -127,22 +130,17 @@ class Replay:
         if not records:
             return
         for energies in self._processor.process(records):
-            waiting[self._level.get(energies.parent, 0)].append(_told(energies))
+            waiting[self._level.get(energies.parent, 0)].append(Record(ENERGY_UNIT, encode_unit_energies(energies)))
 
     def _due(self, level: int, until_us: int) -> list[Record]:
         by_unit: dict[str, list[tuple[int, int]]] = {}
-        for unit, observed_at_us, interval_s in due_between(
-            self._connection, list(self._levels[level]), self._passed_us, until_us, _PAGE
-        ):
-            by_unit.setdefault(unit, []).append((observed_at_us, interval_s))
+        units = list(self._levels[level])
+        for unit, *interval in self._dues.between(units, self._passed_us, until_us, self._page):
+            by_unit.setdefault(unit, []).append((interval[0], interval[1]))
         return [
             Record(ENERGY_UNIT, encode_due(Due(unit, until_us, tuple(intervals))))
             for unit, intervals in by_unit.items()
         ]
-
-
-def _told(energies: UnitEnergies) -> Record:
-    return Record(ENERGY_UNIT, encode_unit_energies(energies))
 
 
 def levels_of(hierarchy: Hierarchy) -> list[dict[int, str]]:

@@ -109,7 +109,7 @@ def merge_round(rows: BlockRows, numbers: NDArray[np.intp], round_: Sequence[Con
             _count_versions(rows, target, row, before)
         else:
             of_meters = np.zeros(len(rows), np.bool_)
-            of_meters[numbers[members]] = True
+            of_meters[numbers[members]] = [not c.part for c in of_group]
             rows.version[changed & of_meters] += 1
     return changed
 

@@ -44,6 +44,8 @@ class Contribution:
         What is said, by channel; a missing value says nothing, unless it is said of a `child`.
     child
         The members spoken of are units: whether a value is missing is known, and `precedence` is their row's version.
+    part
+        No step of its own, but part of the one of the row's next contribution.
     """
 
     view: UnitView
@@ -58,6 +60,7 @@ class Contribution:
     quality: NDArray[np.uint8]
     child: bool = False
     cause: Cause = Cause.DATA
+    part: bool = False
 
     @property
     def key(self) -> Key:

@@ -26,8 +26,8 @@ _DIRECTIONS = tuple(zip((IMPORT, EXPORT), CLOSING, OPENING, strict=True))
 
 
 def with_registers(contributions: Sequence[Contribution]) -> list[Contribution]:
-    """Those that carry closing registers."""
-    return [c for c in contributions if any(name in c.channels for name in CLOSING)]
+    """Those that carry closing registers of members."""
+    return [c for c in contributions if any(name in c.channels for name in CLOSING) and np.any(c.positions >= 0)]
 
 
 def before(key: Key) -> Key:
@@ -40,45 +40,53 @@ def after(key: Key) -> Key:
     return key[0], key[1] + key[2] * 1_000_000, key[2]
 
 
-def openings(contributions: Sequence[Contribution], stored: Mapping[Key, StoredBlock]) -> list[Contribution]:
-    """What closing registers say of the intervals that begin with them.
+def with_openings(contributions: Sequence[Contribution], stored: Mapping[Key, StoredBlock]) -> list[Contribution]:
+    """Contributions of a batch, with what closing registers say of the intervals that begin with them.
+
+    A row takes them when its own first registers come, as part of that step; what is received of the row before once
+    it is there itself is a step of its own. So it doesn't depend on how messages were gathered into batches.
 
     Parameters
     ----------
     contributions
-        Of a batch.
+        In order of receipt.
     stored
         Rows by key: those of the contributions, and those before and after the ones with registers.
-
-    Returns
-    -------
-    list
-        Contributions to rows that are there or come to be in this batch.
     """
     carriers = with_registers(contributions)
     if not carriers:
-        return []
-    own = {c.key: c for c in contributions}
-    added = []
-    for c in carriers:
-        follower = own.get(after(c.key))
-        if follower is not None or after(c.key) in stored:
-            added.append(_opening(c, follower))
-    first: dict[Key, Contribution] = {}
-    for c in sorted(carriers, key=lambda c: c.received_at_us):
-        first.setdefault(c.key, c)
-    for key, c in first.items():
-        earlier = stored.get(before(key))
-        if earlier is not None:
-            added += _stored_openings(earlier, c)
+        return list(contributions)
+    carrying = set(map(id, carriers))
+    there = set(stored)
+    # Closings that wait for the first registers of the row after them.
+    waiting: dict[Key, list[Contribution]] = {}
+    asked: set[Key] = set()
+    added: list[Contribution] = []
+    for c in contributions:
+        if id(c) in carrying:
+            if c.key not in asked and before(c.key) in stored:
+                added += _stored_openings(stored[before(c.key)], c)
+            asked.add(c.key)
+            added += [_opening(w, c) for w in waiting.pop(c.key, ())]
+        added.append(c)
+        if np.any(c.positions >= 0):
+            there.add(c.key)
+        if id(c) in carrying:
+            if after(c.key) in there:
+                added.append(_opening(c, None))
+            else:
+                waiting.setdefault(after(c.key), []).append(c)
     return added
 
 
 def _opening(c: Contribution, follower: Contribution | None) -> Contribution:
+    """What `c` says of the interval after its own, as part of what `follower` brings where there is one."""
     _, end_us, interval_s = after(c.key)
     roster = c.view.roster(end_us, interval_s) if follower is None else follower.roster
+    at_us = c.received_at_us if follower is None else follower.received_at_us
     channels = {o: c.channels[name] for _, name, o in _DIRECTIONS if name in c.channels}
-    return _moved(c, roster, end_us, channels, c.received_at_us, (c.positions, c.precedence, c.received_us, c.quality))
+    said = (c.positions, c.precedence, c.received_us, c.quality)
+    return _moved(c, roster, end_us, channels, at_us, said, part=follower is not None)
 
 
 def _stored_openings(earlier: StoredBlock, c: Contribution) -> list[Contribution]:
@@ -91,6 +99,7 @@ def _stored_openings(earlier: StoredBlock, c: Contribution) -> list[Contribution
             {opening: earlier.channels[closing]},
             c.received_at_us,
             (positions, earlier.precedence[closing], earlier.received_us[closing], earlier.quality),
+            part=True,
         )
         for _, closing, opening in _DIRECTIONS
         if closing in earlier.channels
@@ -104,6 +113,8 @@ def _moved(
     channels: dict[str, NDArray[np.int64]],
     received_at_us: int,
     said: tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]],
+    *,
+    part: bool,
 ) -> Contribution:
     positions, precedence, received_us, quality = said
     return Contribution(
@@ -117,6 +128,7 @@ def _moved(
         received_us=received_us,
         channels=channels,
         quality=quality,
+        part=part,
     )
 
 

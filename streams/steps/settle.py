@@ -19,7 +19,7 @@ from kernels.energy_balance import Balance, line_loss
 from streams.steps.assemble import assemble, merge_round
 from streams.steps.contribution import Cause, Contribution, Key
 from streams.steps.publish import Publication
-from streams.steps.registers import carriers_of, derive, keys_around, openings
+from streams.steps.registers import carriers_of, derive, keys_around, with_openings
 from streams.steps.shares import energies_of_unit, lapsed_wh
 from streams.steps.upward import Told, messages, tell
 
@@ -65,12 +65,11 @@ def settle(contributions: Sequence[Contribution], stored: Mapping[Key, StoredBlo
     stored
         Stored rows of `keys_to_read(contributions)`.
     """
-    contributions = [c for c in contributions if c.view.size]
-    contributions = [*openings(contributions, stored), *contributions]
     # Rows are not made for the mere passing of time.
-    contributions = [c for c in contributions if c.cause is Cause.DATA or c.key in stored]
+    contributions = [c for c in contributions if c.view.size and (c.cause is Cause.DATA or c.key in stored)]
+    contributions.sort(key=lambda c: c.received_at_us)
     by_key: dict[Key, list[Contribution]] = {}
-    for c in sorted(contributions, key=lambda c: c.received_at_us):
+    for c in with_openings(contributions, stored):
         by_key.setdefault(c.key, []).append(c)
     return _Batch(sorted(by_key), by_key, stored, limits).settle()
 
@@ -101,6 +100,8 @@ class _Batch:
         self._late_us = self._rows.observed_at_us + limits.first_s() * 1_000_000
         self._members = _Members(self._rows, self._rosters)
         self._told: list[Told] = []
+        # Rows that have taken a part of what their next contribution brings.
+        self._begun = np.zeros(len(keys), np.bool_)
 
     def settle(self) -> Settled:
         for numbers, round_ in self._rounds():
@@ -127,15 +128,21 @@ class _Batch:
         late = numbers[at_us > self._late_us[numbers]]
         self._tell(np.union1d(limited, late[rows.version[late] > 0]))
         new = rows.version[numbers] == 0
+        part = np.array([c.part for c in round_])
         changed = merge_round(rows, numbers, round_)[numbers]
+        rows.version[numbers[self._begun[numbers] & ~part & ~changed]] += 1
+        changed |= self._begun[numbers]
+        self._begun[numbers] = part & changed
+        changed &= ~part
         # Who sent only missing readings is known to be there: a row says so.
-        born = new & ~changed & np.array([bool(np.any(c.positions >= 0)) for c in round_])
+        born = new & ~changed & ~part & np.array([bool(np.any(c.positions >= 0)) for c in round_])
         rows.version[numbers[born]] += 1
         look = np.array([c.cause is Cause.MODEL for c in round_])
         where = np.flatnonzero(changed | born | look)
         published = self._refigure(numbers[where], new[where], at_us[where], look[where])
         last = np.array([self._queues[r][-1] is c for r, c in zip(numbers.tolist(), round_, strict=True)], np.bool_)
-        done = numbers[last & (rows.version[numbers] > 0)]
+        # With its first state a unit enters those above, whose limits count from then.
+        done = numbers[(last | new) & (rows.version[numbers] > 0)]
         self._tell(np.union1d(np.union1d(published, done), late[rows.version[late] > 0]))
 
     def _refigure(
