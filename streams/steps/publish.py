@@ -52,22 +52,26 @@ class Publication:
         self._superseded: list[tuple[NDArray[np.intp], BalanceRows]] = []
         self.published = 0
 
-    def pass_limits(self, numbers: NDArray[np.intp], until_us: NDArray[np.int64]) -> NDArray[np.intp]:
-        """Publish what limits before `until_us` ask for; returns rows that were published.
+    def pass_provisional(self, numbers: NDArray[np.intp], until_us: NDArray[np.int64]) -> NDArray[np.intp]:
+        """Publish what provisional limits before `until_us` ask for; returns rows that were published.
 
         Limits are passed strictly: what came at the very instant still counts.
         """
         b = self.balances
-        due = (b.due_us[numbers] != NEVER_US) & (b.due_us[numbers] < until_us)
-        numbers, until_us = numbers[due], until_us[due]
-        gathering = numbers[b.revision[numbers] == 0]
+        due = numbers[(b.due_us[numbers] != NEVER_US) & (b.due_us[numbers] < until_us)]
+        gathering = due[b.revision[due] == 0]
         early = gathering[b.due_us[gathering] < self._final_us[gathering]]
         self._publish(early, Status.PROVISIONAL, b.due_us[early])
         b.due_us[early] = self._final_us[early]
-        last = numbers[b.due_us[numbers] < until_us]
+        return early
+
+    def pass_final(self, numbers: NDArray[np.intp], until_us: NDArray[np.int64]) -> NDArray[np.intp]:
+        """Publish what final limits before `until_us` ask for, after `pass_provisional`; returns rows as it does."""
+        b = self.balances
+        last = numbers[(b.due_us[numbers] != NEVER_US) & (b.due_us[numbers] < until_us)]
         self._publish(last, Status.FINAL, b.due_us[last])
         b.due_us[last] = NEVER_US
-        return numbers
+        return last
 
     def refigure(
         self,

@@ -122,11 +122,13 @@ class _Batch:
     def _take(self, numbers: NDArray[np.intp], round_: Sequence[Contribution]) -> None:
         rows = self._rows
         at_us = np.array([c.received_at_us for c in round_], np.int64)
-        limited = self._publication.pass_limits(numbers, at_us)
-        rows.received_at_us[limited] = self._last_limit(limited)
         # Units above may publish at any time from the first limit on: the states before and after are told apart.
         late = numbers[at_us > self._late_us[numbers]]
-        self._tell(np.union1d(limited, late[rows.version[late] > 0]))
+        self._tell(late[rows.version[late] > 0])
+        for pass_limits in (self._publication.pass_provisional, self._publication.pass_final):
+            limited = pass_limits(numbers, at_us)
+            rows.received_at_us[limited] = self._last_limit(limited)
+            self._tell(limited)
         new = rows.version[numbers] == 0
         part = np.array([c.part for c in round_])
         changed = merge_round(rows, numbers, round_)[numbers]

@@ -1,0 +1,266 @@
+"""Replay into the embedded database: no other server is needed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from meterline.embedded import embedded_database
+from meterline.model_file import write_model
+from meterline.replaying import ReplayOptions, Span, provide_model, replay, target_database
+from store.connection import Connection, connect
+from tests.replay_day import a_day, readings_of, results, write_log
+from tests.small_grid import small_model
+
+START = datetime(2026, 6, 1, tzinfo=UTC)
+UNTIL = START + timedelta(days=5)
+DAY = a_day(START, 24)
+
+Open = Callable[[], Connection]
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Not below pytest's own folder: a server that root starts runs as another user, who can't pass there."""
+    with tempfile.TemporaryDirectory(prefix="meterline-test-") as name:
+        yield Path(name)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="meterline-test-") as name, embedded_database(Path(name) / "data") as it:
+        yield it
+
+
+@pytest.fixture
+def make_target(server: str, request: pytest.FixtureRequest) -> Iterator[Callable[[], Open]]:
+    """Makes databases with the small grid, each with its own name."""
+    made: list[str] = []
+
+    def make() -> Open:
+        name = f"t{abs(hash(request.node.name))}_{len(made)}"
+        with connect(server, "test") as admin:
+            admin.autocommit = True
+            admin.execute(f"create database {name}")
+        made.append(name)
+        conninfo = f"{server} dbname={name}"
+        model = tmp_model(request)
+        with target_database(conninfo, None, lambda: "") as open_target:
+            assert provide_model(open_target, model, None) == "file"
+        return partial(connect, conninfo, "test")
+
+    yield make
+    with connect(server, "test") as admin:
+        admin.autocommit = True
+        for name in made:
+            admin.execute(f"drop database {name} with (force)")
+
+
+def tmp_model(request: pytest.FixtureRequest) -> Path:
+    path: Path = request.getfixturevalue("tmp_path") / "model.json"
+    write_model(path, small_model())
+    return path
+
+
+def all_of(open_one: Open) -> dict[str, list[Any]]:
+    with open_one() as connection:
+        return results(connection)
+
+
+def rejected(open_one: Open) -> list[tuple[str, str]]:
+    with open_one() as connection:
+        return connection.execute("select reason, detail from telemetry.rejected order by 1, 2").fetchall()
+
+
+def test_every_form_of_the_same_messages_gives_the_same_rows(make_target: Callable[[], Open], tmp_path: Path) -> None:
+    log = write_log(tmp_path / "log.parquet", DAY)
+    readings = readings_of(DAY)
+    pq.write_table(readings, tmp_path / "readings.parquet", row_group_size=50)
+    pyarrow.csv.write_csv(readings, tmp_path / "readings.csv")
+    backwards = write_log(tmp_path / "backwards.parquet", reversed(DAY))
+    targets = []
+    for number, (path, sort) in enumerate(
+        [
+            (log, False),
+            (tmp_path / "readings.parquet", False),
+            (tmp_path / "readings.csv", False),
+            (backwards, True),
+            (backwards, False),
+        ]
+    ):
+        targets.append(make_target())
+        options = ReplayOptions(files=(path,), sort=sort, until=UNTIL, batch=(7, 1, 50, 11, 1_000)[number])
+        report = replay(options, targets[-1])
+        assert report.complete
+        assert (report.messages, report.readings, report.rejected) == (len(DAY), len(readings), 0)
+    first, *others = map(all_of, targets)
+    assert {table: len(rows) for table, rows in first.items()} == {
+        "telemetry.block": 96,
+        "loss.balance": 96,
+        "loss.superseded": len(first["loss.superseded"]),
+    }
+    assert len(first["loss.superseded"]) > 20
+    for other in others:
+        assert other == first
+
+
+def test_the_same_again_writes_nothing(make_target: Callable[[], Open], tmp_path: Path) -> None:
+    target = make_target()
+    options = ReplayOptions(files=(write_log(tmp_path / "log.parquet", DAY),), until=UNTIL)
+    first = replay(options, target)
+    once = all_of(target)
+    again = replay(options, target)
+    assert (first.rows > 96, again.rows, again.revisions) == (True, 0, 0)
+    assert all_of(target) == once
+
+
+def test_one_that_was_stopped_goes_on(make_target: Callable[[], Open], tmp_path: Path) -> None:
+    whole, stopped = make_target(), make_target()
+    options = ReplayOptions(files=(write_log(tmp_path / "log.parquet", DAY),), until=UNTIL, batch=10)
+    replay(options, whole)
+    asked = iter(range(100))
+    report = replay(options, stopped, stopped=lambda: next(asked) == 4)
+    assert (report.complete, report.messages, report.until) == (False, 40, None)
+    assert replay(options, stopped).complete
+    assert all_of(stopped) == all_of(whole)
+
+
+def test_stored_blocks_say_again_what_they_hold(make_target: Callable[[], Open], tmp_path: Path) -> None:
+    source, target = make_target(), make_target()
+    replay(ReplayOptions(files=(write_log(tmp_path / "log.parquet", DAY),), until=UNTIL), source)
+    span = Span(START, START + timedelta(hours=6))
+    assert replay(ReplayOptions(span=span, until=UNTIL), target, source).complete
+    # What was published of values that were corrected later can't be told from what is stored.
+    later = {"version", "received_at", "revision", "status", "published_at", "due_at", "precedence", "received_us"}
+    for table in ("telemetry.block", "loss.balance"):
+        told, again = (
+            [{k: v for k, v in row.items() if k not in later} for row in all_of(one)[table]] for one in (source, target)
+        )
+        assert [without_final(row) for row in told] == [without_final(row) for row in again]
+    areas = "select precedence, received_us from telemetry.block where unit_id > 2 order by unit_id, observed_at"
+    with source() as one, target() as other:
+        assert one.execute(areas).fetchall() == other.execute(areas).fetchall()
+
+
+def without_final(row: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in row.items() if k != "final_us"}
+
+
+def test_a_part_of_a_span_has_its_first_energies(make_target: Callable[[], Open], tmp_path: Path) -> None:
+    source, target = make_target(), make_target()
+    replay(ReplayOptions(files=(write_log(tmp_path / "log.parquet", DAY),), until=UNTIL), source)
+    span = Span(START + timedelta(hours=2), START + timedelta(hours=3), ("A2",))
+    replay(ReplayOptions(span=span, until=UNTIL), target, source)
+    query = (
+        "select observed_at, inflow_wh, outflow_wh from loss.balance join grid.unit using (unit_id)"
+        " where code = 'A2' and observed_at > %s and observed_at <= %s order by 1"
+    )
+    with source() as one, target() as other:
+        expected = one.execute(query, [span.from_, span.to]).fetchall()
+        assert len(expected) == 4
+        assert other.execute(query, [span.from_, span.to]).fetchall() == expected
+
+
+def test_bad_rows_are_rejected_alone_with_their_reason(make_target: Callable[[], Open], tmp_path: Path) -> None:
+    good = "headend,A1,{},2026-06-01T00:15:00Z,900,{},2026-06-01T00:15:05Z,{}\n"
+    text = "gateway,unit,meter,observed_at,interval_s,sequence,received_at,import_wh\n"
+    text += good.format("A1-master", 1, 100) + good.format("A1-m1", 1, "x") + good.format("A1-m1", 1, 2_900)
+    text += good.format("A1-m2", 1, -5) + "too,few\n"
+    text += good.format("A1-m2", 2, 3_000).replace("15:05Z", "15:06Z")
+    text += good.format("A1-m2", 2, 3_000).replace("headend", "rtu")
+    text += good.format("A1-m2", 2, 3_000).replace("00:15:00Z", "00:16:00Z")
+    text += good.format("stranger", 3, 1).replace("15:05Z", "15:07Z")
+    (tmp_path / "bad.csv").write_text(text)
+    target = make_target()
+    report = replay(ReplayOptions(files=(tmp_path / "bad.csv",), until=UNTIL), target)
+    assert report.rejected == 6
+    assert [reason for reason, _ in rejected(target)] == [
+        "invalid_field",
+        "invalid_field",
+        "negative_energy",
+        "not_senders_unit",
+        "time_not_aligned",
+        "unknown_meter",
+    ]
+    with target() as connection:
+        query = (
+            "select inflow_wh, outflow_wh, loss_wh from loss.balance join grid.unit using (unit_id) where code = 'A1'"
+        )
+        assert connection.execute(query).fetchall() == [(6_000, 5_900, 100)]
+
+
+def test_the_model_as_it_was_known(make_target: Callable[[], Open], tmp_path: Path) -> None:
+    now, then = make_target(), make_target()
+    for one in (now, then):
+        with one() as connection:
+            known_at = connection.execute("select now()").fetchone()
+            connection.commit()
+            # Later it is found that the master's multiplier was 50 and not 60.
+            connection.execute(
+                "with gone as (update grid.member set recorded = tstzrange(lower(recorded), now())"
+                " where meter = 'A1-master' returning *)"
+                " insert into grid.member (unit_id, position, meter, role, multiplier, valid)"
+                " select unit_id, position, meter, role, 50, valid from gone"
+            )
+    assert known_at is not None
+    log = write_log(tmp_path / "log.parquet", DAY)
+    for one, at in ((now, None), (then, known_at[0] - timedelta(microseconds=1))):
+        replay(ReplayOptions(files=(log,), until=UNTIL, known_at=at), one)
+    query = "select sum(inflow_wh) from loss.balance join grid.unit using (unit_id) where code = 'A1' and computable"
+    with now() as one, then() as other:
+        ((fifty,),), ((sixty,),) = one.execute(query).fetchall(), other.execute(query).fetchall()
+    assert fifty * 60 == sixty * 50
+
+
+def meterline(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "meterline", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=100,
+        check=False,
+    )
+
+
+def test_the_command_needs_no_configuration(folder: Path) -> None:
+    write_model(folder / "grid.json", small_model())
+    write_log(folder / "june.parquet", DAY)
+    arguments = ("replay", "june.parquet", "--model", "grid.json", "--embedded", "june-db", "--json")
+    first, again = (meterline(*arguments, cwd=folder) for _ in range(2))
+    assert (first.returncode, again.returncode) == (0, 0), first.stderr
+    report = json.loads(first.stdout)
+    assert (report["complete"], report["messages"], report["rejected"]) == (True, len(DAY), 0)
+    assert json.loads(again.stdout)["rows"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        ([], 2, "name either files or a span"),
+        (["a.csv", "--from", "2026-06-01T00:00:00Z"], 2, "name either files or a span"),
+        (["--from", "2026-06-01"], 2, "must say its time zone"),
+        (["missing.parquet", "--embedded", "db", "--model", "grid.json"], 1, "missing.parquet"),
+        (["text.csv", "--embedded", "db", "--model", "grid.json"], 1, "it has no column gateway"),
+        (["text.csv", "--embedded", "db"], 1, "name one with --model"),
+        (["text.csv", "--embedded", ".", "--model", "grid.json"], 1, "holds something else"),
+        (["text.csv", "--embedded", "db", "--model", "text.csv"], 1, "holds no grid model"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(folder: Path, arguments: list[str], code: int, text: str) -> None:
+    write_model(folder / "grid.json", small_model())
+    (folder / "text.csv").write_text("a,b\n1,2\n")
+    done = meterline("replay", *arguments, cwd=folder)
+    assert (done.returncode, text in done.stderr) == (code, True), done.stderr
+    assert "Traceback" not in done.stderr
