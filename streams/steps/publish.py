@@ -68,7 +68,7 @@ class Publication:
     def pass_final(self, numbers: NDArray[np.intp], until_us: NDArray[np.int64]) -> NDArray[np.intp]:
         """Publish what final limits before `until_us` ask for, after `pass_provisional`; returns rows as it does."""
         b = self.balances
-        last = numbers[(b.due_us[numbers] != NEVER_US) & (b.due_us[numbers] < until_us)]
+        last: NDArray[np.intp] = numbers[(b.due_us[numbers] != NEVER_US) & (b.due_us[numbers] < until_us)]
         self._publish(last, Status.FINAL, b.due_us[last])
         b.due_us[last] = NEVER_US
         return last

@@ -6,7 +6,7 @@ A template database is migrated once and cloned for each test.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,26 +74,37 @@ def template(stack: StackSpec, config_path: Path) -> str:
 
 
 @pytest.fixture
-def database(stack: StackSpec, config_path: Path, template: str) -> Iterator[Database]:
-    """A database of the test's own."""
-    name = f"test_{next(_numbers)}"
-    section = load_settings(config_path).database.model_copy(update={"name": name})
-    names = {
-        "name": sql.Identifier(name),
-        "template": sql.Identifier(template),
-        "owner": sql.Identifier(section.owner),
-        "app": sql.Identifier(section.user),
-        "board": sql.Identifier(section.board),
-    }
-    with psycopg.connect(superuser_dsn(stack), autocommit=True) as connection:
+def make_database(stack: StackSpec, config_path: Path, template: str) -> Iterator[Callable[[], Database]]:
+    """Makes databases of the test's own."""
+    made: list[str] = []
+
+    def make() -> Database:
+        name = f"test_{next(_numbers)}"
+        section = load_settings(config_path).database.model_copy(update={"name": name})
+        names = {
+            "name": sql.Identifier(name),
+            "template": sql.Identifier(template),
+            "owner": sql.Identifier(section.owner),
+            "app": sql.Identifier(section.user),
+            "board": sql.Identifier(section.board),
+        }
+        made.append(name)
         for statement in (
             "create database {name} template {template} owner {owner}",
             "revoke all on database {name} from public",
             "grant connect, temporary on database {name} to {app}",
             "grant connect on database {name} to {board}",
         ):
-            connection.execute(sql.SQL(statement).format(**names))
-        try:
-            yield Database(section)
-        finally:
-            connection.execute(sql.SQL("drop database {name} with (force)").format(**names))
+            superuser.execute(sql.SQL(statement).format(**names))
+        return Database(section)
+
+    with psycopg.connect(superuser_dsn(stack), autocommit=True) as superuser:
+        yield make
+        for name in made:
+            superuser.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def database(make_database: Callable[[], Database]) -> Database:
+    """A database of the test's own."""
+    return make_database()

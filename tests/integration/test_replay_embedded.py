@@ -202,6 +202,7 @@ def test_bad_rows_are_rejected_alone_with_their_reason(make_target: Callable[[],
 
 def test_the_model_as_it_was_known(make_target: Callable[[], Open], tmp_path: Path) -> None:
     now, then = make_target(), make_target()
+    known_at = None
     for one in (now, then):
         with one() as connection:
             known_at = connection.execute("select now()").fetchone()
@@ -218,8 +219,8 @@ def test_the_model_as_it_was_known(make_target: Callable[[], Open], tmp_path: Pa
     for one, at in ((now, None), (then, known_at[0] - timedelta(microseconds=1))):
         replay(ReplayOptions(files=(log,), until=UNTIL, known_at=at), one)
     query = "select sum(inflow_wh) from loss.balance join grid.unit using (unit_id) where code = 'A1' and computable"
-    with now() as one, then() as other:
-        ((fifty,),), ((sixty,),) = one.execute(query).fetchall(), other.execute(query).fetchall()
+    with now() as of_now, then() as of_then:
+        ((fifty,),), ((sixty,),) = of_now.execute(query).fetchall(), of_then.execute(query).fetchall()
     assert fifty * 60 == sixty * 50
 
 
