@@ -60,7 +60,7 @@ class Publication:
         b = self.balances
         due = numbers[(b.due_us[numbers] != NEVER_US) & (b.due_us[numbers] < until_us)]
         gathering = due[b.revision[due] == 0]
-        early = gathering[b.due_us[gathering] < self._final_us[gathering]]
+        early: NDArray[np.intp] = gathering[b.due_us[gathering] < self._final_us[gathering]]
         self._publish(early, Status.PROVISIONAL, b.due_us[early])
         b.due_us[early] = self._final_us[early]
         return early
