@@ -48,10 +48,15 @@ class Taken:
         return own + self.records
 
 
+def is_points_topic(topic: str) -> bool:
+    """Whether a topic carries points."""
+    parts = topic.split("/")
+    return len(parts) > 3 and parts[3] == _POINTS
+
+
 def take_message(topic: str, payload: bytes, received_at_us: int, directory: Directory) -> Taken:
     """Decode one MQTT message by the kind that its topic names; what names none is refused as a block."""
-    parts = topic.split("/")
-    if len(parts) > 3 and parts[3] == _POINTS:
+    if is_points_topic(topic):
         points = decode_points_message(topic, payload, received_at_us, directory)
         return Taken(records_of_points(points), points.rejections, points.batch is not None)
     decoded = decode_message(topic, payload, received_at_us, directory, directory.zone)

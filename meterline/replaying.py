@@ -16,9 +16,11 @@ import psycopg
 from grid.errors import Reason, Rejection
 from grid.ports import Directory
 from grid.quality import MAX_SEQUENCE
+from grid.unit_energy import UnitEnergies
 from ingest.decode import Decoded, decode_message
+from ingest.dispatch import is_points_topic, take_message
 from ingest.sources.files import FileMessage, read_messages
-from ingest.topics import TELEMETRY_REJECTED, records_of
+from ingest.topics import TELEMETRY_REJECTED, KafkaRecord, records_of
 from meterline.embedded import embedded_database
 from meterline.model_file import read_model
 from store.connection import Connection, connect
@@ -26,9 +28,10 @@ from store.directory import StoredDirectory
 from store.migrate import migrate_database
 from store.model_copy import ModelCopyError, copy_model, has_model, is_migrated
 from store.replaying import StoredDues, identity, read_hierarchy, read_span
-from streams.counters import Counters
+from streams.counters import Counters, PointCounters
 from streams.join import Record
 from streams.ordering import in_window, sorted_by_receipt
+from streams.points import PointProcessor
 from streams.processor import Processor
 from streams.refusals import RefusalWriter
 from streams.replay import Received, Replay
@@ -199,14 +202,15 @@ def replay(
     started = time.monotonic()
     counters = Counters()
     views = ViewCache(known_at=options.known_at)
-    processor = Processor(open_target, counters, views=views)
+    points = PointCounters()
+    steps = _Steps(PointProcessor(open_target, points), Processor(open_target, counters, views=views))
     refusals = _Refusals(open_target)
     dues = open_target()
     messages = readings = 0
     complete, until = False, None
     try:
         dues.autocommit = True
-        run = Replay(processor, StoredDues(dues), read_hierarchy(dues))
+        run = Replay(steps, StoredDues(dues), read_hierarchy(dues))
         records = _source(options, views, refusals, open_target, open_source)
         for batch in _batches(records, options.batch):
             if stopped():
@@ -221,7 +225,7 @@ def replay(
             complete = True
     finally:
         refusals.flush()
-        processor.close()
+        steps.close()
         dues.close()
     seconds = time.monotonic() - started
     return ReplayReport(
@@ -230,11 +234,29 @@ def replay(
         readings=readings,
         rows=counters.rows_written,
         revisions=counters.published,
-        rejected=counters.rejected + refusals.count,
+        rejected=counters.rejected + points.rejected + refusals.count,
         until=until,
         seconds=round(seconds, 3),
         readings_per_s=round(readings / seconds, 1),
     )
+
+
+class _Steps:
+    """What a worker does with a batch: points are stored and stand in for registers, then units are settled.
+
+    Switches that have moved don't change the model: it is taken as it is.
+    """
+
+    def __init__(self, points: PointProcessor, processor: Processor) -> None:
+        self._points = points
+        self._processor = processor
+
+    def process(self, records: Sequence[Record]) -> list[UnitEnergies]:
+        return self._processor.process(self._points.process(records))
+
+    def close(self) -> None:
+        self._points.close()
+        self._processor.close()
 
 
 def _source(
@@ -256,13 +278,22 @@ def _source(
 def _of_files(files: Sequence[Path], directory: Directory, refusals: _Refusals) -> Iterator[Received]:
     for path in files:
         for message in read_messages(path, refusals.add):
-            decoded = _decoded(message, directory)
-            for record in records_of(decoded):
-                if decoded.block is not None and record.topic != TELEMETRY_REJECTED:
-                    block = decoded.block
-                    yield Received(block.received_at_us, block.unit, Record(record.topic, record.value), len(block))
-            for rejection in decoded.rejections:
+            records, rejections, readings = _taken(message, directory)
+            for record in records:
+                if record.topic != TELEMETRY_REJECTED:
+                    unit = record.key.decode()
+                    yield Received(message.received_at_us, unit, Record(record.topic, record.value), readings)
+            for rejection in rejections:
                 refusals.add(rejection)
+
+
+def _taken(message: FileMessage, directory: Directory) -> tuple[list[KafkaRecord], tuple[Rejection, ...], int]:
+    """The records of a message, what was refused of it, and how many readings it has."""
+    if is_points_topic(message.topic):
+        taken = take_message(message.topic, message.payload, message.received_at_us, directory)
+        return taken.records, taken.rejections, 0
+    decoded = _decoded(message, directory)
+    return records_of(decoded), decoded.rejections, 0 if decoded.block is None else len(decoded.block)
 
 
 def _decoded(message: FileMessage, directory: Directory) -> Decoded:

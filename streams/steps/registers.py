@@ -17,7 +17,7 @@ from grid.model import MAX_ENERGY_WH
 from grid.quality import MAX_SEQUENCE, MISSING_WH, NO_PRECEDENCE, Quality, quality_rank
 from grid.roster import Part, Roster
 from grid.rows import NEVER_US, BlockRows, StoredBlock
-from streams.steps.contribution import Contribution, Key
+from streams.steps.contribution import Cause, Contribution, Key
 from streams.steps.shares import share
 
 #: From this precedence on an energy is what the meter itself counted.
@@ -26,8 +26,21 @@ _DIRECTIONS = tuple(zip((IMPORT, EXPORT), CLOSING, OPENING, strict=True))
 
 
 def with_registers(contributions: Sequence[Contribution]) -> list[Contribution]:
-    """Those that carry closing registers of members."""
-    return [c for c in contributions if any(name in c.channels for name in CLOSING) and np.any(c.positions >= 0)]
+    """Those whose rows count from registers: they carry closing ones, or the model knows what their members' showed."""
+    return [c for c in contributions if _carries(c) or (_speaks(c) and _is_read(c.roster))]
+
+
+def _carries(c: Contribution) -> bool:
+    there = c.positions >= 0
+    return any(name in c.channels and np.any(c.channels[name][there] != MISSING_WH) for name in CLOSING)
+
+
+def _speaks(c: Contribution) -> bool:
+    return c.cause is Cause.MODEL or bool(np.any(c.positions >= 0))
+
+
+def _is_read(roster: Roster) -> bool:
+    return any(part.is_read for part in roster.parts)
 
 
 def before(key: Key) -> Key:
@@ -43,8 +56,8 @@ def after(key: Key) -> Key:
 def with_openings(contributions: Sequence[Contribution], stored: Mapping[Key, StoredBlock]) -> list[Contribution]:
     """Contributions of a batch, with what closing registers say of the intervals that begin with them.
 
-    A row takes them when its own first registers come, as part of that step; what is received of the row before once
-    it is there itself is a step of its own. So it doesn't depend on how messages were gathered into batches.
+    A row takes them when its own first registers come, as part of that step; what is received of the row before after
+    that is a step of its own. So it depends neither on how messages were gathered into batches nor on repeats.
 
     Parameters
     ----------
@@ -53,30 +66,35 @@ def with_openings(contributions: Sequence[Contribution], stored: Mapping[Key, St
     stored
         Rows by key: those of the contributions, and those before and after the ones with registers.
     """
-    carriers = with_registers(contributions)
-    if not carriers:
+    takers = set(map(id, with_registers(contributions)))
+    if not takers:
         return list(contributions)
-    carrying = set(map(id, carriers))
-    there = set(stored)
+    takes = {key for key, row in stored.items() if _has_registers(row)}
     # Closings that wait for the first registers of the row after them.
     waiting: dict[Key, list[Contribution]] = {}
     asked: set[Key] = set()
     added: list[Contribution] = []
     for c in contributions:
-        if id(c) in carrying:
-            if c.key not in asked and before(c.key) in stored:
-                added += _stored_openings(stored[before(c.key)], c)
-            asked.add(c.key)
-            added += [_opening(w, c) for w in waiting.pop(c.key, ())]
+        if id(c) not in takers:
+            added.append(c)
+            continue
+        if c.key not in asked and before(c.key) in stored:
+            added += _stored_openings(stored[before(c.key)], c)
+        asked.add(c.key)
+        takes.add(c.key)
+        added += [_opening(w, c) for w in waiting.pop(c.key, ())]
         added.append(c)
-        if np.any(c.positions >= 0):
-            there.add(c.key)
-        if id(c) in carrying:
-            if after(c.key) in there:
+        if _carries(c):
+            following = after(c.key)
+            if following in takes or (following in stored and _is_read(c.view.roster(*following[1:]))):
                 added.append(_opening(c, None))
             else:
-                waiting.setdefault(after(c.key), []).append(c)
+                waiting.setdefault(following, []).append(c)
     return added
+
+
+def _has_registers(row: StoredBlock) -> bool:
+    return any(name in row.channels and np.any(row.channels[name] != MISSING_WH) for name in CLOSING)
 
 
 def _opening(c: Contribution, follower: Contribution | None) -> Contribution:

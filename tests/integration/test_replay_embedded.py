@@ -20,7 +20,7 @@ from meterline.embedded import embedded_database
 from meterline.model_file import write_model
 from meterline.replaying import ReplayOptions, Span, provide_model, replay, target_database
 from store.connection import Connection, connect
-from tests.replay_day import a_day, readings_of, results, write_log
+from tests.replay_day import Sent, a_day, readings_of, results, write_log
 from tests.small_grid import small_model
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
@@ -43,34 +43,36 @@ def server() -> Iterator[str]:
         yield it
 
 
+@pytest.fixture(scope="module")
+def template(server: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Name of a database with our tables and the small grid."""
+    with connect(server, "test") as admin:
+        admin.autocommit = True
+        admin.execute("create database template_small")
+    model = tmp_path_factory.mktemp("model") / "model.json"
+    write_model(model, small_model())
+    with target_database(f"{server} dbname=template_small", None, lambda: "") as open_target:
+        assert provide_model(open_target, model, None) == "file"
+    return "template_small"
+
+
 @pytest.fixture
-def make_target(server: str, request: pytest.FixtureRequest) -> Iterator[Callable[[], Open]]:
-    """Makes databases with the small grid, each with its own name."""
+def make_target(server: str, template: str) -> Iterator[Callable[[], Open]]:
+    """Makes databases with the small grid."""
     made: list[str] = []
 
     def make() -> Open:
-        name = f"t{abs(hash(request.node.name))}_{len(made)}"
+        made.append(f"test_{len(made)}")
         with connect(server, "test") as admin:
             admin.autocommit = True
-            admin.execute(f"create database {name}")
-        made.append(name)
-        conninfo = f"{server} dbname={name}"
-        model = tmp_model(request)
-        with target_database(conninfo, None, lambda: "") as open_target:
-            assert provide_model(open_target, model, None) == "file"
-        return partial(connect, conninfo, "test")
+            admin.execute(f"create database {made[-1]} template {template}")
+        return partial(connect, f"{server} dbname={made[-1]}", "test")
 
     yield make
     with connect(server, "test") as admin:
         admin.autocommit = True
         for name in made:
             admin.execute(f"drop database {name} with (force)")
-
-
-def tmp_model(request: pytest.FixtureRequest) -> Path:
-    path: Path = request.getfixturevalue("tmp_path") / "model.json"
-    write_model(path, small_model())
-    return path
 
 
 def all_of(open_one: Open) -> dict[str, list[Any]]:
@@ -198,6 +200,15 @@ def test_bad_rows_are_rejected_alone_with_their_reason(make_target: Callable[[],
             "select inflow_wh, outflow_wh, loss_wh from loss.balance join grid.unit using (unit_id) where code = 'A1'"
         )
         assert connection.execute(query).fetchall() == [(6_000, 5_900, 100)]
+
+
+def test_points_of_a_log_go_the_way_of_points(make_target: Callable[[], Open], tmp_path: Path) -> None:
+    fields = {"sequence": 1, "observed_at": [START.isoformat()], "point": ["nowhere"], "value": [1.0]}
+    sent = [Sent("meterline/v1/rtu/points/F1", json.dumps(fields).encode(), START), Sent("a/b", b"{}", START)]
+    target = make_target()
+    report = replay(ReplayOptions(files=(write_log(tmp_path / "log.parquet", sent),), until=UNTIL), target)
+    assert report.rejected == 2
+    assert [reason for reason, _ in rejected(target)] == ["bad_topic", "unknown_point"]
 
 
 def test_the_model_as_it_was_known(make_target: Callable[[], Open], tmp_path: Path) -> None:

@@ -180,21 +180,21 @@ def one_by_one(said: Sequence[Said]) -> Any:
     return replayed(said, range(1, len(said)))
 
 
-@settings(deadline=None, max_examples=3000)
+@settings(deadline=None, max_examples=150)
 @given(days(["import_wh"]), st.data())
 def test_energies_have_one_history_whatever_the_batches(said: list[Said], data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.sets(st.integers(0, len(said)))))
     assert replayed(said, cuts, data.draw(st.integers(1, 5))) == one_by_one(said)
 
 
-@settings(deadline=None, max_examples=3000)
+@settings(deadline=None, max_examples=150)
 @given(days(["import_wh", "register_import_wh", "register_export_wh"]), st.data())
 def test_registers_have_one_history_whatever_the_batches(said: list[Said], data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.sets(st.integers(0, len(said)))))
     assert replayed(said, cuts, data.draw(st.integers(1, 5))) == one_by_one(said)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=100)
 @given(days(["import_wh", "register_import_wh"]))
 def test_a_replay_of_what_is_there_changes_nothing(said: list[Said]) -> None:
     store = Memory()
