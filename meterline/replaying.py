@@ -13,14 +13,12 @@ from pathlib import Path
 
 import psycopg
 
-from grid.errors import Reason, Rejection
+from grid.errors import Rejection
 from grid.ports import Directory
-from grid.quality import MAX_SEQUENCE
 from grid.unit_energy import UnitEnergies
-from ingest.decode import Decoded, decode_message
-from ingest.dispatch import is_points_topic, take_message
-from ingest.sources.files import FileMessage, read_messages
-from ingest.topics import TELEMETRY_REJECTED, KafkaRecord, records_of
+from ingest.dispatch import take_message
+from ingest.sources.files import read_messages
+from ingest.topics import TELEMETRY_REJECTED, record_of
 from meterline.embedded import embedded_database
 from meterline.model_file import read_model
 from store.connection import Connection, connect
@@ -278,33 +276,18 @@ def _source(
 def _of_files(files: Sequence[Path], directory: Directory, refusals: _Refusals) -> Iterator[Received]:
     for path in files:
         for message in read_messages(path, refusals.add):
-            records, rejections, readings = _taken(message, directory)
-            for record in records:
-                if record.topic != TELEMETRY_REJECTED:
-                    unit = record.key.decode()
-                    yield Received(message.received_at_us, unit, Record(record.topic, record.value), readings)
-            for rejection in rejections:
+            taken = take_message(message.topic, message.payload, message.received_at_us, directory)
+            for rejection in taken.rejections:
                 refusals.add(rejection)
-
-
-def _taken(message: FileMessage, directory: Directory) -> tuple[list[KafkaRecord], tuple[Rejection, ...], int]:
-    """The records of a message, what was refused of it, and how many readings it has."""
-    if is_points_topic(message.topic):
-        taken = take_message(message.topic, message.payload, message.received_at_us, directory)
-        return taken.records, taken.rejections, 0
-    decoded = _decoded(message, directory)
-    return records_of(decoded), decoded.rejections, 0 if decoded.block is None else len(decoded.block)
-
-
-def _decoded(message: FileMessage, directory: Directory) -> Decoded:
-    decoded = decode_message(message.topic, message.payload, message.received_at_us, directory)
-    sequence = message.sequence
-    if decoded.block is None or sequence is None:
-        return decoded
-    if sequence.min() < 0 or sequence.max() >= MAX_SEQUENCE:
-        rejection = Rejection(Reason.INVALID_FIELD, "a sequence is out of bounds", message.topic, message.payload)
-        return Decoded(None, None, (rejection,))
-    return replace(decoded, block=replace(decoded.block, sequence=sequence))
+            if taken.block is not None:
+                block, kind = taken.block
+                if message.sequence is not None:
+                    block = replace(block, sequence=message.sequence)
+                record = record_of(block, kind)
+                yield Received(block.received_at_us, block.unit, Record(record.topic, record.value), len(block))
+            for record in taken.records:
+                if record.topic != TELEMETRY_REJECTED:
+                    yield Received(message.received_at_us, record.key.decode(), Record(record.topic, record.value))
 
 
 def _of_span(

@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from grid.quality import MAX_SEQUENCE
+
 _INSTANT = pa.timestamp("us", tz="UTC")
 
 #: What every row says: one meter over one interval, in one message.
@@ -81,6 +83,9 @@ def converted(batch: pa.RecordBatch, types: dict[str, pa.DataType]) -> tuple[pa.
         if (name in REQUIRED or name in LOG) and column.null_count:
             for row in np.flatnonzero(_nulls(column)).tolist():
                 wrong.setdefault(row, f"{name} is missing")
+        if name == "sequence":
+            for row in _out_of_bounds(column).tolist():
+                wrong.setdefault(row, "sequence is out of bounds")
         columns[name] = column
     return pa.RecordBatch.from_pydict(columns), wrong
 
@@ -97,6 +102,12 @@ def _converted(column: pa.Array, wanted: pa.DataType) -> tuple[pa.Array, NDArray
         values = [_one(value, _READERS[wanted]) for value in column.to_pylist()]
     read = pa.array(values, wanted)
     return read, np.flatnonzero(_nulls(read) & ~_nulls(column))
+
+
+def _out_of_bounds(column: pa.Array) -> NDArray[np.intp]:
+    """Rows whose sequence can't be one."""
+    values = column.fill_null(0).to_numpy()
+    return np.flatnonzero((values < 0) | (values >= MAX_SEQUENCE))
 
 
 def _nulls(column: pa.Array) -> NDArray[np.bool_]:
