@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 
 from grid.model import GridModel, Role
+from grid.network import Network
 
 
 class ModelFileError(RuntimeError):
@@ -24,9 +25,18 @@ def read_model(path: Path) -> GridModel:
     OSError
         When it can't be read.
     """
+    # Named here, since the model's own module can't import what its network is made of.
+    types = get_type_hints(GridModel, localns={"Network": Network})
     try:
-        return msgspec.convert(msgspec.json.decode(path.read_bytes()), GridModel, dec_hook=_decoded)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        fields = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        if unknown := sorted(fields.keys() - types.keys()):
+            raise ModelFileError(f"{path} holds no grid model: {', '.join(unknown)} is not known")
+        values = {
+            name: msgspec.convert(value, types[name], dec_hook=_decoded, str_keys=True)
+            for name, value in fields.items()
+        }
+        return GridModel(**values)
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
         raise ModelFileError(f"{path} holds no grid model: {error}") from None
 
 
