@@ -73,6 +73,17 @@ class Publication:
         b.due_us[last] = NEVER_US
         return last
 
+    def came_earlier(self, numbers: NDArray[np.intp], at_us: NDArray[np.int64]) -> None:
+        """Let rows that still gather count from what has changed them at `at_us`, where it came before all else.
+
+        Members' messages and those of smaller units are worked on side by side: which comes first there is open.
+        """
+        b = self.balances
+        waits = (b.revision[numbers] == 0) & (b.due_us[numbers] != NEVER_US)
+        numbers, at_us = numbers[waits], at_us[waits]
+        limit_us = np.maximum(self._observed_at_us[numbers], at_us) + self._provisional_us[numbers]
+        b.due_us[numbers] = np.minimum(b.due_us[numbers], limit_us)
+
     def refigure(
         self,
         numbers: NDArray[np.intp],

@@ -170,6 +170,7 @@ class _Batch:
             idle = look & same & ~complete
             numbers, new, at_us, complete = numbers[~idle], new[~idle], at_us[~idle], complete[~idle]
             figures = figures.take(np.flatnonzero(~idle))
+        self._publication.came_earlier(numbers, at_us)
         at_us = np.maximum(at_us, rows.received_at_us[numbers])
         rows.received_at_us[numbers] = at_us
         return self._publication.refigure(numbers, figures, complete, new, at_us)

@@ -46,6 +46,15 @@ def test_a_whole_block_is_final_at_once() -> None:
     assert due_s(store) is None
 
 
+def test_the_limit_counts_from_what_came_first_though_it_is_worked_on_later() -> None:
+    store = MemoryStore(LIMITS)
+    store.take([said(1, {"gateway": 10}, 7)])
+    store.take([said(2, {"c1": 30}, 5)])
+    assert due_s(store) == 305
+    store.take([said(3, {"c2": 30}, 8)])
+    assert due_s(store) == 305
+
+
 def test_figures_grow_unpublished_until_the_provisional_limit() -> None:
     store = MemoryStore(LIMITS)
     store.take([said(1, {"gateway": 10}, 5)])
