@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from grid.block import DAYS_S
 from grid.channels import CLOSING, EXPORT, IMPORT, OPENING, SIGMA
 from grid.model import MAX_ENERGY_WH
 from grid.quality import MAX_SEQUENCE, MISSING_WH, NO_PRECEDENCE, Quality, quality_rank
-from grid.roster import Part, Roster
+from grid.roster import Part, Roster, UnitView
 from grid.rows import NEVER_US, BlockRows, StoredBlock
 from streams.steps.contribution import Cause, Contribution, Key
 from streams.steps.shares import share
@@ -43,14 +44,20 @@ def _is_read(roster: Roster) -> bool:
     return any(part.is_read for part in roster.parts)
 
 
-def before(key: Key) -> Key:
-    """Key of the interval before, of the same length."""
-    return key[0], key[1] - key[2] * 1_000_000, key[2]
+def before(key: Key) -> list[Key]:
+    """Keys that the interval before may have: of the same length, or of another where it is a day."""
+    unit_id, end_us, length_s = key
+    return [(unit_id, end_us - length_s * 1_000_000, length) for length in _lengths(length_s)]
 
 
-def after(key: Key) -> Key:
-    """Key of the interval after, of the same length."""
-    return key[0], key[1] + key[2] * 1_000_000, key[2]
+def after(key: Key) -> list[Key]:
+    """Keys that the interval after may have."""
+    unit_id, end_us, length_s = key
+    return [(unit_id, end_us + length * 1_000_000, length) for length in _lengths(length_s)]
+
+
+def _lengths(length_s: int) -> tuple[int, ...]:
+    return DAYS_S if length_s in DAYS_S else (length_s,)
 
 
 def with_openings(contributions: Sequence[Contribution], stored: Mapping[Key, StoredBlock]) -> list[Contribution]:
@@ -78,16 +85,15 @@ def with_openings(contributions: Sequence[Contribution], stored: Mapping[Key, St
         if id(c) not in takers:
             added.append(c)
             continue
-        if c.key not in asked and before(c.key) in stored:
-            added += _stored_openings(stored[before(c.key)], c)
+        if c.key not in asked:
+            added += [o for key in before(c.key) if key in stored for o in _stored_openings(key, stored[key], c)]
         asked.add(c.key)
         takes.add(c.key)
-        added += [_opening(w, c) for w in waiting.pop(c.key, ())]
+        added += [_opening(w, c.key, c) for w in waiting.pop(c.key, ())]
         added.append(c)
-        if _carries(c):
-            following = after(c.key)
+        for following in after(c.key) if _carries(c) else ():
             if following in takes or (following in stored and _is_read(c.view.roster(*following[1:]))):
-                added.append(_opening(c, None))
+                added.append(_opening(c, following, None))
             else:
                 waiting.setdefault(following, []).append(c)
     return added
@@ -97,25 +103,26 @@ def _has_registers(row: StoredBlock) -> bool:
     return any(name in row.channels and np.any(row.channels[name] != MISSING_WH) for name in CLOSING)
 
 
-def _opening(c: Contribution, follower: Contribution | None) -> Contribution:
+def _opening(c: Contribution, key: Key, follower: Contribution | None) -> Contribution:
     """What `c` says of the interval after its own, as part of what `follower` brings where there is one."""
-    _, end_us, interval_s = after(c.key)
-    roster = c.view.roster(end_us, interval_s) if follower is None else follower.roster
+    roster = c.view.roster(key[1], key[2]) if follower is None else follower.roster
     at_us = c.received_at_us if follower is None else follower.received_at_us
     channels = {o: c.channels[name] for _, name, o in _DIRECTIONS if name in c.channels}
-    said = (c.positions, c.precedence, c.received_us, c.quality)
-    return _moved(c, roster, end_us, channels, at_us, said, part=follower is not None)
+    positions = _at_beginning(c.roster, roster, c.positions)
+    said = (positions, c.precedence, c.received_us, c.quality)
+    return _moved(c.view, roster, key, at_us, channels, said, part=follower is not None)
 
 
-def _stored_openings(earlier: StoredBlock, c: Contribution) -> list[Contribution]:
-    positions = np.arange(len(earlier.quality), dtype=np.int32)
+def _stored_openings(key: Key, earlier: StoredBlock, c: Contribution) -> list[Contribution]:
+    previous = c.view.roster(key[1], key[2])
+    positions = _at_beginning(previous, c.roster, np.arange(len(earlier.quality), dtype=np.int32))
     return [
         _moved(
-            c,
+            c.view,
             c.roster,
-            c.observed_at_us,
-            {opening: earlier.channels[closing]},
+            c.key,
             c.received_at_us,
+            {opening: earlier.channels[closing]},
             (positions, earlier.precedence[closing], earlier.received_us[closing], earlier.quality),
             part=True,
         )
@@ -125,23 +132,23 @@ def _stored_openings(earlier: StoredBlock, c: Contribution) -> list[Contribution
 
 
 def _moved(
-    c: Contribution,
+    view: UnitView,
     roster: Roster,
-    end_us: int,
-    channels: dict[str, NDArray[np.int64]],
+    key: Key,
     received_at_us: int,
+    channels: dict[str, NDArray[np.int64]],
     said: tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]],
     *,
     part: bool,
 ) -> Contribution:
     positions, precedence, received_us, quality = said
     return Contribution(
-        view=c.view,
+        view=view,
         roster=roster,
-        observed_at_us=end_us,
-        interval_s=c.interval_s,
+        observed_at_us=key[1],
+        interval_s=key[2],
         received_at_us=received_at_us,
-        positions=_at_beginning(c, roster, end_us, positions),
+        positions=positions,
         precedence=precedence,
         received_us=received_us,
         channels=channels,
@@ -150,9 +157,8 @@ def _moved(
     )
 
 
-def _at_beginning(c: Contribution, roster: Roster, end_us: int, positions: NDArray[np.int32]) -> NDArray[np.int32]:
+def _at_beginning(previous: Roster, roster: Roster, positions: NDArray[np.int32]) -> NDArray[np.int32]:
     """Positions at the beginning of the interval of `roster`, of members that had `positions` in the one before."""
-    previous = c.view.roster(end_us - c.interval_s * 1_000_000, c.interval_s)
     if previous is roster:
         return positions
     # A meter whose multiplier changes with the interval goes on under another position; one that changes it later
@@ -323,4 +329,4 @@ def carriers_of(rows: BlockRows, numbers: NDArray[np.intp], rosters: Sequence[Ro
 
 def keys_around(contributions: Sequence[Contribution]) -> Collection[Key]:
     """Keys of the rows beside those that carry registers."""
-    return {key for c in with_registers(contributions) for key in (before(c.key), after(c.key))}
+    return {key for c in with_registers(contributions) for key in (*before(c.key), *after(c.key))}

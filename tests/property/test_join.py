@@ -269,3 +269,21 @@ def settle_again(store: MemoryStore, views: dict[str, UnitView], known: Places) 
             key = (view.unit_id, *interval)
             copies = adopted(view, key, homes, store.rows, interval[0])
             store.take([*copies, look_again(view, *interval, interval[0], Cause.MODEL)])
+
+
+def test_days_of_25_and_23_hours_follow_one_another() -> None:
+    """Frozen registers at local midnights: the day on which the clock is put back, one between, and a short one."""
+    always = (START - 10**13, ENDS[-1] + 10**13)
+    views = views_of({"m1": [Stay("A", 30, *always)]})
+    hour = 3_600_000_000
+    store = MemoryStore()
+    days = [(0, 24, 100), (25, 25, 350), (49, 24, 351), (72, 23, 1_000)]
+    for after_hours, length_h, register in days[::-1]:
+        end = START + after_hours * hour
+        numbers = {"register_import_wh": np.array([register, 0], np.int64)}
+        meters = pa.array(["m1", "A-head"], pa.string())
+        missing = np.full(2, Quality.MISSING, np.uint8)
+        block = Block("A", "g", end, length_h * 3_600, end + 1, meters, np.ones(2, np.int64), numbers, missing)
+        store.take(contributions_of(block, views))
+    sold_wh = [store.losses[(1, START + h * hour, length * 3_600)].outflow_wh for h, length, _ in days]
+    assert sold_wh == [0, 250 * 30, 1 * 30, 649 * 30]
