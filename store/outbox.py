@@ -139,3 +139,26 @@ def add_resettle(
         "model_version": model_version,
     }
     return add_change(connection, RESETTLE, unit, "unit.resettle", payload, recorded_at)
+
+
+def lock_model(connection: Connection) -> None:
+    """Keep the model as it is until the transaction ends; changes that are being written wait, or are waited for."""
+    connection.execute(_SQL["lock_model"])
+
+
+def last_change(connection: Connection) -> int:
+    """Number of the last change that is committed; 0 when there is none."""
+    row = connection.execute(_SQL["last_change"]).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def changes_since(connection: Connection, outbox_id: int) -> tuple[int, set[str]]:
+    """The number of the last change, and codes of the units that changes after `outbox_id` name.
+
+    Writers of the model take turns, so numbers rise in the order of commits.
+    """
+    last, units = outbox_id, set()
+    for number, named in connection.execute(_SQL["changes_since"], {"after": outbox_id}):
+        last = max(last, int(number))
+        units.update(named)
+    return last, units

@@ -11,6 +11,7 @@ import asyncio
 import functools
 import json
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -73,6 +74,7 @@ class WorkerSettings:
     stand_in_interval_s: int = 900
     backfill_batch: int = 500
     backfill_share: float = 0.5
+    backfill_after_s: float = 7_200
     limits: Limits = field(default_factory=Limits)
 
 
@@ -95,7 +97,7 @@ def build_app(
     points = PointProcessor(open_connection, vitals.points, settings.stand_in_interval_s, switches)
     late = Processor(open_connection, vitals.backfill, settings.limits)
     refusals = RefusalWriter(open_connection)
-    sweeper = Sweeper(open_connection)
+    sweeper = Sweeper(open_connection, settings.backfill_after_s)
     vitals.caches.update(
         areas=areas.views.figures, greater=greater.views.figures, again=again.views.figures, backfill=late.views.figures
     )
@@ -253,9 +255,16 @@ async def _settle_again(processor: Processor, energy: Any, refusals: RefusalWrit
             pages = processor.settle_again(order)  # from the beginning: the same again changes nothing
             raise
 
-    while (energies := await _until_stored(next_page)) is not None:
-        processor.counters.batches += 1
-        await _tell(energy, energies)
+    try:
+        while (energies := await _until_stored(next_page)) is not None:
+            processor.counters.batches += 1
+            await _tell(energy, energies)
+    except Exception as error:  # one poisoned order must not stop all
+        log.exception("a unit could not be settled again", unit=order.unit)
+        detail = "".join(traceback.format_exception(error))[-4_000:]
+        rejection = Rejection(Reason.PROCESSING_FAILED, detail, event.message.topic, value)
+        await _until_stored(functools.partial(refusals.write, [rejection]))
+        processor.close()
 
 
 async def _settle_backfill(settings: WorkerSettings, processor: Processor, energy: Any, vitals: Vitals) -> None:

@@ -5,6 +5,7 @@ Nothing is acknowledged here; the agent does it when `process` has returned and 
 
 from __future__ import annotations
 
+import functools
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -13,13 +14,14 @@ from datetime import UTC, datetime
 import psycopg
 import structlog
 
+from grid.due import is_due
 from grid.errors import Reason, Rejection
 from grid.limits import Limits
 from grid.resettle import Resettle
-from grid.roster import UnitView
 from grid.unit_energy import UnitEnergies
 from store.blocks import StaleVersionError, lock_units, read_blocks, write_blocks
 from store.connection import STORE_ERRORS, Connection
+from store.outbox import changes_since, last_change, lock_model
 from store.rejected import add_rejections
 from store.resettling import former_homes, intervals_of
 from streams.counters import Counters
@@ -36,8 +38,24 @@ _STALE_TRIES = 20
 #: Intervals that are settled again in one transaction.
 _PAGE = 200
 
+#: Intervals that orders to publish name in one transaction.
+_MAX_DUE = 1_000
+
 #: What is to be settled, and what is refused.
 Joined = tuple[list[Contribution], list[Rejection]]
+
+
+class _ModelMovedError(RuntimeError):
+    """What is believed of a unit of the batch has changed since it was joined."""
+
+
+#: After these a batch is joined and settled again.
+_AGAIN = (
+    _ModelMovedError,
+    StaleVersionError,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+)
 
 
 class Processor:
@@ -66,6 +84,7 @@ class Processor:
         self._open = open_connection
         self._connection: Connection | None = None
         self.views = views or ViewCache()
+        self._model_seen: int | None = None
         self.counters = counters
 
     def close(self) -> None:
@@ -110,7 +129,11 @@ class Processor:
 
     def _settle(self, records: Sequence[Record]) -> list[UnitEnergies]:
         connection = self._connect()
-        return self._commit(connection, lambda: join(connection, self.views, records))
+        return [
+            energies
+            for part in _bounded(records)
+            for energies in self._commit(connection, functools.partial(join, connection, self.views, part))
+        ]
 
     def settle_again(self, order: Resettle) -> Iterator[list[UnitEnergies]]:
         """Settle intervals with what is believed of their unit now; yields what the units above must be told.
@@ -134,7 +157,7 @@ class Processor:
             for page in intervals_of(connection, units, order.from_us, order.to_us, _PAGE):
                 connection.commit()
                 keys = [(view.unit_id, observed_at_us, interval_s) for observed_at_us, interval_s in page]
-                yield self._commit(connection, lambda keys=keys: (_again(connection, view, keys, homes, order), []))  # type: ignore[misc]
+                yield self._commit(connection, functools.partial(self._again, connection, keys, homes, order))
         except STORE_ERRORS:
             self._drop_connection()
             raise
@@ -142,9 +165,12 @@ class Processor:
     def _commit(self, connection: Connection, make: Callable[[], Joined]) -> list[UnitEnergies]:
         for _ in range(_STALE_TRIES):
             # Joined again after a conflict: what moved the rows on may be a change of the model.
+            self._catch_up(connection)
+            connection.commit()
             contributions, rejections = make()
             try:
                 with connection.transaction():
+                    self._check_model(connection, contributions)
                     settled = self._write(connection, contributions)
                     if rejections:
                         add_rejections(connection, rejections, datetime.now(UTC))
@@ -156,9 +182,50 @@ class Processor:
                 self.counters.refused(rejections)
                 self.counters.published += settled.published
                 return settled.energies
-            except (StaleVersionError, psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
+            except (
+                _ModelMovedError,
+                StaleVersionError,
+                psycopg.errors.DeadlockDetected,
+                psycopg.errors.SerializationFailure,
+            ):
                 self.counters.conflicts += 1
         raise psycopg.OperationalError(f"rows moved on {_STALE_TRIES} times in a row")
+
+    def _again(
+        self, connection: Connection, keys: Sequence[Key], homes: dict[str, list[tuple[int, int]]], order: Resettle
+    ) -> Joined:
+        view = self.views.get(connection, {order.unit})[order.unit]
+        others = {unit for places in homes.values() for unit, _ in places}
+        stored = read_blocks(connection, [(unit, *key[1:]) for unit in sorted(others) for key in keys])
+        connection.commit()
+        contributions = []
+        for key in keys:
+            if stored:
+                contributions += adopted(view, key, homes, stored, order.recorded_us)
+            contributions.append(look_again(view, key[1], key[2], order.recorded_us, Cause.MODEL))
+        return contributions, []
+
+    def _check_model(self, connection: Connection, contributions: Sequence[Contribution]) -> None:
+        lock_model(connection)
+        if self._catch_up(connection) & {c.view.unit for c in contributions}:
+            raise _ModelMovedError
+
+    def _catch_up(self, connection: Connection) -> set[str]:
+        """Drop views of units whose model has changed since the last look; returns their codes.
+
+        Word of changes on Kafka is faster for units that are seldom asked for; this is what makes sure that no batch is
+        written by an older view than the orders to settle again have come after.
+        """
+        if self.views.frozen:
+            return set()
+        if self._model_seen is None:
+            self._model_seen = last_change(connection)
+            self.views.clear()
+            return set()
+        self._model_seen, units = changes_since(connection, self._model_seen)
+        for unit in units:
+            self.views.drop(unit)
+        return units
 
     def _write(self, connection: Connection, contributions: Sequence[Contribution]) -> Settled:
         registers = sorted({c.view.unit_id for c in with_registers(contributions)})
@@ -196,15 +263,15 @@ class Processor:
             self._connection = None
 
 
-def _again(
-    connection: Connection,
-    view: UnitView,
-    keys: Sequence[Key],
-    homes: dict[str, list[tuple[int, int]]],
-    order: Resettle,
-) -> list[Contribution]:
-    others = {unit for places in homes.values() for unit, _ in places}
-    stored = read_blocks(connection, [(unit, *key[1:]) for unit in sorted(others) for key in keys])
-    connection.commit()
-    copies = [c for key in keys for c in adopted(view, key, homes, stored, order.recorded_us)] if stored else []
-    return [*copies, *(look_again(view, key[1], key[2], order.recorded_us, Cause.MODEL) for key in keys)]
+def _bounded(records: Sequence[Record]) -> Iterator[list[Record]]:
+    """Batches of the records, in order, with a bounded number of intervals that orders name."""
+    batch: list[Record] = []
+    due = 0
+    for record in records:
+        intervals = record.value.count(b"[") if is_due(record.value) else 0
+        if batch and due + intervals > _MAX_DUE:
+            yield batch
+            batch, due = [], 0
+        batch.append(record)
+        due += intervals
+    yield batch

@@ -14,9 +14,12 @@ from store.resettling import become_sweeper, due_intervals
 from streams.join import ENERGY_UNIT
 
 AREA = "telemetry.area"
+BACKFILL = "telemetry.backfill"
 #: What was received before a limit may still be on its way to Kafka for this long.
 _GRACE_US = 5_000_000
 _LIMIT = 20_000
+#: Intervals in one order.
+_PAGE = 200
 #: An order that hasn't come through is given again after this long.
 _AGAIN_S = 60.0
 
@@ -31,10 +34,17 @@ class Order:
 
 
 class Sweeper:
-    """Orders what is due, through one of all workers at a time."""
+    """Orders what is due, through one of all workers at a time.
 
-    def __init__(self, open_connection: Callable[[], Connection]) -> None:
+    Parameters
+    ----------
+    backfill_after_s
+        Blocks that are older when they come travel in the backfill's lane, so orders for such intervals do too.
+    """
+
+    def __init__(self, open_connection: Callable[[], Connection], backfill_after_s: float = 7_200) -> None:
         self._open = open_connection
+        self._backfill_after_us = round(backfill_after_s * 1e6)
         self._ordered: dict[tuple[str, int, int], float] = {}
 
     def orders(self, now_us: int) -> list[Order]:
@@ -52,16 +62,20 @@ class Sweeper:
             found = due_intervals(connection, to_datetime(until_us), _LIMIT)
         now = time.monotonic()
         self._ordered = {key: at for key, at in self._ordered.items() if now - at < _AGAIN_S}
-        by_unit: dict[tuple[str, UnitKind], list[tuple[int, int]]] = {}
+        by_unit: dict[tuple[str, str], list[tuple[int, int]]] = {}
         for unit, kind, observed_at_us, interval_s in found:
             if (unit, observed_at_us, interval_s) not in self._ordered:
                 self._ordered[(unit, observed_at_us, interval_s)] = now
-                by_unit.setdefault((unit, kind), []).append((observed_at_us, interval_s))
+                late = until_us - observed_at_us > self._backfill_after_us
+                by_unit.setdefault((unit, _topic(kind, late=late)), []).append((observed_at_us, interval_s))
         return [
-            Order(_topic(kind), unit.encode(), encode_due(Due(unit, until_us, tuple(intervals))))
-            for (unit, kind), intervals in by_unit.items()
+            Order(topic, unit.encode(), encode_due(Due(unit, until_us, tuple(intervals[i : i + _PAGE]))))
+            for (unit, topic), intervals in by_unit.items()
+            for i in range(0, len(intervals), _PAGE)
         ]
 
 
-def _topic(kind: UnitKind) -> str:
-    return AREA if kind in (UnitKind.AREA, UnitKind.DEDICATED) else ENERGY_UNIT
+def _topic(kind: UnitKind, *, late: bool) -> str:
+    if kind not in (UnitKind.AREA, UnitKind.DEDICATED):
+        return ENERGY_UNIT
+    return BACKFILL if late else AREA

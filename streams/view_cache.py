@@ -55,6 +55,11 @@ class ViewCache:
         self._hits = 0
         self._misses = 0
 
+    @property
+    def frozen(self) -> bool:
+        """Whether it holds the model of one time of belief, which no change concerns."""
+        return self._known_at is not None
+
     def get(self, connection: Connection, codes: set[str]) -> dict[str, UnitView]:
         """Views of the codes that the store knows."""
         with self._lock:

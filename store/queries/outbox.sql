@@ -39,3 +39,14 @@ insert into sync.relay as r (topic, transaction_id, outbox_id)
 values (%(topic)s, %(transaction_id)s::xid8, %(outbox_id)s)
 on conflict (topic) do update set transaction_id = excluded.transaction_id, outbox_id = excluded.outbox_id
 where (r.transaction_id, r.outbox_id) = (%(read_transaction_id)s::xid8, %(read_outbox_id)s)
+
+-- name: lock_model
+select version from grid.model_version for share
+
+-- name: last_change
+select coalesce(max(id), 0) from grid.outbox
+
+-- name: changes_since
+select id, coalesce(array(select jsonb_array_elements_text(payload -> 'units')), '{}')
+from grid.outbox
+where id > %(after)s

@@ -10,7 +10,7 @@ from grid.channels import CHANNELS, CLOSING, IMPORT, MEASURED, OPENING
 from grid.quality import NO_PRECEDENCE
 from grid.roster import Roster, UnitView
 from grid.rows import StoredBlock
-from streams.steps.contribution import Cause, Contribution, Key
+from streams.steps.contribution import Contribution, Key
 
 
 def absent_parts(c: Contribution) -> list[str]:
@@ -69,6 +69,8 @@ def adopted(
 ) -> list[Contribution]:
     """What rows hold of this unit's meters at places where they were before: their values are copied, none is moved.
 
+    They are parts of the step that looks at the row again, which must follow.
+
     Parameters
     ----------
     homes
@@ -114,7 +116,7 @@ def _copies(view: UnitView, key: Key, position: int, block: StoredBlock, there: 
                 received_us=block.received_us[name][part],
                 channels=channels,
                 quality=block.quality[part],
-                cause=Cause.DATA,
+                part=True,
             )
         )
     return copies

@@ -65,8 +65,10 @@ def settle(contributions: Sequence[Contribution], stored: Mapping[Key, StoredBlo
     stored
         Stored rows of `keys_to_read(contributions)`.
     """
-    # Rows are not made for the mere passing of time.
-    contributions = [c for c in contributions if c.view.size and (c.cause is Cause.DATA or c.key in stored)]
+    contributions = [c for c in contributions if c.view.size]
+    # Rows are not made for the mere passing of time, or of beliefs.
+    there = {c.key for c in contributions if c.cause is Cause.DATA} | set(stored)
+    contributions = [c for c in contributions if c.key in there]
     contributions.sort(key=lambda c: c.received_at_us)
     by_key: dict[Key, list[Contribution]] = {}
     for c in with_openings(contributions, stored):
@@ -102,6 +104,8 @@ class _Batch:
         self._told: list[Told] = []
         # Rows that have taken a part of what their next contribution brings.
         self._begun = np.zeros(len(keys), np.bool_)
+        self._in_step = np.zeros(len(keys), np.bool_)
+        self._told_version = np.full(len(keys), -1, np.int64)
 
     def settle(self) -> Settled:
         for numbers, round_ in self._rounds():
@@ -123,14 +127,15 @@ class _Batch:
         rows = self._rows
         at_us = np.array([c.received_at_us for c in round_], np.int64)
         # Units above may publish at any time from the first limit on: the states before and after are told apart.
-        late = numbers[at_us > self._late_us[numbers]]
-        self._tell(late[rows.version[late] > 0])
+        part = np.array([c.part for c in round_])
+        late = at_us > self._late_us[numbers]
+        self._tell(numbers[late & ~self._in_step[numbers] & (rows.version[numbers] > 0)])
+        self._in_step[numbers] = part
         for pass_limits in (self._publication.pass_provisional, self._publication.pass_final):
             limited = pass_limits(numbers, at_us)
             rows.received_at_us[limited] = self._last_limit(limited)
             self._tell(limited)
         new = rows.version[numbers] == 0
-        part = np.array([c.part for c in round_])
         changed = merge_round(rows, numbers, round_)[numbers]
         rows.version[numbers[self._begun[numbers] & ~part & ~changed]] += 1
         changed |= self._begun[numbers]
@@ -145,7 +150,7 @@ class _Batch:
         last = np.array([self._queues[r][-1] is c for r, c in zip(numbers.tolist(), round_, strict=True)], np.bool_)
         # With its first state a unit enters those above, whose limits count from then.
         done = numbers[(last | new) & (rows.version[numbers] > 0)]
-        self._tell(np.union1d(np.union1d(published, done), late[rows.version[late] > 0]))
+        self._tell(np.union1d(np.union1d(published, done), numbers[late & ~part & (rows.version[numbers] > 0)]))
 
     def _refigure(
         self,
@@ -197,8 +202,10 @@ class _Batch:
         return np.maximum(self._rows.received_at_us[numbers], self._results.published_us[numbers])
 
     def _tell(self, numbers: NDArray[np.intp]) -> None:
+        numbers = numbers[self._told_version[numbers] != self._rows.version[numbers]]
         if not len(numbers):
             return
+        self._told_version[numbers] = self._rows.version[numbers]
         balance, _ = self._balance(numbers)
         at_us = self._rows.received_at_us[numbers]
         self._told.append(tell(self._rows, balance, self._results, numbers, np.arange(len(numbers)), at_us))

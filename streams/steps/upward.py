@@ -15,6 +15,9 @@ from grid.rows import BalanceRows, BlockRows, Status
 from grid.unit_energy import UnitEnergies
 from kernels.energy_balance import Balance
 
+#: States in one record: some 700 kB.
+_MAX_STATES = 10_000
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Told:
@@ -63,7 +66,7 @@ def tell(
 
 
 def messages(told: Sequence[Told], rows: BlockRows, views: Sequence[UnitView]) -> list[UnitEnergies]:
-    """One record a parent; states of one row come in the order in which they were told."""
+    """One record a parent, or several of bounded size; states of one row come in the order in which they were told."""
     by_parent: dict[str, list[int]] = {}
     row = np.concatenate([t.row for t in told]) if told else np.empty(0, np.intp)
     for n, r in enumerate(row.tolist()):
@@ -75,7 +78,8 @@ def messages(told: Sequence[Told], rows: BlockRows, views: Sequence[UnitView]) -
         return []
     columns = {name: np.concatenate([t.columns[name] for t in told]) for name in told[0].columns}
     records = []
-    for parent, indexes in by_parent.items():
+    parts = ((p, n[i : i + _MAX_STATES]) for p, n in by_parent.items() for i in range(0, len(n), _MAX_STATES))
+    for parent, indexes in parts:
         at = np.array(indexes)
         states = {name: values[at] for name, values in columns.items()}
         records.append(

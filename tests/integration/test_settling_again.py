@@ -16,6 +16,7 @@ from grid.resettle import decode_resettle
 from grid.unit_energy import UnitEnergies, encode_unit_energies
 from store.connection import Connection, connect
 from store.outbox import START, read_outbox
+from streams import processor as module
 from streams.counters import Counters
 from streams.join import ENERGY_UNIT, Record
 from streams.processor import Processor
@@ -206,6 +207,51 @@ def test_what_is_taken_on_a_closed_account(worker: Worker, connection: Connectio
         " where code = 'A1' order by observed_at"
     ).fetchall()
     assert taken == [(0, 100), (2_900 - 2_900 // 3, 100), (2_900, 100)]
+
+
+def test_a_worker_that_hasn_t_heard_of_a_change_doesn_t_settle_by_the_old_model(
+    database: Database, worker: Worker, connection: Connection
+) -> None:
+    """Word of a change comes to each worker on its own; the order to settle again may have been carried out before."""
+    deaf = Worker(database)
+    deaf.take(whole("A1"))
+    after = change(connection, kind="meter_multiplier", meter="A1-master", multiplier=90, valid_from=NOON.isoformat())
+    worker.follow(connection, after)
+    deaf.take(whole("A1", at=NOON_US + 3 * QUARTER_US))
+    deaf.take(area("A1", {"A1-m1": 2_901}, sequence=99, at=NOON_US + QUARTER_US))
+    assert [row[0] for row in results(connection, "A1")] == [100, 3_099, 3_100, 3_100]
+    deaf.processor.close()
+
+
+def test_a_change_in_the_middle_of_a_batch_is_settled_by(
+    database: Database, worker: Worker, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model changes between the join of a batch and its writing."""
+    joined = module.join
+    calls: list[Any] = []
+
+    def join_then_change(*arguments: Any) -> Any:
+        found = joined(*arguments)
+        if not calls:
+            change(connection, kind="meter_multiplier", meter="A1-master", multiplier=90, valid_from=NOON.isoformat())
+        calls.append(found)
+        return found
+
+    monkeypatch.setattr(module, "join", join_then_change)
+    worker.take(whole("A1", at=NOON_US + 3 * QUARTER_US))
+    assert results(connection, "A1")[3][0] == 3_100
+    assert worker.processor.counters.conflicts == 1
+
+
+def test_values_that_follow_many_meters_are_one_revision(worker: Worker, connection: Connection) -> None:
+    meters = ["A1-m1", "A1-m2"]
+    after = START
+    for meter in meters:
+        applied = change(connection, kind="meter_move", meter=meter, unit="A2", valid_from=NOON.isoformat())
+        after = applied if after == START else after
+    worker.follow(connection, after)
+    assert [row[4] for row in results(connection, "A2")] == [1, 2, 2]
+    assert results(connection, "A2")[1][:3] == (100 - 5_900, 0, True)
 
 
 def test_limits_are_published_by_orders_of_the_sweep(
