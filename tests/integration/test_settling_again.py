@@ -18,7 +18,7 @@ from store.connection import Connection, connect
 from store.outbox import START, read_outbox
 from streams import processor as module
 from streams.counters import Counters
-from streams.join import ENERGY_UNIT, Record
+from streams.join import ENERGY_UNIT, Record, join
 from streams.processor import Processor
 from streams.sweep import Sweeper
 from sync.change import apply_change, read_change
@@ -227,7 +227,7 @@ def test_a_change_in_the_middle_of_a_batch_is_settled_by(
     database: Database, worker: Worker, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The model changes between the join of a batch and its writing."""
-    joined = module.join
+    joined = join
     calls: list[Any] = []
 
     def join_then_change(*arguments: Any) -> Any:
