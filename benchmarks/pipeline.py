@@ -20,7 +20,7 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from benchmarks.peers.faust_rows import TABLE, TOPIC
 from benchmarks.report import Result, main, result
 from benchmarks.scene import INTERVAL_S, METERS, BlockTemplate, make_model, meters_of, whole_intervals_us
-from benchmarks.stack import benchmark_stack, bytes_on_disk, peers, rate, worker_sums
+from benchmarks.stack import benchmark_stack, bytes_on_disk, peers, processor_seconds, rate, worker_sums
 from deploy.stack import StackSpec, start_programs, stop_programs
 from deploy.stack.postgres import superuser_dsn
 from grid.model import GridModel
@@ -39,11 +39,11 @@ _PEER_READINGS = 100_000
 def measure() -> list[Result]:
     """Fill and drain by each number of workers, on servers of its own; and the peer."""
     rates: dict[int, float] = {}
-    peer, size = 0.0, 0
+    peer, size, seconds = 0.0, 0, dict[str, float]()
     model = make_model(_AREAS, _FEEDERS)
     for workers in _WORKERS:
         with benchmark_stack(workers) as (spec, settings):
-            rates[workers], size = _drain(spec, settings, model)
+            rates[workers], size, seconds = _drain(spec, settings, model)
             if workers == _WORKERS[0]:
                 peer = _peer(spec, settings)
     best = max(rates.values())
@@ -59,12 +59,16 @@ def measure() -> list[Result]:
             )
             for workers, reached in rates.items()
         ),
+        *(
+            result(f"processor time, {program}", seconds[program] / (_BLOCKS * METERS / 1e6), "s a million readings")
+            for program in ("worker", "postgres", "kafka")
+        ),
         result("block on disk", size / (_BLOCKS * METERS), "bytes/reading", 12, less_is_better=True),
     ]
 
 
-def _drain(spec: StackSpec, settings: Settings, model: GridModel) -> tuple[float, int]:
-    """Readings a second, and bytes of all blocks."""
+def _drain(spec: StackSpec, settings: Settings, model: GridModel) -> tuple[float, int, dict[str, float]]:
+    """Readings a second, bytes of all blocks, and processor seconds by program; the workers' start is in them."""
     with opener(settings, "benchmark")() as connection:
         load_grid(connection, model)
         connection.commit()
@@ -81,14 +85,16 @@ def _drain(spec: StackSpec, settings: Settings, model: GridModel) -> tuple[float
         def begun() -> bool:
             return all(worker_sums(spec, "meterline_worker_rows_written_total", units="areas"))
 
+        before = processor_seconds(spec)
         start_programs(spec, ["worker"])
         reached = rate(count, _BLOCKS, begun) * METERS
         row = connection.execute(
             "select count(*), sum(cardinality(import_wh)) from telemetry.block where loss_wh is null"
         ).fetchone()
         assert row == (_BLOCKS, _BLOCKS * METERS), f"blocks and readings: {row}"
+        seconds = {name: after - before.get(name, 0.0) for name, after in processor_seconds(spec).items()}
         stop_programs(spec, ["worker"])
-    return reached, bytes_on_disk(settings, "telemetry.block")
+    return reached, bytes_on_disk(settings, "telemetry.block"), seconds
 
 
 def _fill(settings: Settings, model: GridModel) -> None:

@@ -79,6 +79,19 @@ def _metric(port: int, metric: str, labels: Mapping[str, str]) -> float:
     )
 
 
+def processor_seconds(spec: StackSpec) -> dict[str, float]:
+    """Processor time so far by program, that of its child processes included, of those that run."""
+    seconds: dict[str, float] = {}
+    for process in status(spec):
+        if process.pid is not None:
+            parent = psutil.Process(process.pid)
+            for each in (parent, *parent.children(recursive=True)):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    times = each.cpu_times()
+                    seconds[process.group] = seconds.get(process.group, 0.0) + times.user + times.system
+    return seconds
+
+
 def worker_memory_mib(spec: StackSpec) -> float:
     """Resident memory of the largest worker."""
     pids = [process.pid for process in status(spec) if process.group == "worker" and process.pid is not None]

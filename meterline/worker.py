@@ -8,6 +8,7 @@ from faust.worker import Worker
 
 from meterline.bootstrap import opener
 from meterline.config import Settings
+from meterline.memory import keep_freed_memory
 from meterline.metrics import WorkerMetrics
 from meterline.ops import ops_of
 from streams.app import WorkerSettings, build_app
@@ -20,6 +21,7 @@ def run_worker(settings: Settings, instance: str, ops_port: int | None = None) -
 
     With `ops_port`, health and metrics are served there; a numbered instance adds its number to it.
     """
+    keep_freed_memory()
     warm_steps()
     vitals = Vitals()
     # Faust keeps no state of ours: its folder may vanish with the process.
