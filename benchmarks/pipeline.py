@@ -1,139 +1,112 @@
-"""Readings a second from Kafka to queryable rows through a real worker: join, merge, balance, one transaction a batch.
+"""Readings a second from Kafka to queryable rows through real workers: join, merge, balance, one transaction a batch.
 
-The topic is filled first; then a worker starts, and the clock runs from its first row to its last. The peer is Faust
-with one JSON event a reading and a row a reading, on the same servers in the same run.
+The topic of live data is filled first; then one worker or two start, and the clock runs from the moment at which each
+has written its first rows until the last row is there. The peer is Faust with one JSON event a reading and a row a
+reading, on the same servers in the same run.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
-import numpy as np
 import psycopg
-import pyarrow as pa
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from benchmarks.peers.faust_rows import TABLE, TOPIC
 from benchmarks.report import Result, main, result
-from benchmarks.stack import benchmark_stack, bytes_on_disk
+from benchmarks.scene import INTERVAL_S, METERS, BlockTemplate, make_model, meters_of, whole_intervals_us
+from benchmarks.stack import benchmark_stack, bytes_on_disk, peers, processor_seconds, rate, worker_sums
 from deploy.stack import StackSpec, start_programs, stop_programs
 from deploy.stack.postgres import superuser_dsn
-from grid.block import Block, encode_block
-from grid.model import Feeder, GridModel, Meter, Role, Substation, TransformerArea, UnitKind
+from grid.model import GridModel
 from meterline.bootstrap import make_producer, opener
 from meterline.config import Settings
 from sync.load import load_grid
 
-_METERS = 400
+_WORKERS = (1, 2)
 _AREAS = 500
+_FEEDERS = 20
 _INTERVALS = 60
+_BLOCKS = _AREAS * _INTERVALS
 _PEER_READINGS = 100_000
-_TIMEOUT_S = 300.0
 
 
 def measure() -> list[Result]:
-    """Fill, drain, and the peer."""
-    with benchmark_stack() as (spec, settings):
-        model = _model()
-        with opener(settings, "benchmark")() as connection:
-            load_grid(connection, model)
-        readings = _fill(settings, model)
-        start_programs(spec, ["worker"])
-        ours = readings / _drain_seconds(settings, _AREAS * _INTERVALS)
-        stop_programs(spec, ["worker"])
-        size = bytes_on_disk(settings, "telemetry.block")
-        peer = _peer(spec, settings)
-    name = f"Kafka to queryable rows, blocks of {_METERS}, 3 channels"
+    """Fill and drain by each number of workers, on servers of its own; and the peer."""
+    rates: dict[int, float] = {}
+    peer, size, seconds = 0.0, 0, dict[str, float]()
+    model = make_model(_AREAS, _FEEDERS)
+    for workers in _WORKERS:
+        with benchmark_stack(workers) as (spec, settings):
+            rates[workers], size, seconds = _drain(spec, settings, model)
+            if workers == _WORKERS[0]:
+                peer = _peer(spec, settings)
+    best = max(rates.values())
     return [
-        result(name, ours, "readings/s", 1_000_000, "Faust, a JSON event and a row a reading", peer),
-        result("block on disk", size / readings, "bytes/reading", 12, less_is_better=True),
+        *(
+            result(
+                f"Kafka to queryable rows, blocks of {METERS}, 3 channels, workers: {workers}",
+                reached,
+                "readings/s",
+                1_000_000 if reached == best else None,
+                "Faust, a JSON event and a row a reading",
+                peer,
+            )
+            for workers, reached in rates.items()
+        ),
+        *(
+            result(f"processor time, {program}", seconds[program] / (_BLOCKS * METERS / 1e6), "s a million readings")
+            for program in ("worker", "postgres", "kafka")
+        ),
+        result("block on disk", size / (_BLOCKS * METERS), "bytes/reading", 12, less_is_better=True),
     ]
 
 
-def _model() -> GridModel:
-    areas, meters = [], []
-    for a in range(_AREAS):
-        code = f"A{a}"
-        areas.append(TransformerArea(code, code, UnitKind.AREA, "headend", f"F{a % 20}"))
-        meters.append(Meter(f"{code}-master", code, Role.GATEWAY, 40, 0.5))
-        meters += [Meter(f"{code}-{m}", code, Role.CUSTOMER) for m in range(1, _METERS)]
-    feeders = tuple(Feeder(f"F{f}", f"F{f}", "S") for f in range(20))
-    heads = [Meter(f"F{f}-head", f"F{f}", Role.GATEWAY, 60, 0.2) for f in range(20)]
-    return GridModel(
-        (Substation("S", "S", 110_000, 10_000),),
-        feeders,
-        tuple(areas),
-        tuple(meters + heads),
-        (),
-        dict.fromkeys((f.code for f in feeders), "rtu"),
-    )
-
-
-def _fill(settings: Settings, model: GridModel) -> int:
-    random = np.random.default_rng(11)
-    codes: dict[str, list[str]] = {area.code: [] for area in model.areas}
-    for meter in model.meters:
-        if meter.unit in codes:
-            codes[meter.unit].append(meter.code)
-    arrays = {code: pa.array(meters, pa.string()) for code, meters in codes.items()}
-    now_us = int(time.time()) // 900 * 900 * 1_000_000
-    producer = make_producer(settings)
-    for i in range(_INTERVALS):
-        observed_at_us = now_us - (_INTERVALS - i) * 900_000_000
-        for code, meters in arrays.items():
-            block = Block(
-                unit=code,
-                gateway="headend",
-                observed_at_us=observed_at_us,
-                interval_s=900,
-                received_at_us=observed_at_us + 5_000_000,
-                meters=meters,
-                sequence=np.full(_METERS, i + 1, np.int64),
-                channels={
-                    "import_wh": random.gamma(0.8, 120, _METERS).astype(np.int64),
-                    "export_wh": np.zeros(_METERS, np.int64),
-                    "voltage_a_dv": random.normal(2300, 20, _METERS).astype(np.int16),
-                },
-                quality=np.zeros(_METERS, np.uint8),
-            )
-            producer.send("telemetry.area", key=code.encode(), value=encode_block(block))
-    producer.flush()
-    producer.close()
-    return _INTERVALS * _AREAS * _METERS
-
-
-def _drain_seconds(settings: Settings, rows: int) -> float:
+def _drain(spec: StackSpec, settings: Settings, model: GridModel) -> tuple[float, int, dict[str, float]]:
+    """Readings a second, bytes of all blocks, and processor seconds by program; the workers' start is in them."""
     with opener(settings, "benchmark")() as connection:
+        load_grid(connection, model)
+        connection.commit()
         connection.autocommit = True
+        _fill(settings, model)
 
         def count() -> int:
-            row = connection.execute("select count(*) from telemetry.block where loss_wh is null").fetchone()
+            # A balance comes in the same transaction as its block, and counting it costs the database less.
+            row = connection.execute(
+                "select count(*) from loss.balance b join grid.unit u using (unit_id) where u.kind = 'area'"
+            ).fetchone()
             return int(row[0]) if row else 0
 
-        return _seconds_from_first_to(count, rows)
+        def begun() -> bool:
+            return all(worker_sums(spec, "meterline_worker_rows_written_total", units="areas"))
+
+        before = processor_seconds(spec)
+        start_programs(spec, ["worker"])
+        reached = rate(count, _BLOCKS, begun) * METERS
+        row = connection.execute(
+            "select count(*), sum(cardinality(import_wh)) from telemetry.block where loss_wh is null"
+        ).fetchone()
+        assert row == (_BLOCKS, _BLOCKS * METERS), f"blocks and readings: {row}"
+        seconds = {name: after - before.get(name, 0.0) for name, after in processor_seconds(spec).items()}
+        stop_programs(spec, ["worker"])
+    return reached, bytes_on_disk(settings, "telemetry.block"), seconds
 
 
-def _seconds_from_first_to(count: Callable[[], int], wanted: int) -> float:
-    """Seconds from the first row to the last; the rows of the first look don't count as done in no time."""
-    deadline = time.monotonic() + _TIMEOUT_S
-    while not (first := count()):
-        if time.monotonic() > deadline:
-            raise TimeoutError("no row came")
-        time.sleep(0.02)
-    started = time.monotonic()
-    while (done := count()) < wanted:
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{done:,} of {wanted:,} rows came")
-        time.sleep(0.05)
-    return (time.monotonic() - started) * wanted / (wanted - first)
+def _fill(settings: Settings, model: GridModel) -> None:
+    templates = {code.encode(): BlockTemplate(code, meters) for code, meters in meters_of(model).items()}
+    last_us = whole_intervals_us(INTERVAL_S)
+    producer = make_producer(settings)
+    for i in range(_INTERVALS):
+        observed_at_us = last_us - (_INTERVALS - i) * INTERVAL_S * 1_000_000
+        for key, template in templates.items():
+            producer.send("telemetry.area", key=key, value=template.at(observed_at_us, observed_at_us + 5_000_000))
+    producer.flush()
+    producer.close()
 
 
 def _peer(spec: StackSpec, settings: Settings) -> float:
@@ -141,31 +114,21 @@ def _peer(spec: StackSpec, settings: Settings) -> float:
     admin.create_topics([NewTopic(TOPIC, settings.kafka.partitions, 1)])
     admin.close()
     conninfo = superuser_dsn(spec, settings.database.name)
-    with psycopg.connect(conninfo, autocommit=True) as connection:
+    with psycopg.connect(conninfo, autocommit=True) as connection, tempfile.TemporaryDirectory() as folder:
         connection.execute(TABLE)
         producer = KafkaProducer(bootstrap_servers=settings.kafka.bootstrap, linger_ms=20, batch_size=256 * 1024)
         for event in _events():
             producer.send(TOPIC, value=event)
         producer.flush()
         producer.close()
-        with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, "-m", "benchmarks.peers.faust_rows", settings.kafka.bootstrap, folder]
-            peer = subprocess.Popen(
-                command,
-                env={**os.environ, "PEER_CONNINFO": conninfo},
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            try:
 
-                def count() -> int:
-                    row = connection.execute("select count(*) from public.peer_reading").fetchone()
-                    return int(row[0]) if row else 0
+        def count() -> int:
+            row = connection.execute("select count(*) from public.peer_reading").fetchone()
+            return int(row[0]) if row else 0
 
-                return _PEER_READINGS / _seconds_from_first_to(count, _PEER_READINGS)
-            finally:
-                peer.terminate()
-                peer.wait(30)
+        arguments = [settings.kafka.bootstrap, folder]
+        with peers("benchmarks.peers.faust_rows", arguments, {**os.environ, "PEER_CONNINFO": conninfo}):
+            return rate(count, _PEER_READINGS, lambda: count() > 0)
 
 
 def _events() -> Iterator[bytes]:

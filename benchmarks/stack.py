@@ -1,15 +1,25 @@
-"""A stack of a benchmark's own, beside any other, removed at the end."""
+"""A stack of a benchmark's own, beside any other, removed at the end; and what is asked of it."""
 
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from deploy.stack import StackSpec, destroy, start_servers
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
+
+from deploy.stack import StackSpec, destroy, start_servers, status
 from meterline.bootstrap import opener, prepare
 from meterline.config import Settings, load_settings
+
+_TIMEOUT_S = 300.0
 
 
 @contextlib.contextmanager
@@ -26,8 +36,88 @@ def benchmark_stack(workers: int = 1) -> Iterator[tuple[StackSpec, Settings]]:
             destroy(spec)
 
 
+@contextlib.contextmanager
+def peers(module: str, arguments: list[str], environment: Mapping[str, str], count: int = 1) -> Iterator[None]:
+    """Processes of a peer while the block runs."""
+    command = [sys.executable, "-m", module, *arguments]
+    running = [
+        subprocess.Popen(command, env=dict(environment), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(count)
+    ]
+    try:
+        yield
+    finally:
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait(30)
+
+
 def bytes_on_disk(settings: Settings, table: str) -> int:
     """Bytes of a hypertable with its indexes and toasted arrays."""
     with opener(settings, "benchmark")() as connection:
         row = connection.execute("select coalesce(hypertable_size(%s), 0)", [table]).fetchone()
     return int(row[0]) if row else 0
+
+
+def worker_sums(spec: StackSpec, metric: str, **labels: str) -> list[float]:
+    """A metric of each worker of the stack; 0 where it doesn't answer yet."""
+    return [_metric(spec.ports.worker_ops + number, metric, labels) for number in range(spec.workers)]
+
+
+def _metric(port: int, metric: str, labels: Mapping[str, str]) -> float:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+    except (urllib.error.URLError, OSError):
+        return 0.0
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == metric and labels.items() <= sample.labels.items()
+    )
+
+
+def processor_seconds(spec: StackSpec) -> dict[str, float]:
+    """Processor time so far by program, that of its child processes included, of those that run."""
+    seconds: dict[str, float] = {}
+    for process in status(spec):
+        if process.pid is not None:
+            parent = psutil.Process(process.pid)
+            for each in (parent, *parent.children(recursive=True)):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    times = each.cpu_times()
+                    seconds[process.group] = seconds.get(process.group, 0.0) + times.user + times.system
+    return seconds
+
+
+def worker_memory_mib(spec: StackSpec) -> float:
+    """Resident memory of the largest worker."""
+    pids = [process.pid for process in status(spec) if process.group == "worker" and process.pid is not None]
+    return max((psutil.Process(pid).memory_info().rss / 2**20 for pid in pids), default=0.0)
+
+
+def rate(count: Callable[[], int], wanted: int, begun: Callable[[], bool]) -> float:
+    """Rows a second from the moment at which every worker has begun until all are there.
+
+    Raises
+    ------
+    TimeoutError
+        When they don't come.
+    AssertionError
+        When most had come before all workers had begun: then this measures nothing.
+    """
+    deadline = time.monotonic() + _TIMEOUT_S
+
+    def wait(done: Callable[[], bool], what: str) -> None:
+        while not done():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{what}; {count():,} of {wanted:,} rows came")
+            time.sleep(0.1)
+
+    wait(begun, "not every worker has begun")
+    started, first = time.monotonic(), count()
+    assert first < wanted / 2, f"{first:,} of {wanted:,} rows came before all workers had begun"
+    wait(lambda: count() >= wanted, "rows are lacking")
+    return (wanted - first) / (time.monotonic() - started)

@@ -125,7 +125,7 @@ def decode_block(data: bytes) -> Block:
             interval_s=int(interval),
             received_at_us=int(received),
             meters=batch.column(0),
-            sequence=np.broadcast_to(np.int64(first), quality.shape) if sequence is None else sequence,
+            sequence=np.full(len(quality), int(first), np.int64) if sequence is None else sequence,
             channels=columns,
             quality=quality,
         )

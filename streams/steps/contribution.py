@@ -85,7 +85,7 @@ def from_block(block: Block, view: UnitView, topic: str, original: bytes) -> tup
         received_at_us=block.received_at_us,
         positions=positions,
         precedence=precedence(block.quality, block.sequence),
-        received_us=np.broadcast_to(np.int64(block.received_at_us), block.quality.shape),
+        received_us=np.full(len(block), block.received_at_us, np.int64),
         channels=block.channels,
         quality=block.quality,
     )

@@ -1,0 +1,159 @@
+"""Sends messages at a set pace, says how well it kept it, and measures when their rows can be queried."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from kafka import KafkaProducer
+
+from store.blocks import to_datetime
+from store.connection import Connection
+
+#: Messages are sent in bursts, so many a second.
+TICKS = 100
+_POLL_S = 0.05
+#: A row that isn't there after this time counts as so late.
+_GIVE_UP_S = 60.0
+
+#: What a message is found by: kind of message, unit id, instant in microseconds, digest (0 for a block).
+Row = tuple[str, int, int, int]
+#: Topic, key and value of a message, and its row.
+Message = tuple[str, bytes, bytes, Row]
+
+_ARRIVED = {
+    "readings": """
+        select k.n from unnest(%(unit)s::int[], %(at)s::timestamptz[]) with ordinality as k (unit_id, at, n)
+        join telemetry.block b on b.unit_id = k.unit_id and b.observed_at = k.at
+        where b.observed_at between %(first)s and %(last)s
+    """,
+    "points": """
+        select k.n
+        from unnest(%(unit)s::int[], %(at)s::timestamptz[], %(digest)s::bigint[]) with ordinality
+          as k (unit_id, at, digest, n)
+        join telemetry.scada s on s.unit_id = k.unit_id and s.observed_at = k.at and s.digest = k.digest
+        where s.observed_at between %(first)s and %(last)s
+    """,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """One kind of message that comes again every second.
+
+    Parameters
+    ----------
+    offset_s
+        When within the second.
+    make
+        The message of a second (0, 1, …) that counts as received at an instant, in microseconds.
+    """
+
+    offset_s: float
+    make: Callable[[int, int], Message]
+
+
+@dataclass(slots=True)
+class Watch:
+    """Delays of sampled messages, from the instant at which they were due to be sent to a query that sees their row.
+
+    An upper bound: rows are asked for every 0.05 s, and a message that was sent late has waited already.
+    """
+
+    waiting: deque[tuple[int, Row]] = field(default_factory=deque)
+    delays_s: dict[str, list[float]] = field(default_factory=lambda: {kind: [] for kind in _ARRIVED})
+
+    def follow(self, connection: Connection, stop: threading.Event) -> None:
+        """Ask until told to stop and nothing is outstanding."""
+        outstanding: list[tuple[int, Row]] = []
+        while outstanding or self.waiting or not stop.is_set():
+            time.sleep(_POLL_S)
+            while self.waiting:
+                outstanding.append(self.waiting.popleft())
+            for kind in _ARRIVED:
+                of_kind = [sample for sample in outstanding if sample[1][0] == kind]
+                there = self._ask(connection, kind, [row for _, row in of_kind])
+                now_us = time.time_ns() // 1_000
+                gone = set()
+                for due_us, row in of_kind:
+                    delay_s = (now_us - due_us) / 1e6
+                    if row in there or delay_s > _GIVE_UP_S:
+                        self.delays_s[kind].append(delay_s)
+                        gone.add(row)
+                outstanding = [sample for sample in outstanding if sample[1] not in gone]
+
+    def _ask(self, connection: Connection, kind: str, rows: Sequence[Row]) -> set[Row]:
+        if not rows:
+            return set()
+        at = [to_datetime(row[2]) for row in rows]
+        arguments = {
+            "unit": [row[1] for row in rows],
+            "at": at,
+            "digest": [row[3] for row in rows],
+            "first": min(at),
+            "last": max(at),
+        }
+        return {rows[row[0] - 1] for row in connection.execute(_ARRIVED[kind], arguments)}
+
+    def percentile_s(self, kind: str, percent: float) -> float:
+        """Delay that so many percent of the samples don't exceed."""
+        return float(np.percentile(self.delays_s[kind], percent))
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What was really sent in the measured time.
+
+    Attributes
+    ----------
+    messages
+        By kind.
+    seconds
+        From the first to the end of the last.
+    late_p99_s
+        How long after its instant a message was handed to the producer.
+    """
+
+    messages: dict[str, int]
+    seconds: float
+    late_p99_s: float
+
+
+def send_paced(
+    producer: KafkaProducer, senders: Sequence[Sender], warm_s: int, seconds: int, watch: Watch, every: int
+) -> Sent:
+    """Send all of `senders` each second, first for `warm_s` seconds that don't count.
+
+    Parameters
+    ----------
+    every
+        One message in so many is followed.
+    """
+    ticks: list[list[Sender]] = [[] for _ in range(TICKS)]
+    for sender in senders:
+        ticks[int(sender.offset_s * TICKS) % TICKS].append(sender)
+    messages = dict.fromkeys(_ARRIVED, 0)
+    late_s: list[float] = []
+    begin_s = time.time() + 1.0
+    number = 0
+    for tick in range((warm_s + seconds) * TICKS):
+        due_s = begin_s + tick / TICKS
+        time.sleep(max(0.0, due_s - time.time()))
+        counted = tick >= warm_s * TICKS
+        due_us = int(due_s * 1e6)
+        for sender in ticks[tick % TICKS]:
+            topic, key, value, row = sender.make(tick // TICKS, due_us)
+            producer.send(topic, key=key, value=value)
+            number += 1
+            if counted:
+                messages[row[0]] += 1
+                if number % every == 0:
+                    watch.waiting.append((due_us, row))
+        if counted:
+            late_s.append(time.time() - due_s)
+    producer.flush()
+    return Sent(messages, time.time() - begin_s - warm_s, float(np.percentile(late_s, 99)))
