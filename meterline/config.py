@@ -198,8 +198,10 @@ class SyncSection(_Section):
 class RetentionSection(_Section):
     """How many days rows are kept; what still waits is kept longer."""
 
-    blocks_d: int = Field(400, ge=1, le=36_500)
+    #: What is late by up to 400 days is taken, and needs the block that it belongs to.
+    blocks_d: int = Field(410, ge=401, le=36_500)
     balances_d: int = Field(1_826, ge=1, le=36_500)
+    scada_d: int = Field(90, ge=3, le=36_500)
     rejected_d: int = Field(90, ge=1, le=36_500)
     outbox_d: int = Field(90, ge=1, le=36_500)
     deliveries_d: int = Field(90, ge=1, le=36_500)

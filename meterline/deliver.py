@@ -78,6 +78,7 @@ def rules_of(settings: Settings) -> tuple[Rule, ...]:
     return retention_rules(
         blocks=days.blocks_d,
         balances=days.balances_d,
+        scada=days.scada_d,
         rejected=days.rejected_d,
         outbox=days.outbox_d,
         deliveries=days.deliveries_d,

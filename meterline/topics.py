@@ -6,14 +6,14 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import TopicAlreadyExistsError
 
 _DAY_MS = 86_400_000
-_TELEMETRY = {"retention.ms": str(3 * _DAY_MS), "compression.type": "producer"}
+#: How long the store may be away before what was acknowledged is lost.
+_TELEMETRY = {"retention.ms": str(14 * _DAY_MS), "compression.type": "producer"}
 
 #: Topics and their settings. Those of one agent have the same number of partitions, so that one worker has the same.
 TOPICS: dict[str, dict[str, str]] = {
     "telemetry.area": _TELEMETRY,
     "telemetry.scada": _TELEMETRY,
-    # Old data that came late: kept for longer, since its lane gives way to live data.
-    "telemetry.backfill": {**_TELEMETRY, "retention.ms": str(14 * _DAY_MS)},
+    "telemetry.backfill": _TELEMETRY,
     "telemetry.rejected": {**_TELEMETRY, "max.message.bytes": str(24 * 1024 * 1024)},
     "energy.unit": _TELEMETRY,
     "grid.change": {"cleanup.policy": "compact"},

@@ -29,6 +29,10 @@ class StaleVersionError(RuntimeError):
     """Rows have moved on since they were read: read again and compute again."""
 
 
+class LostBlockError(RuntimeError):
+    """A result was published from readings that are no longer kept: what comes late can't be merged with them."""
+
+
 def to_datetime(microseconds: int) -> datetime:
     """Microseconds since 1970 UTC as an aware datetime, exactly."""
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
@@ -79,6 +83,8 @@ def write_blocks(connection: Connection, rows: BlockRows, balances: BalanceRows,
     ------
     StaleVersionError
         When a row has been replaced by another writer since it was read; the caller rolls back.
+    LostBlockError
+        When a result was published from a row that is gone; the caller rolls back.
     """
     if not len(rows):
         return
@@ -92,6 +98,8 @@ def write_blocks(connection: Connection, rows: BlockRows, balances: BalanceRows,
         if np.any(balances.revision > 1) or np.any((balances.revision == 1) & (rows.read_version > 0)):
             _keep_superseded(connection, rows, superseded)
         cursor.execute(_SQL["write_balances"])
+        if cursor.rowcount != len(rows):
+            raise LostBlockError(f"the readings of {len(rows) - cursor.rowcount} published results are gone")
 
 
 def _keep_superseded(connection: Connection, rows: BlockRows, superseded: Superseded) -> None:

@@ -98,18 +98,21 @@ class Kept:
     size_bytes: int
 
 
-def retention_rules(*, blocks: int, balances: int, rejected: int, outbox: int, deliveries: int) -> tuple[Rule, ...]:
+def retention_rules(
+    *, blocks: int, balances: int, scada: int, rejected: int, outbox: int, deliveries: int
+) -> tuple[Rule, ...]:
     """The rules in the order in which they are followed: deliveries before the changes that they name.
 
     Parameters
     ----------
-    blocks, balances, rejected, outbox, deliveries
+    blocks, balances, scada, rejected, outbox, deliveries
         Days.
     """
     return (
         Rule("blocks", "telemetry.block", "observed_at", blocks),
         Rule("balances", "loss.balance", "observed_at", balances),
         Rule("superseded", "loss.superseded", "observed_at", balances),
+        Rule("scada", "telemetry.scada", "observed_at", scada),
         Rule("rejected", "telemetry.rejected", "first_at", rejected),
         Rule("alert_deliveries", "alerts.delivery", "created_at", deliveries),
         Rule("sync_deliveries", "sync.delivery", "created_at", deliveries),

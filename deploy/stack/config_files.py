@@ -162,6 +162,7 @@ port = {spec.ports.postgres}
 # Everything goes over TCP: inside a root file system of its own a socket would be hard to find.
 unix_socket_directories = ''
 max_connections = 100
+max_locks_per_transaction = 256
 password_encryption = 'scram-sha-256'
 
 shared_preload_libraries = 'timescaledb'

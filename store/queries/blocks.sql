@@ -151,7 +151,8 @@ order by 1, 2, 3, 4
 on conflict do nothing
 
 -- name: write_balances
--- The block's row, locked just now, guards its balance.
+-- The block's row, locked just now, guards its balance. Where the block was gone before its result, as retention may have
+-- it, what comes late starts from nothing: it must not take the place of what was published from all of it.
 insert into loss.balance as l (
   unit_id, observed_at, interval_s, inflow_wh, outflow_wh, loss_wh, members_loss_wh, uncontracted_wh,
   sigma_wh, coverage, computable, status, revision, published_at, due_at, received_at
@@ -176,6 +177,11 @@ on conflict (unit_id, observed_at, interval_s) do update set
   due_at = excluded.due_at,
   received_at = excluded.received_at,
   recorded_at = excluded.recorded_at
+where l.revision = 0
+  or excluded.revision > l.revision and excluded.revision > 1
+  or excluded.revision = l.revision and excluded.published_at = l.published_at
 
 -- name: lock_units
-select pg_advisory_xact_lock(hashtext('meterline.unit'), unit_id) from unnest(%(unit_ids)s::int[]) as unit_id
+-- A bounded number of locks, in rising order.
+select pg_advisory_xact_lock(hashtext('meterline.unit'), n)
+from (select distinct unit_id % 256 as n from unnest(%(unit_ids)s::int[]) as unit_id order by 1 offset 0) as part

@@ -42,6 +42,9 @@ select ctid from loss.balance where observed_at < %(before)s
 -- name: past_superseded
 select ctid from loss.superseded where observed_at < %(before)s
 
+-- name: past_scada
+select ctid from telemetry.scada where observed_at < %(before)s
+
 -- name: past_rejected
 -- What is quarantined waits for a model that knows it, however long that takes.
 select ctid from telemetry.rejected

@@ -18,7 +18,7 @@ from store.retention import CHUNKS, Removed, read_kept, retention_rules, run_ret
 from tests.integration.conftest import Database
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-RULES = retention_rules(blocks=10, balances=30, rejected=5, outbox=5, deliveries=5)
+RULES = retention_rules(blocks=10, balances=30, scada=10, rejected=5, outbox=5, deliveries=5)
 
 
 def ago(days: float) -> datetime:
@@ -269,7 +269,7 @@ def test_the_commands(settings: Settings, config_path: str) -> None:
     shown = runner.invoke(app, ["retention", "show", "--json", "--config", str(config_path)])
     assert shown.exit_code == 0
     rows = {row["rule"]: row for row in json.loads(shown.stdout)}
-    assert rows["blocks"]["days"] == settings.retention.blocks_d == 400
+    assert rows["blocks"]["days"] == settings.retention.blocks_d == 410
     assert rows["outbox"]["chunks"] is None
     told = runner.invoke(app, ["retention", "run", "--dry-run", "--json", "--config", str(config_path)])
     assert told.exit_code == 0

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+import psycopg
 import pytest
 
 from grid.due import Due, encode_due
@@ -277,3 +278,16 @@ def test_an_order_for_an_unknown_unit_or_interval_does_nothing(worker: Worker, c
     worker.take(Record("telemetry.area", b"{"))
     assert len(results(connection, "A1")) == 3
     assert connection.execute("select reason from telemetry.rejected").fetchall() == [("invalid_block",)]
+
+
+def test_a_reading_whose_block_is_gone_takes_no_published_result_s_place(
+    database: Database, worker: Worker, connection: Connection
+) -> None:
+    before = {unit: results(connection, unit) for unit in ("A1", "F1", "city")}
+    with psycopg.connect(database.conninfo("owner"), autocommit=True) as owner:
+        owner.execute("delete from telemetry.block")
+    worker.take(area("A1", {"A1-m1": 2_900}, sequence=77))
+    assert {unit: results(connection, unit) for unit in before} == before
+    ((reason, detail),) = connection.execute("select reason, detail from telemetry.rejected").fetchall()
+    assert reason == "processing_failed"
+    assert "published results are gone" in detail
