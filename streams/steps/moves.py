@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from grid.channels import CHANNELS, CLOSING, IMPORT, MEASURED, OPENING
-from grid.quality import NO_PRECEDENCE
+from grid.quality import COUNTED, NO_PRECEDENCE
 from grid.roster import Roster, UnitView
 from grid.rows import StoredBlock
 from streams.steps.contribution import Cause, Contribution, Key
@@ -94,7 +94,7 @@ def _copies(view: UnitView, key: Key, position: int, block: StoredBlock, there: 
     """One a channel, since each has a precedence of its own."""
     copies = []
     for name in (*MEASURED, *OPENING):
-        if name not in block.channels or block.precedence[name][there] == NO_PRECEDENCE:
+        if name not in block.channels or block.precedence[name][there] in (NO_PRECEDENCE, COUNTED):
             continue
         if block.channels[name][there] == CHANNELS[name].missing:
             continue
