@@ -294,3 +294,16 @@ def test_days_of_25_and_23_hours_follow_one_another() -> None:
         store.take(contributions_of(block, views))
     sold_wh = [store.losses[(1, START + h * hour, length * 3_600)].outflow_wh for h, length, _ in days]
     assert sold_wh == [0, 250 * 30, 1 * 30, 649 * 30]
+
+
+def test_a_meter_that_moves_at_an_edge_opens_with_what_the_other_unit_read() -> None:
+    stays = {"m1": [Stay("A", 1, START - QUARTER, ENDS[0]), Stay("B", 1, ENDS[0], ENDS[-1] + QUARTER)]}
+    registers = {("m1", at): counter("m1", at) for at in (START, *ENDS)}
+    views = views_of(stays)
+    for blocks in itertools.permutations(blocks_of(stays, {}, registers, ENDS[:2])):
+        store = MemoryStore()
+        for block in blocks:
+            store.take(contributions_of(block, views))
+        row = store.losses[(2, ENDS[1], 900)]
+        assert row.computable
+        assert row.outflow_wh == registers["m1", ENDS[1]] - registers["m1", ENDS[0]]
