@@ -47,6 +47,10 @@ def quality_rank(quality: NDArray[np.uint8]) -> NDArray[np.int64]:
     return _RANK[quality]
 
 
+#: Of an energy from registers that took the place of a substitute or an estimate: above theirs, below a meter's own.
+COUNTED = int(_RANK[Quality.SUSPECT]) * MAX_SEQUENCE - 1
+
+
 def precedence(quality: NDArray[np.uint8], sequence: NDArray[np.int64] | int) -> NDArray[np.int64]:
     """Which of two readings stands: the greater of (rank, sequence), as one number; same shape as `quality`.
 

@@ -14,7 +14,7 @@ from grid.unit_energy import UnitEnergies, decode_unit_energies
 from store.connection import Connection
 from store.resettling import memberships_elsewhere
 from streams.steps.contribution import Cause, Contribution, from_block, from_energies, look_again
-from streams.steps.moves import absent_parts, for_other_unit
+from streams.steps.moves import absent_parts, for_other_unit, leaving, opening_elsewhere
 from streams.view_cache import ViewCache
 
 ENERGY_UNIT = "energy.unit"
@@ -88,16 +88,17 @@ def _of_children(
 def _for_other_units(
     connection: Connection, views: ViewCache, contributions: Sequence[Contribution]
 ) -> list[Contribution]:
-    """What readings of meters that came or went in their interval say of the units that had them otherwise."""
-    moved = {c: meters for c in contributions if (meters := absent_parts(c))}
+    """What readings of meters that came or went in their interval, or with it, say of other units that had them."""
+    moved = {c: (absent, left) for c in contributions if any((absent := absent_parts(c), left := leaving(c)))}
     if not moved:
         return []
-    elsewhere = memberships_elsewhere(connection, sorted({meter for meters in moved.values() for meter in meters}))
+    elsewhere = memberships_elsewhere(connection, sorted({m for pair in moved.values() for its in pair for m in its}))
     found = views.get(connection, {unit for units in elsewhere.values() for unit in units})
     connection.commit()
     return [
         other
-        for c, meters in moved.items()
+        for c, (absent, left) in moved.items()
+        for meters, said_of in ((absent, for_other_unit), (left, opening_elsewhere))
         for unit in sorted({u for meter in meters for u in elsewhere.get(meter, ()) if u != c.view.unit})
-        if unit in found and (other := for_other_unit(c, meters, found[unit])) is not None
+        if unit in found and (other := said_of(c, meters, found[unit])) is not None
     ]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from grid.block import Block, encode_block
 from grid.channels import CHANNELS, IMPORT, MEASURED, SIGMA, Values
-from grid.quality import MAX_SEQUENCE, NO_PRECEDENCE, Quality, quality_rank
+from grid.quality import COUNTED, MAX_SEQUENCE, NO_PRECEDENCE, Quality, quality_rank
 from grid.roster import Roster, UnitView
 from store.replaying import SpanRow
 from streams.join import Record
@@ -36,7 +36,10 @@ def said_again(row: SpanRow, view_of: Callable[[str], UnitView | None]) -> Itera
     if not names or not known.any():
         return
     said = np.array(
-        [known & (block.precedence[n] != NO_PRECEDENCE) & (block.channels[n] != CHANNELS[n].missing) for n in names]
+        [
+            known & ~np.isin(block.precedence[n], (NO_PRECEDENCE, COUNTED)) & (block.channels[n] != CHANNELS[n].missing)
+            for n in names
+        ]
     )
     precedence = np.array([block.precedence[n] for n in names])
     received_us = np.array([block.received_us[n] for n in names])

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from grid.block import DAYS_S
 from grid.channels import CHANNELS, CLOSING, IMPORT, MEASURED, OPENING
-from grid.quality import NO_PRECEDENCE
+from grid.quality import COUNTED, MISSING_WH, NO_PRECEDENCE
 from grid.roster import Roster, UnitView
 from grid.rows import StoredBlock
 from streams.steps.contribution import Contribution, Key
@@ -54,6 +55,49 @@ def for_other_unit(c: Contribution, meters: Sequence[str], view: UnitView) -> Co
     )
 
 
+def leaving(c: Contribution) -> list[str]:
+    """Meters of whose closing registers a contribution speaks, and whose stay ends with its interval."""
+    if c.child or not c.roster.parts or not any(name in c.channels for name in CLOSING):
+        return []
+    length_us = c.interval_s * 1_000_000
+    there = set(c.positions.tolist())
+    ending = [p.last.meter for p in c.roster.parts if p.ends and p.to_us == length_us and p.position in there]
+    return sorted({meter for meter in ending if meter is not None})
+
+
+def opening_elsewhere(c: Contribution, meters: Sequence[str], view: UnitView) -> Contribution | None:
+    """Closing registers of meters that leave at the interval's end, as openings where another unit has them from then.
+
+    None when it hasn't. They begin the row where it isn't there yet, so it doesn't matter whose message is first.
+    """
+    # After a day, one of 24 hours.
+    interval_s = 86_400 if c.interval_s in DAYS_S else c.interval_s
+    observed_at_us = c.observed_at_us + interval_s * 1_000_000
+    roster = view.roster(observed_at_us, interval_s)
+    place = {position: i for i, position in enumerate(c.positions.tolist())}
+    pairs = [
+        (stay.first.position, place[c.roster.position_of_meter[stay.first.meter]])
+        for stay in roster.parts
+        if stay.begins and stay.from_us == 0 and stay.first.meter is not None and stay.first.meter in meters
+    ]
+    source = np.array([i for _, i in pairs], np.intp)
+    channels = {o: c.channels[name][source] for name, o in zip(CLOSING, OPENING, strict=True) if name in c.channels}
+    if not any(np.any(values != MISSING_WH) for values in channels.values()):
+        return None
+    return Contribution(
+        view=view,
+        roster=roster,
+        observed_at_us=observed_at_us,
+        interval_s=interval_s,
+        received_at_us=c.received_at_us,
+        positions=np.array([position for position, _ in pairs], np.int32),
+        precedence=c.precedence[source],
+        received_us=c.received_us[source],
+        channels=channels,
+        quality=c.quality[source],
+    )
+
+
 def positions_of(roster: Roster, meter: str) -> list[int]:
     """All positions that a meter has in the interval; none when it isn't a member."""
     last = roster.position_of_meter.get(meter)
@@ -96,7 +140,7 @@ def _copies(view: UnitView, key: Key, position: int, block: StoredBlock, there: 
     """One a channel, since each has a precedence of its own."""
     copies = []
     for name in (*MEASURED, *OPENING):
-        if name not in block.channels or block.precedence[name][there] == NO_PRECEDENCE:
+        if name not in block.channels or block.precedence[name][there] in (NO_PRECEDENCE, COUNTED):
             continue
         if block.channels[name][there] == CHANNELS[name].missing:
             continue

@@ -15,14 +15,12 @@ from numpy.typing import NDArray
 from grid.block import DAYS_S
 from grid.channels import CLOSING, EXPORT, IMPORT, OPENING, SIGMA
 from grid.model import MAX_ENERGY_WH
-from grid.quality import MAX_SEQUENCE, MISSING_WH, NO_PRECEDENCE, Quality, quality_rank
+from grid.quality import COUNTED, MISSING_WH, NO_PRECEDENCE, Quality
 from grid.roster import Part, Roster, UnitView
 from grid.rows import NEVER_US, BlockRows, StoredBlock
 from streams.steps.contribution import Cause, Contribution, Key
 from streams.steps.shares import share
 
-#: From this precedence on an energy is what the meter itself counted.
-_OWN = int(quality_rank(np.array([Quality.SUSPECT], np.uint8))[0]) * MAX_SEQUENCE
 _DIRECTIONS = tuple(zip((IMPORT, EXPORT), CLOSING, OPENING, strict=True))
 
 
@@ -179,8 +177,9 @@ def derive(rows: BlockRows, numbers: NDArray[np.intp], rosters: Sequence[Roster]
     """Set the energies of some rows from their registers, where the meter's own wasn't received.
 
     A difference below 0 is a rollover where the register's modulus is known; one that is still out of the bounds of a
-    reading is no energy. What is derived carries `Quality.DERIVED` and no precedence; it takes the place of substitutes
-    and estimates.
+    reading is no energy. What is derived carries `Quality.DERIVED`. Where both registers are there no substitute or
+    estimate stands, whatever their difference: an energy that took the place of one keeps the precedence
+    `grid.quality.COUNTED`, below which none comes back. So it doesn't matter which came first.
 
     Parameters
     ----------
@@ -195,27 +194,36 @@ def derive(rows: BlockRows, numbers: NDArray[np.intp], rosters: Sequence[Roster]
             opening, closing = rows.channels[opening_name][part], rows.channels[closing_name][part]
             modulus = np.zeros(len(opening), np.int64)
             modulus[: len(roster)] = roster.modulus_wh
+            counted = (opening != MISSING_WH) & (closing != MISSING_WH)
             derived = difference(opening, closing, modulus)
             length_us = int(rows.interval_s[r]) * 1_000_000
-            split = _of_stays(derived, opening, closing, roster, length_us, imports=energy == IMPORT)
-            _put(rows, part, energy, derived, split)
+            split = _of_stays(derived, counted, opening, closing, roster, length_us, imports=energy == IMPORT)
+            _put(rows, part, energy, derived, counted, split)
 
 
-def _put(rows: BlockRows, part: slice, energy: str, derived: NDArray[np.int64], split: Sequence[int]) -> None:
+def _put(
+    rows: BlockRows,
+    part: slice,
+    energy: str,
+    derived: NDArray[np.int64],
+    counted: NDArray[np.bool_],
+    split: Sequence[int],
+) -> None:
     precedence = rows.precedence[energy][part]
-    use = (derived != MISSING_WH) & (precedence < _OWN)
-    gone = ~use & (precedence == NO_PRECEDENCE)
-    values = rows.channels[energy][part]
-    rows.channels[energy][part] = np.where(use, derived, np.where(gone, MISSING_WH, values))
-    precedence[use] = NO_PRECEDENCE
-    rows.received_us[energy][part][use] = NEVER_US
+    replaced = counted & (precedence != NO_PRECEDENCE) & (precedence <= COUNTED)
+    precedence[~counted & (precedence == COUNTED)] = NO_PRECEDENCE
+    precedence[replaced] = COUNTED
+    open_ = replaced | (precedence == NO_PRECEDENCE)
+    use, gone = open_ & (derived != MISSING_WH), open_ & (derived == MISSING_WH)
+    rows.channels[energy][part][open_] = derived[open_]
+    rows.received_us[energy][part][open_] = NEVER_US
     if energy == IMPORT:
         quality = rows.quality[part]
         quality[use] = Quality.DERIVED
         quality[gone] = Quality.MISSING
         quality[[p for p in split if use[p]]] |= np.uint8(Quality.ESTIMATED)
         if SIGMA in rows.channels:
-            rows.channels[SIGMA][part][use] = MISSING_WH
+            rows.channels[SIGMA][part][open_] = MISSING_WH
 
 
 def difference(
@@ -245,6 +253,7 @@ class _Leg:
 
 def _of_stays(
     derived: NDArray[np.int64],
+    counted: NDArray[np.bool_],
     opening: NDArray[np.int64],
     closing: NDArray[np.int64],
     roster: Roster,
@@ -252,7 +261,7 @@ def _of_stays(
     *,
     imports: bool,
 ) -> list[int]:
-    """Set the energies of members that came or went in the interval, from what was read then.
+    """Set the energies of members that came or went in the interval, from what was read then, and whether they count.
 
     Where nobody read a meter at an instant at which it went on under another multiplier, the energy over both stays is
     split by time. Returns positions of such members.
@@ -264,16 +273,18 @@ def _of_stays(
             by_meter.setdefault(stay.last.meter, []).append(leg)
     split: list[int] = []
     for legs in by_meter.values():
-        energies: dict[int, int] = {leg.stay.position: 0 for leg in legs}
+        positions = {leg.stay.position for leg in legs}
+        energies, known = dict.fromkeys(positions, 0), dict.fromkeys(positions, True)
         for run in _runs(legs):
             modulus = int(roster.modulus_wh[run[-1].stay.position])
             for leg, energy in zip(run, _energies_of(run, modulus), strict=True):
                 position = leg.stay.position
-                known = energy is not None and energies[position] != MISSING_WH
-                energies[position] = energies[position] + energy if known else MISSING_WH  # type: ignore[operator]
+                known[position] &= run[0].opening is not None and run[-1].closing is not None
+                there = MISSING_WH not in (energy, energies[position])
+                energies[position] = energies[position] + energy if there else MISSING_WH
             split += [leg.stay.position for leg in run] if len(run) > 1 else []
-        for position, energy in energies.items():
-            derived[position] = energy
+        for position in positions:
+            derived[position], counted[position] = energies[position], known[position]
     return split
 
 
@@ -303,13 +314,13 @@ def _runs(legs: Sequence[_Leg]) -> list[list[_Leg]]:
     return runs
 
 
-def _energies_of(run: Sequence[_Leg], modulus: int) -> list[int | None]:
+def _energies_of(run: Sequence[_Leg], modulus: int) -> list[int]:
     first, last = run[0].opening, run[-1].closing
     if first is None or last is None:
-        return [None] * len(run)
+        return [MISSING_WH] * len(run)
     whole = int(difference(np.array([first]), np.array([last]), np.array([modulus]))[0])
     if whole == MISSING_WH:
-        return [None] * len(run)
+        return [MISSING_WH] * len(run)
     begin, end = run[0].stay.from_us, run[-1].stay.to_us
     return [share(whole, leg.stay.from_us - begin, leg.stay.to_us - begin, end - begin) for leg in run]
 

@@ -16,7 +16,7 @@ from grid.model import UnitKind
 from grid.quality import MISSING_WH, Quality
 from grid.roster import BEGINNING_US, END_US, Lapse, Membership, UnitView
 from streams.steps.contribution import Cause, Contribution, from_block, look_again
-from streams.steps.moves import absent_parts, adopted, for_other_unit
+from streams.steps.moves import absent_parts, adopted, for_other_unit, leaving, opening_elsewhere
 from tests.memory import MemoryStore
 from tests.naive.settling import Stay, sold, without_account
 
@@ -31,17 +31,21 @@ METERS = ("m1", "m2", "m3")
 
 @st.composite
 def histories(draw: st.DrawFn, *, registers: bool) -> dict[str, list[Stay]]:
-    """Stays of each meter: it moves between two units, or gets another multiplier, at any microsecond."""
+    """Stays of each meter: it moves between two units, or gets another multiplier, at any microsecond or at an edge.
+
+    What the meter showed then is on record; at an interval's edge, where it is read anyway, it is not.
+    """
     stays: dict[str, list[Stay]] = {}
     for meter in METERS:
-        instants = sorted(draw(st.sets(st.integers(START + 1, ENDS[-1] - 1), max_size=3)))
+        anywhere, at_edges = st.integers(START + 1, ENDS[-1] - 1), st.sampled_from(ENDS[:-1])
+        instants = sorted(draw(st.sets(anywhere | at_edges, max_size=3)))
         edges = [START - 10 * QUARTER, *instants, ENDS[-1] + 10 * QUARTER]
         of_meter: list[Stay] = []
         for start, end in itertools.pairwise(edges):
             unit, multiplier = draw(st.sampled_from(UNITS)), draw(st.sampled_from((1, 30)))
             if of_meter and (of_meter[-1].unit, of_meter[-1].multiplier) == (unit, multiplier):
                 unit = UNITS[1 - UNITS.index(unit)]
-            read = (counter(meter, start), counter(meter, end)) if registers else (None, None)
+            read = [counter(meter, at) if registers and at not in ENDS else None for at in (start, end)]
             of_meter.append(Stay(unit, multiplier, start, end, *read))
         stays[meter] = of_meter
     return stays
@@ -246,8 +250,11 @@ def test_any_sequence_of_beliefs_ends_in_what_is_believed_last(
 
 def joined(block: Block, views: dict[str, UnitView]) -> tuple[list[Contribution], bool]:
     own, refused = from_block(block, views[block.unit], "telemetry.area", b"")
-    meters = absent_parts(own)
-    others = [for_other_unit(own, meters, views[unit]) for unit in UNITS if unit != block.unit]
+    absent, left = absent_parts(own), leaving(own)
+    elsewhere = [views[unit] for unit in UNITS if unit != block.unit]
+    others = [
+        said for view in elsewhere for said in (for_other_unit(own, absent, view), opening_elsewhere(own, left, view))
+    ]
     return [own, *(c for c in others if c is not None)], bool(refused)
 
 
@@ -287,3 +294,16 @@ def test_days_of_25_and_23_hours_follow_one_another() -> None:
         store.take(contributions_of(block, views))
     sold_wh = [store.losses[(1, START + h * hour, length * 3_600)].outflow_wh for h, length, _ in days]
     assert sold_wh == [0, 250 * 30, 1 * 30, 649 * 30]
+
+
+def test_a_meter_that_moves_at_an_edge_opens_with_what_the_other_unit_read() -> None:
+    stays = {"m1": [Stay("A", 1, START - QUARTER, ENDS[0]), Stay("B", 1, ENDS[0], ENDS[-1] + QUARTER)]}
+    registers = {("m1", at): counter("m1", at) for at in (START, *ENDS)}
+    views = views_of(stays)
+    for blocks in itertools.permutations(blocks_of(stays, {}, registers, ENDS[:2])):
+        store = MemoryStore()
+        for block in blocks:
+            store.take(contributions_of(block, views))
+        row = store.losses[(2, ENDS[1], 900)]
+        assert row.computable
+        assert row.outflow_wh == registers["m1", ENDS[1]] - registers["m1", ENDS[0]]
