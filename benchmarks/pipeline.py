@@ -20,7 +20,7 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from benchmarks.peers.faust_rows import TABLE, TOPIC
 from benchmarks.report import Result, main, result
 from benchmarks.scene import INTERVAL_S, METERS, BlockTemplate, make_model, meters_of, whole_intervals_us
-from benchmarks.stack import benchmark_stack, bytes_on_disk, peers, processor_seconds, rate, worker_sums
+from benchmarks.stack import Measured, benchmark_stack, bytes_on_disk, measured, peers, worker_sums
 from deploy.stack import StackSpec, start_programs, stop_programs
 from deploy.stack.postgres import superuser_dsn
 from grid.model import GridModel
@@ -37,38 +37,41 @@ _PEER_READINGS = 100_000
 
 
 def measure() -> list[Result]:
-    """Fill and drain by each number of workers, on servers of its own; and the peer."""
-    rates: dict[int, float] = {}
-    peer, size, seconds = 0.0, 0, dict[str, float]()
+    """Fill and drain by each number of workers, on servers of its own, and so by as many processes of the peer."""
     model = make_model(_AREAS, _FEEDERS)
+    drained: dict[int, Measured] = {}
+    peer: dict[int, float] = {}
+    size = 0
     for workers in _WORKERS:
         with benchmark_stack(workers) as (spec, settings):
-            rates[workers], size, seconds = _drain(spec, settings, model)
-            if workers == _WORKERS[0]:
-                peer = _peer(spec, settings)
-    best = max(rates.values())
+            drained[workers], size = _drain(spec, settings, model)
+            peer[workers] = _peer(spec, settings)
+    best = max(drained, key=lambda workers: drained[workers].rate)
+    million = drained[best].rows * METERS / 1e6
     return [
         *(
             result(
                 f"Kafka to queryable rows, blocks of {METERS}, 3 channels, workers: {workers}",
-                reached,
+                of_workers.rate * METERS,
                 "readings/s",
-                1_000_000 if reached == best else None,
+                1_000_000 if workers == best else None,
                 "Faust, a JSON event and a row a reading",
-                peer,
+                peer[workers],
             )
-            for workers, reached in rates.items()
+            for workers, of_workers in drained.items()
         ),
         *(
-            result(f"processor time, {program}", seconds[program] / (_BLOCKS * METERS / 1e6), "s a million readings")
+            result(
+                f"processor time, {program}, workers: {best}", drained[best].processor_s[program] / million, "s/million"
+            )
             for program in ("worker", "postgres", "kafka")
         ),
         result("block on disk", size / (_BLOCKS * METERS), "bytes/reading", 12, less_is_better=True),
     ]
 
 
-def _drain(spec: StackSpec, settings: Settings, model: GridModel) -> tuple[float, int, dict[str, float]]:
-    """Readings a second, bytes of all blocks, and processor seconds by program; the workers' start is in them."""
+def _drain(spec: StackSpec, settings: Settings, model: GridModel) -> tuple[Measured, int]:
+    """Blocks as they were drained, and bytes of all of them."""
     with opener(settings, "benchmark")() as connection:
         load_grid(connection, model)
         connection.commit()
@@ -85,16 +88,14 @@ def _drain(spec: StackSpec, settings: Settings, model: GridModel) -> tuple[float
         def begun() -> bool:
             return all(worker_sums(spec, "meterline_worker_rows_written_total", units="areas"))
 
-        before = processor_seconds(spec)
         start_programs(spec, ["worker"])
-        reached = rate(count, _BLOCKS, begun) * METERS
+        drained = measured(spec, count, _BLOCKS, begun)
         row = connection.execute(
             "select count(*), sum(cardinality(import_wh)) from telemetry.block where loss_wh is null"
         ).fetchone()
         assert row == (_BLOCKS, _BLOCKS * METERS), f"blocks and readings: {row}"
-        seconds = {name: after - before.get(name, 0.0) for name, after in processor_seconds(spec).items()}
         stop_programs(spec, ["worker"])
-    return reached, bytes_on_disk(settings, "telemetry.block"), seconds
+    return drained, bytes_on_disk(settings, "telemetry.block")
 
 
 def _fill(settings: Settings, model: GridModel) -> None:
@@ -117,7 +118,8 @@ def _peer(spec: StackSpec, settings: Settings) -> float:
     with psycopg.connect(conninfo, autocommit=True) as connection, tempfile.TemporaryDirectory() as folder:
         connection.execute(TABLE)
         producer = KafkaProducer(bootstrap_servers=settings.kafka.bootstrap, linger_ms=20, batch_size=256 * 1024)
-        for event in _events():
+        readings = spec.workers * _PEER_READINGS
+        for event in _events(readings):
             producer.send(TOPIC, value=event)
         producer.flush()
         producer.close()
@@ -126,14 +128,19 @@ def _peer(spec: StackSpec, settings: Settings) -> float:
             row = connection.execute("select count(*) from public.peer_reading").fetchone()
             return int(row[0]) if row else 0
 
+        def begun() -> bool:
+            row = connection.execute("select count(distinct writer) from public.peer_reading").fetchone()
+            return row == (spec.workers,)
+
         arguments = [settings.kafka.bootstrap, folder]
-        with peers("benchmarks.peers.faust_rows", arguments, {**os.environ, "PEER_CONNINFO": conninfo}):
-            return rate(count, _PEER_READINGS, lambda: count() > 0)
+        environment = {**os.environ, "PEER_CONNINFO": conninfo}
+        with peers("benchmarks.peers.faust_rows", arguments, environment, spec.workers):
+            return measured(spec, count, readings, begun).rate
 
 
-def _events() -> Iterator[bytes]:
+def _events(readings: int) -> Iterator[bytes]:
     observed_at = datetime.now(UTC).replace(minute=0, second=0, microsecond=0).isoformat()
-    for n in range(_PEER_READINGS):
+    for n in range(readings):
         energies = {"import_wh": n % 500, "export_wh": 0, "voltage_v": 230.1}
         yield json.dumps({"meter": f"M{n}", "observed_at": observed_at, **energies}).encode()
 

@@ -35,7 +35,7 @@ from benchmarks.scene import (
     unit_ids,
     whole_intervals_us,
 )
-from benchmarks.stack import benchmark_stack, peers, rate, worker_memory_mib, worker_sums
+from benchmarks.stack import benchmark_stack, measured, peers, worker_memory_mib, worker_sums
 from deploy.stack import StackSpec, start_programs, stop_programs
 from deploy.stack.postgres import superuser_dsn
 from grid.model import GridModel
@@ -56,8 +56,8 @@ _POINTS_A_SECOND = _FEEDERS * (_CYCLIC + _SPONTANEOUS * _MESSAGES)
 _WARM_S = 20
 _SECONDS = 60
 _EVERY = 10
-_DRAINED_S = 30
-_PEER_MESSAGES_S = 15
+_DRAINED_S = 60
+_PEER_S = 60
 _INTERVAL_S = 60
 
 
@@ -180,10 +180,10 @@ def _drain(spec: StackSpec, settings: Settings, scene: _Scene, connection: Conne
     producer.flush()
     producer.close()
     start_programs(spec, ["worker"])
-    reached = rate(
-        lambda: count() - before, messages, lambda: all(worker_sums(spec, "meterline_points_rows_written_total"))
+    drained = measured(
+        spec, lambda: count() - before, messages, lambda: all(worker_sums(spec, "meterline_points_rows_written_total"))
     )
-    return reached * _POINTS_A_SECOND / (_FEEDERS * (1 + _MESSAGES))
+    return drained.rate * _POINTS_A_SECOND / (_FEEDERS * (1 + _MESSAGES))
 
 
 def _peer(spec: StackSpec, settings: Settings) -> float:
@@ -213,12 +213,12 @@ def _peer(spec: StackSpec, settings: Settings) -> float:
             return row == (_WORKERS,)
 
         with peers("benchmarks.peers.point_rows", arguments, environment, _WORKERS):
-            return rate(count, points, begun)
+            return measured(spec, count, points, begun).rate
 
 
 def _peer_messages() -> Iterator[tuple[str, bytes, int]]:
     begin = datetime.now(UTC).timestamp() - 3_600
-    for second in range(_PEER_MESSAGES_S):
+    for second in range(_PEER_S):
         for f in range(_FEEDERS):
             for m in range(1 + _MESSAGES):
                 size = _CYCLIC if m == 0 else _SPONTANEOUS

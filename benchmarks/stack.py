@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -98,8 +99,22 @@ def worker_memory_mib(spec: StackSpec) -> float:
     return max((psutil.Process(pid).memory_info().rss / 2**20 for pid in pids), default=0.0)
 
 
-def rate(count: Callable[[], int], wanted: int, begun: Callable[[], bool]) -> float:
-    """Rows a second from the moment at which every worker has begun until all are there.
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Rows that came in a time, and what processor time programs took for them."""
+
+    rows: int
+    seconds: float
+    processor_s: dict[str, float]
+
+    @property
+    def rate(self) -> float:
+        """Rows a second."""
+        return self.rows / self.seconds
+
+
+def measured(spec: StackSpec, count: Callable[[], int], wanted: int, begun: Callable[[], bool]) -> Measured:
+    """From the moment at which every worker has begun until all rows are there.
 
     Raises
     ------
@@ -117,7 +132,10 @@ def rate(count: Callable[[], int], wanted: int, begun: Callable[[], bool]) -> fl
             time.sleep(0.1)
 
     wait(begun, "not every worker has begun")
+    before = processor_seconds(spec)
     started, first = time.monotonic(), count()
     assert first < wanted / 2, f"{first:,} of {wanted:,} rows came before all workers had begun"
     wait(lambda: count() >= wanted, "rows are lacking")
-    return (wanted - first) / (time.monotonic() - started)
+    seconds = time.monotonic() - started
+    after = processor_seconds(spec)
+    return Measured(wanted - first, seconds, {name: after[name] - before.get(name, 0.0) for name in after})

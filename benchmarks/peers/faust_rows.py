@@ -1,7 +1,7 @@
 """The usual way, as a peer: Faust with one JSON event a reading and a row a reading.
 
-Run as ``python -m benchmarks.peers.faust_rows BOOTSTRAP FOLDER``; the connection string comes in the environment
-variable ``PEER_CONNINFO``.
+Run as ``python -m benchmarks.peers.faust_rows BOOTSTRAP FOLDER``, as often as workers are wanted; the connection string
+comes in the environment variable ``PEER_CONNINFO``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TOPIC = "peer.reading"
 TABLE = """
 create table if not exists public.peer_reading (
   meter text not null, observed_at timestamptz not null, import_wh bigint not null, export_wh bigint not null,
-  voltage_v real not null, primary key (meter, observed_at)
+  voltage_v real not null, writer integer not null, primary key (meter, observed_at)
 )
 """
 
@@ -28,7 +28,7 @@ def build(bootstrap: str, folder: str, conninfo: str) -> faust.App:
     app = faust.App(
         "peer",
         broker=f"kafka://{bootstrap}",
-        datadir=folder,
+        datadir=f"{folder}/{os.getpid()}",
         store="memory://",
         value_serializer="json",
         web_enabled=False,
@@ -42,12 +42,12 @@ def build(bootstrap: str, folder: str, conninfo: str) -> faust.App:
     async def store(stream: Any) -> None:
         async for events in stream.noack_take(1_000, within=0.2):
             rows = [
-                (v["meter"], v["observed_at"], v["import_wh"], v["export_wh"], v["voltage_v"])
+                (v["meter"], v["observed_at"], v["import_wh"], v["export_wh"], v["voltage_v"], os.getpid())
                 for v in (event.value for event in events)
             ]
             with connection.transaction(), connection.cursor() as cursor:
                 cursor.executemany(
-                    "insert into public.peer_reading values (%s, %s, %s, %s, %s) on conflict do nothing", rows
+                    "insert into public.peer_reading values (%s, %s, %s, %s, %s, %s) on conflict do nothing", rows
                 )
             for event in events:
                 await stream.ack(event)
