@@ -17,6 +17,9 @@ from store.connection import Connection
 #: Messages are sent in bursts, so many a second.
 TICKS = 100
 _POLL_S = 0.05
+#: The workers are warm when rows come within this time.
+_WARM_DELAY_S = 2.5
+_LEAST_WARM_S = 10
 #: A row that isn't there after this time counts as so late.
 _GIVE_UP_S = 60.0
 
@@ -65,6 +68,9 @@ class Watch:
     """
 
     waiting: deque[tuple[int, Row]] = field(default_factory=deque)
+    counted_from_us: int | None = None
+    """Messages that were due from then on count; None while the workers warm up."""
+    latest_s: dict[str, float] = field(default_factory=dict)
     delays_s: dict[str, list[float]] = field(default_factory=lambda: {kind: [] for kind in _ARRIVED})
 
     def follow(self, connection: Connection, stop: threading.Event) -> None:
@@ -82,9 +88,15 @@ class Watch:
                 for due_us, row in of_kind:
                     delay_s = (now_us - due_us) / 1e6
                     if row in there or delay_s > _GIVE_UP_S:
-                        self.delays_s[kind].append(delay_s)
                         gone.add(row)
+                        self.latest_s[kind] = delay_s
+                        if self.counted_from_us is not None and due_us >= self.counted_from_us:
+                            self.delays_s[kind].append(delay_s)
                 outstanding = [sample for sample in outstanding if sample[1] not in gone]
+
+    def is_warm(self) -> bool:
+        """Whether what came last of each kind came soon: nothing has piled up from the workers' start any more."""
+        return len(self.latest_s) == len(_ARRIVED) and max(self.latest_s.values()) < _WARM_DELAY_S
 
     def _ask(self, connection: Connection, kind: str, rows: Sequence[Row]) -> set[Row]:
         if not rows:
@@ -116,17 +128,20 @@ class Sent:
         From the first to the end of the last.
     late_p99_s
         How long after its instant a message was handed to the producer.
+    warm_s
+        How long messages were sent before.
     """
 
     messages: dict[str, int]
     seconds: float
     late_p99_s: float
+    warm_s: float
 
 
 def send_paced(
     producer: KafkaProducer, senders: Sequence[Sender], warm_s: int, seconds: int, watch: Watch, every: int
 ) -> Sent:
-    """Send all of `senders` each second, first for `warm_s` seconds that don't count.
+    """Send all of `senders` each second; what counts begins when the workers are warm, or after `warm_s` seconds.
 
     Parameters
     ----------
@@ -136,24 +151,32 @@ def send_paced(
     ticks: list[list[Sender]] = [[] for _ in range(TICKS)]
     for sender in senders:
         ticks[int(sender.offset_s * TICKS) % TICKS].append(sender)
+    begin_s = time.time() + 1.0
+    number = second = 0
+
+    def send(second: int, messages: dict[str, int], late_s: list[float]) -> None:
+        nonlocal number
+        for tick, of_tick in enumerate(ticks):
+            due_s = begin_s + second + tick / TICKS
+            time.sleep(max(0.0, due_s - time.time()))
+            for sender in of_tick:
+                topic, key, value, row = sender.make(second, int(due_s * 1e6))
+                producer.send(topic, key=key, value=value)
+                messages[row[0]] += 1
+                number += 1
+                if number % every == 0:
+                    watch.waiting.append((int(due_s * 1e6), row))
+            late_s.append(time.time() - due_s)
+
+    while second < warm_s and not (second >= _LEAST_WARM_S and watch.is_warm()):
+        send(second, dict.fromkeys(_ARRIVED, 0), [])
+        second += 1
+    warmed_s = second
+    watch.counted_from_us = int((begin_s + second) * 1e6)
     messages = dict.fromkeys(_ARRIVED, 0)
     late_s: list[float] = []
-    begin_s = time.time() + 1.0
-    number = 0
-    for tick in range((warm_s + seconds) * TICKS):
-        due_s = begin_s + tick / TICKS
-        time.sleep(max(0.0, due_s - time.time()))
-        counted = tick >= warm_s * TICKS
-        due_us = int(due_s * 1e6)
-        for sender in ticks[tick % TICKS]:
-            topic, key, value, row = sender.make(tick // TICKS, due_us)
-            producer.send(topic, key=key, value=value)
-            number += 1
-            if counted:
-                messages[row[0]] += 1
-                if number % every == 0:
-                    watch.waiting.append((due_us, row))
-        if counted:
-            late_s.append(time.time() - due_s)
+    for _ in range(seconds):
+        send(second, messages, late_s)
+        second += 1
     producer.flush()
-    return Sent(messages, time.time() - begin_s - warm_s, float(np.percentile(late_s, 99)))
+    return Sent(messages, time.time() - begin_s - warmed_s, float(np.percentile(late_s, 99)), warmed_s)

@@ -35,7 +35,7 @@ from benchmarks.scene import (
     unit_ids,
     whole_intervals_us,
 )
-from benchmarks.stack import benchmark_stack, measured, peers, worker_memory_mib, worker_sums
+from benchmarks.stack import benchmark_stack, measured, peers, processor_seconds, worker_memory_mib, worker_sums
 from deploy.stack import StackSpec, start_programs, stop_programs
 from deploy.stack.postgres import superuser_dsn
 from grid.model import GridModel
@@ -53,7 +53,7 @@ _POINTS_EACH = 250
 _CYCLIC = 100
 _SPONTANEOUS, _MESSAGES = 10, 10
 _POINTS_A_SECOND = _FEEDERS * (_CYCLIC + _SPONTANEOUS * _MESSAGES)
-_WARM_S = 20
+_WARM_S = 120
 _SECONDS = 60
 _EVERY = 10
 _DRAINED_S = 60
@@ -73,6 +73,7 @@ def measure() -> list[Result]:
             scene = _Scene(model, unit_ids(connection))
             start_programs(spec, ["worker"])
             watch, sent = _pace(settings, scene)
+            busy = processor_seconds(spec)
             memory = worker_memory_mib(spec)
             stop_programs(spec, ["worker"])
             ours = _drain(spec, settings, scene, connection)
@@ -88,6 +89,11 @@ def measure() -> list[Result]:
             result(f"{kind}: receipt to queryable row, p{p}", watch.percentile_s(kind, p), "s", t, less_is_better=True)
             for kind in ("points", "readings")
             for p, t in ((50, None), (99, 2.0))
+        ),
+        result("sent before, until the workers were warm", sent.warm_s, "s"),
+        *(
+            result(f"processor time since the start, {name}", busy[name] / (sent.warm_s + sent.seconds), "cores")
+            for name in ("worker", "postgres", "kafka")
         ),
         result(f"resident memory of the largest of {_WORKERS} workers", memory, "MiB"),
         result(
