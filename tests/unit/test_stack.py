@@ -333,3 +333,11 @@ def test_compose_gives_the_roles_the_settings_of_the_native_stack() -> None:
     found = re.findall(r"^alter role (\w+) set (\w+) = '(.*)';$", script, re.MULTILINE)
     wanted = [(role, name, value) for role, settings in ROLE_SETTINGS.items() for name, value in settings.items()]
     assert sorted(found) == sorted(wanted)
+
+
+def test_compose_gives_transactions_the_locks_of_the_native_stack(spec: StackSpec) -> None:
+    compose = YAML(typ="safe").load(ROOT / "deploy" / "compose.yaml")
+    setting = "max_locks_per_transaction"
+    (given,) = [c for c in compose["services"]["timescaledb"]["command"] if c.startswith(f"-c{setting}=")]
+    native = re.findall(rf"^{setting} = (\d+)$", postgresql_conf(spec, memory_mib=4_096), re.MULTILINE)
+    assert native == [given.partition("=")[2]] == ["256"]
