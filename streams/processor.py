@@ -28,7 +28,7 @@ from streams.counters import Counters
 from streams.join import Record, join
 from streams.steps.contribution import Cause, Contribution, Key, look_again
 from streams.steps.moves import adopted
-from streams.steps.registers import with_registers
+from streams.steps.registers import before, with_registers
 from streams.steps.settle import Settled, keys_to_read, settle
 from streams.view_cache import ViewCache
 
@@ -196,7 +196,8 @@ class Processor:
     ) -> Joined:
         view = self.views.get(connection, {order.unit})[order.unit]
         others = {unit for places in homes.values() for unit, _ in places}
-        stored = read_blocks(connection, [(unit, *key[1:]) for unit in sorted(others) for key in keys])
+        wanted = {k[1:] for key in keys for k in (key, *before(key))}
+        stored = read_blocks(connection, sorted((unit, *interval) for unit in others for interval in wanted))
         connection.commit()
         contributions = []
         for key in keys:

@@ -12,6 +12,11 @@ from grid.quality import COUNTED, MISSING_WH, NO_PRECEDENCE
 from grid.roster import Roster, UnitView
 from grid.rows import StoredBlock
 from streams.steps.contribution import Contribution, Key
+from streams.steps.registers import before
+
+#: What is copied of a row of the same interval, and of the one before: by channel, as which.
+_SAME = {name: name for name in (*MEASURED, *OPENING)}
+_OPENED = dict(zip(CLOSING, OPENING, strict=True))
 
 
 def absent_parts(c: Contribution) -> list[str]:
@@ -120,32 +125,43 @@ def adopted(
     homes
         By meter: other units, or positions in this one, where it was ever believed to be.
     stored
-        Rows of those units at the same interval.
+        Rows of those units at the same interval, and at the one before, whose closing registers open this one.
     """
     unit_id, observed_at_us, interval_s = key
     roster = view.roster(observed_at_us, interval_s)
     contributions = []
     for meter, places in homes.items():
         for other, there in places:
-            block = stored.get((other, observed_at_us, interval_s))
-            if block is None or there >= len(block.quality):
-                continue
             for position in positions_of(roster, meter):
                 if (other, there) != (unit_id, position):
-                    contributions += _copies(view, key, position, block, there, at_us)
+                    block = stored.get((other, observed_at_us, interval_s))
+                    contributions += _copies(view, key, position, block, there, at_us, _SAME)
+                for earlier in before(key):
+                    block = stored.get((other, *earlier[1:]))
+                    contributions += _copies(view, key, position, block, there, at_us, _OPENED)
     return contributions
 
 
-def _copies(view: UnitView, key: Key, position: int, block: StoredBlock, there: int, at_us: int) -> list[Contribution]:
-    """One a channel, since each has a precedence of its own."""
+def _copies(
+    view: UnitView,
+    key: Key,
+    position: int,
+    block: StoredBlock | None,
+    there: int,
+    at_us: int,
+    names: Mapping[str, str],
+) -> list[Contribution]:
+    """One a channel, since each has a precedence of its own; `names` says as what a channel is copied."""
+    if block is None or there >= len(block.quality):
+        return []
     copies = []
-    for name in (*MEASURED, *OPENING):
+    for name, as_what in names.items():
         if name not in block.channels or block.precedence[name][there] in (NO_PRECEDENCE, COUNTED):
             continue
         if block.channels[name][there] == CHANNELS[name].missing:
             continue
         part = slice(there, there + 1)
-        channels = {name: block.channels[name][part]}
+        channels = {as_what: block.channels[name][part]}
         if name == IMPORT:
             channels |= {n: block.channels[n][part] for n in ("sigma_wh",) if n in block.channels}
         copies.append(
