@@ -45,7 +45,9 @@ def test_a_late_reading_is_rejected_and_the_rest_of_its_batch_is_not(
         owner.execute("delete from telemetry.block")
     late = area("A1", {"A1-m1": 2_900}, sequence=77)
     energies = processor.process([late, whole("A2", at=NEXT_US)])
-    assert {energy.unit for energy in energies} == {"A2"}
+    told = [at for energy in energies for at in energy.observed_at_us.tolist()]
+    assert told
+    assert set(told) == {NEXT_US}
     assert connection.execute(kept).fetchall() == before
     assert connection.execute("select count(*) from telemetry.block").fetchone() == (1,)
     rejected = connection.execute("select reason, original, detail from telemetry.rejected").fetchall()

@@ -73,8 +73,9 @@ def add_block(connection: Connection, at: datetime, unit_id: int = 1) -> None:
 
 def add_scada(connection: Connection, at: datetime) -> None:
     connection.execute(
-        "insert into telemetry.scada (unit_id, observed_at, digest, sequence, cause, received_at, first_us, power_count,"
-        " point_id, offset_us, value, quality) values (1, %s, 1, 1, 3, %s, 0, 1, '{1}', '{0}', '{1}', '\\x00')",
+        "insert into telemetry.scada (unit_id, observed_at, digest, sequence, cause, received_at, first_us,"
+        " power_count, point_id, offset_us, value, quality)"
+        " values (1, %s, 1, 1, 3, %s, 0, 1, '{1}', '{0}', '{1}', '\\x00')",
         [at, at],
     )
 

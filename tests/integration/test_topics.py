@@ -52,7 +52,10 @@ def test_topics_of_an_earlier_release_follow(admin: KafkaAdminClient, bootstrap:
     assert ensure_topics(bootstrap, 4, 1) == ["telemetry.area", "telemetry.rejected"]
     assert settings_of(admin, "telemetry.area")["retention.ms"] == str(14 * DAY_MS)
     assert settings_of(admin, "telemetry.area")["segment.bytes"] == "1048576"  # none of ours
-    assert settings_of(admin, "telemetry.rejected")["max.message.bytes"] == TOPICS["telemetry.rejected"]["max.message.bytes"]
+    assert (
+        settings_of(admin, "telemetry.rejected")["max.message.bytes"]
+        == TOPICS["telemetry.rejected"]["max.message.bytes"]
+    )
     assert ensure_topics(bootstrap, 4, 1) == []  # the same again changes nothing
 
 
