@@ -15,7 +15,7 @@ from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from psycopg.conninfo import make_conninfo
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -29,6 +29,8 @@ from grid.limits import Limit, Limits
 from grid.model import UnitKind
 
 LOCAL_FILE = "local.toml"
+#: What is this many days late is still taken (`ingest.decode.MAX_BEHIND_US`).
+LATE_D = 400
 _PREFIX = "METERLINE_"
 _NESTED = "__"
 
@@ -198,13 +200,29 @@ class SyncSection(_Section):
 class RetentionSection(_Section):
     """How many days rows are kept; what still waits is kept longer."""
 
-    #: What is late by up to 400 days is taken, and needs the block that it belongs to.
-    blocks_d: int = Field(410, ge=401, le=36_500)
-    balances_d: int = Field(1_826, ge=1, le=36_500)
+    # By default also what is late as can be and then waits in Kafka for as long as it can.
+    blocks_d: int = Field(415, ge=1, le=36_500)
+    balances_d: int = Field(1_826, ge=1, le=36_500, validate_default=True)
     scada_d: int = Field(90, ge=3, le=36_500)
     rejected_d: int = Field(90, ge=1, le=36_500)
     outbox_d: int = Field(90, ge=1, le=36_500)
     deliveries_d: int = Field(90, ge=1, le=36_500)
+
+    @field_validator("blocks_d")
+    @classmethod
+    def _longer_than_late(cls, value: int) -> int:
+        if value <= LATE_D:
+            raise ValueError(
+                f"at least {LATE_D + 1}: readings are taken {LATE_D} days late, and settled with what is stored"
+            )
+        return value
+
+    @field_validator("balances_d")
+    @classmethod
+    def _longer_than_readings(cls, value: int, info: ValidationInfo) -> int:
+        if value < info.data.get("blocks_d", 0):
+            raise ValueError("results are kept at least as long as readings, retention.blocks_d")
+        return value
 
 
 class Settings(BaseSettings):

@@ -1,8 +1,8 @@
-"""Kafka topics of the system, made once at migration."""
+"""Kafka topics of the system, made at migration, with settings that follow the release."""
 
 from __future__ import annotations
 
-from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, NewTopic
 from kafka.errors import TopicAlreadyExistsError
 
 _DAY_MS = 86_400_000
@@ -22,16 +22,39 @@ TOPICS: dict[str, dict[str, str]] = {
 
 
 def ensure_topics(bootstrap: str, partitions: int, replication: int) -> list[str]:
-    """Make the topics that are missing; returns their names."""
+    """Make the topics that are missing, and give the others the settings of this release; returns the names of both."""
     admin = KafkaAdminClient(bootstrap_servers=bootstrap)
     try:
-        missing = sorted(set(TOPICS) - set(admin.list_topics()))
+        present = set(admin.list_topics())
+        missing = sorted(set(TOPICS) - present)
         topics = [NewTopic(name, partitions, replication, topic_configs=TOPICS[name]) for name in missing]
         if topics:
             try:
                 admin.create_topics(topics)
             except TopicAlreadyExistsError:
-                return []
-        return missing
+                missing = []  # another process is making them
+        return sorted(missing + _alter(admin, sorted(set(TOPICS) & present)))
     finally:
         admin.close()
+
+
+def _alter(admin: KafkaAdminClient, names: list[str]) -> list[str]:
+    """Set what differs; what somebody keeps for longer stays so, and so do other settings."""
+    kind = ConfigResourceType.TOPIC
+    if not names:
+        return []
+    found = admin.describe_configs([ConfigResource(kind, name) for name in names], config_filter="all")["topic"]
+    wanted = {
+        name: {key: value for key, value in TOPICS[name].items() if not _serves(key, found[name][key]["value"], value)}
+        for name in names
+    }
+    differing = {name: settings for name, settings in wanted.items() if settings}
+    if differing:
+        admin.alter_configs([ConfigResource(kind, name, settings) for name, settings in differing.items()])
+    return list(differing)
+
+
+def _serves(key: str, found: str, wanted: str) -> bool:
+    if key == "retention.ms":
+        return int(found) == -1 or int(found) >= int(wanted)
+    return found == wanted

@@ -70,7 +70,7 @@ def _stored(row: Sequence[object]) -> StoredBlock:
 
 
 def lock_units(connection: Connection, unit_ids: Sequence[int]) -> None:
-    """Keep others that lock from settling these units until the transaction ends; `unit_ids` rise."""
+    """Keep others that lock from settling these units until the transaction ends."""
     connection.execute(_SQL["lock_units"], {"unit_ids": list(unit_ids)})
 
 

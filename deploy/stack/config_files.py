@@ -14,6 +14,7 @@ MIB: Final = 1 << 20
 # The bridge refuses what is over its own limit, with the original bytes kept; the broker's and Kafka's lie above it.
 MQTT_PACKET_MAX: Final = 16 * MIB
 KAFKA_MESSAGE_MAX: Final = 24 * MIB
+MAX_LOCKS_PER_TRANSACTION: Final = 256
 
 
 def broker_memory_mib(memory_mib: int, queue_mib: int) -> int:
@@ -162,7 +163,8 @@ port = {spec.ports.postgres}
 # Everything goes over TCP: inside a root file system of its own a socket would be hard to find.
 unix_socket_directories = ''
 max_connections = 100
-max_locks_per_transaction = 256
+# A transaction locks each chunk that it touches with its indexes, and up to 256 units besides.
+max_locks_per_transaction = {MAX_LOCKS_PER_TRANSACTION}
 password_encryption = 'scram-sha-256'
 
 shared_preload_libraries = 'timescaledb'

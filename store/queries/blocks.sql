@@ -178,10 +178,14 @@ on conflict (unit_id, observed_at, interval_s) do update set
   received_at = excluded.received_at,
   recorded_at = excluded.recorded_at
 where l.revision = 0
-  or excluded.revision > l.revision and excluded.revision > 1
-  or excluded.revision = l.revision and excluded.published_at = l.published_at
+  or (l.unit_id, l.observed_at, l.interval_s) in (
+    select s.unit_id, s.observed_at, s.interval_s from pg_temp.stage_block s where s.version >> 32 > 0
+  )
 
 -- name: lock_units
--- A bounded number of locks, in rising order.
+-- Units share 256 locks, since a lock a unit would fill the server's table of locks. They are taken in rising order,
+-- whoever asks: `offset 0` keeps the sorted rows apart from what is done with each.
 select pg_advisory_xact_lock(hashtext('meterline.unit'), n)
-from (select distinct unit_id % 256 as n from unnest(%(unit_ids)s::int[]) as unit_id order by 1 offset 0) as part
+from (
+  select distinct unit_id & 255 as n from unnest(%(unit_ids)s::int[]) as unit_id order by 1 offset 0
+) locks

@@ -19,7 +19,7 @@ from store.retention import CHUNKS, Removed, read_kept, retention_rules, run_ret
 from tests.integration.conftest import Database
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-RULES = retention_rules(blocks=10, balances=30, scada=10, rejected=5, outbox=5, deliveries=5)
+RULES = retention_rules(blocks=10, balances=30, scada=20, rejected=5, outbox=5, deliveries=5)
 
 
 def ago(days: float) -> datetime:
@@ -44,7 +44,7 @@ def connection(database: Database) -> Iterator[Connection]:
 @pytest.fixture
 def plain(owner: Connection) -> None:
     """The big tables as they are where TimescaleDB is missing."""
-    for table in ("telemetry.block", "loss.balance", "loss.superseded"):
+    for table in ("telemetry.block", "telemetry.scada", "loss.balance", "loss.superseded"):
         owner.execute(f"create table {table}_plain (like {table} including all)")
         owner.execute(f"drop table {table} cascade")
         owner.execute(f"alter table {table}_plain rename to {table.split('.')[1]}")
@@ -68,6 +68,15 @@ def add_block(connection: Connection, at: datetime, unit_id: int = 1) -> None:
         " members_loss_wh, uncontracted_wh, sigma_wh, coverage, computable, status, published_at)"
         " values (%s, %s, 900, 1, 1, 1, 0, 0, 0, 0, 1, true, 'final', %s)",
         [unit_id, at, at],
+    )
+
+
+def add_scada(connection: Connection, at: datetime) -> None:
+    connection.execute(
+        "insert into telemetry.scada (unit_id, observed_at, digest, sequence, cause, received_at, first_us,"
+        " power_count, point_id, offset_us, value, quality)"
+        " values (1, %s, 1, 1, 3, %s, 0, 1, '{1}', '{0}', '{1}', '\\x00')",
+        [at, at],
     )
 
 
@@ -161,6 +170,23 @@ def test_rows_go_in_batches_where_there_are_no_chunks(plain: None, connection: C
     assert len(times(connection, "loss.balance")) == 16
     kept = {kept.rule: kept for kept in read_kept(connection, RULES)}
     assert (kept["blocks"].chunks, kept["blocks"].oldest) == (None, ago(9))
+
+
+def test_points_go_by_chunks(connection: Connection) -> None:
+    for days in (0, 19, 22, 40):
+        add_scada(connection, ago(days))
+    expected = tidy(connection, dry_run=True)
+    removed = tidy(connection)
+    assert removed == expected
+    assert len(removed["scada"].chunks) == 2
+    assert times(connection, "telemetry.scada") == {ago(0), ago(19)}
+
+
+def test_points_go_in_batches_where_there_are_no_chunks(plain: None, connection: Connection) -> None:
+    for days in (0, 19, *range(21, 28)):
+        add_scada(connection, ago(days))
+    assert tidy(connection, dry_run=True)["scada"].rows == tidy(connection)["scada"].rows == 7
+    assert times(connection, "telemetry.scada") == {ago(0), ago(19)}
 
 
 def test_the_application_may_drop_nothing_else(connection: Connection, owner: Connection) -> None:
@@ -274,7 +300,7 @@ def test_the_commands(settings: Settings, config_path: str) -> None:
     shown = runner.invoke(app, ["retention", "show", "--json", "--config", str(config_path)])
     assert shown.exit_code == 0
     rows = {row["rule"]: row for row in json.loads(shown.stdout)}
-    assert rows["blocks"]["days"] == settings.retention.blocks_d == 410
+    assert rows["blocks"]["days"] == settings.retention.blocks_d == 415
     assert rows["outbox"]["chunks"] is None
     told = runner.invoke(app, ["retention", "run", "--dry-run", "--json", "--config", str(config_path)])
     assert told.exit_code == 0

@@ -19,7 +19,7 @@ from grid.channels import VOTING, Values
 from grid.errors import Reason, Rejection
 from grid.quality import MAX_SEQUENCE, MISSING_WH, NO_PRECEDENCE, Quality
 from grid.rows import BALANCE_COLUMNS, NEVER_US, BalanceRows, BlockRows, Superseded, empty_balances
-from store.blocks import _SQL, StaleVersionError, read_blocks, to_datetime, write_blocks
+from store.blocks import _SQL, LostBlockError, StaleVersionError, lock_units, read_blocks, to_datetime, write_blocks
 from store.connection import Connection, connect
 from store.migrate import migrate
 from store.rejected import add_rejections, list_rejected, read_original
@@ -204,6 +204,69 @@ def test_a_row_that_has_moved_on_is_not_overwritten(connection: Connection) -> N
     with pytest.raises(StaleVersionError, match="1 of 2"):
         write(connection, late)
     assert_equal(connection, rows)
+
+
+def test_a_published_result_outlives_its_readings(connection: Connection, database: Database) -> None:
+    rows = make_rows([2, 2, 2], [JUNE_US] * 3)
+    write(connection, rows)
+    everything = "select * from loss.balance order by unit_id"
+    before = connection.execute(everything).fetchall()
+    with psycopg.connect(database.conninfo("owner")) as owner:
+        owner.execute("delete from telemetry.block where unit_id < 3")
+    late = make_rows([1, 2, 2, 2], [JUNE_US] * 4)
+    late.read_version[2:3], late.version[2:3] = 1, 2
+    with pytest.raises(LostBlockError, match="2 published results are gone"):
+        write(connection, late)
+    assert connection.execute(everything).fetchall() == before
+    assert connection.execute("select unit_id from telemetry.block").fetchall() == [(3,)]
+    assert connection.execute("select count(*) from loss.superseded").fetchone() == (0,)
+
+
+def test_a_result_that_was_never_published_is_begun_again(connection: Connection, database: Database) -> None:
+    rows = make_rows([2], [JUNE_US])
+    write(connection, rows)
+    with psycopg.connect(database.conninfo("owner")) as owner:
+        owner.execute("update loss.balance set revision = 0")
+        owner.execute("delete from telemetry.block")
+    write(connection, rows)
+    assert_equal(connection, rows)
+
+
+def test_units_share_a_bounded_number_of_locks_taken_in_rising_order(connection: Connection) -> None:
+    shuffled = np.random.default_rng(1).permutation(5_000).tolist()
+    lock_units(connection, shuffled)
+    held = connection.execute(
+        "select objid::bigint from pg_locks where locktype = 'advisory' and pid = pg_backend_pid() order by 1"
+    ).fetchall()
+    assert held == [(n,) for n in range(256)]
+    plan = connection.execute("explain (costs off, verbose) " + _SQL["lock_units"], {"unit_ids": shuffled}).fetchall()
+    lines = [line.strip() for (line,) in plan]
+    # The lock is taken in the node above the sorted one.
+    assert "pg_advisory_xact_lock" in lines[1]
+    assert lines[0].startswith("Subquery Scan")
+    assert not any("pg_advisory_xact_lock" in line for line in lines[2:])
+    assert any("Sort" in line or "Unique" in line for line in lines[2:])
+
+
+def test_two_that_lock_units_never_wait_for_each_other(database: Database) -> None:
+    errors: list[Exception] = []
+
+    def work(seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        try:
+            with connect(database.conninfo("app"), "test") as connection:
+                for _ in range(30):
+                    with connection.transaction():
+                        lock_units(connection, rng.permutation(2_000)[:300].tolist())
+        except Exception as error:  # noqa: BLE001  # shown by the test
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
 
 
 def test_writers_at_once_lose_nothing(database: Database) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from meterline.config import ConfigError, load_settings, read_secret
+from ingest.decode import MAX_BEHIND_US
+from meterline.config import LATE_D, ConfigError, load_settings, read_secret
 
 NEEDED = """
 [mqtt]
@@ -83,6 +84,26 @@ def test_a_wrong_value_is_named_with_its_file(tmp_path: Path, more: str, said: s
     write(tmp_path)
     write(tmp_path, more, "local.toml")
     assert complaint(tmp_path / "config.toml").startswith(f"{tmp_path}/local.toml: {said}")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("blocks_d = 400", "retention.blocks_d is 400: Value error, at least 401: readings are taken 400 days late"),
+        ("balances_d = 401", "retention.balances_d is 401: Value error, results are kept at least as long as readings"),
+        ("blocks_d = 1827", "retention.balances_d is 1826: Value error, results are kept at least as long as readings"),
+        ("scada_d = 2", "retention.scada_d is 2: Input should be greater than or equal to 3"),
+    ],
+)
+def test_nothing_is_kept_for_less_than_late_data_need(tmp_path: Path, more: str, said: str) -> None:
+    assert complaint(write(tmp_path, f"[retention]\n{more}\n")).startswith(f"{tmp_path}/config.toml: {said}")
+
+
+def test_readings_are_kept_for_longer_than_they_may_be_late(tmp_path: Path) -> None:
+    assert LATE_D * 86_400_000_000 == MAX_BEHIND_US
+    assert load_settings(write(tmp_path)).retention.blocks_d > LATE_D
+    days = load_settings(write(tmp_path, "[retention]\nblocks_d = 401\nbalances_d = 401\nscada_d = 3\n")).retention
+    assert (days.blocks_d, days.balances_d, days.scada_d) == (401, 401, 3)
 
 
 def test_a_wrong_variable_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
