@@ -43,7 +43,7 @@ def make_model(areas: int, feeders: int) -> GridModel:
 
 
 def make_points(feeders: int, each: int) -> list[Point]:
-    """Points F0-0, F0-1, … of each feeder: one power that stands in for its head's meter, switches, and others."""
+    """Points F0-0, F0-1, … of each feeder: one power that stands in for its head's meter, and others."""
     points = []
     for f in range(feeders):
         unit = f"F{f}"
