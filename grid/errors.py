@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -47,6 +48,12 @@ class Rejection:
     topic: str
     original: bytes
     meters: tuple[str, ...] = ()
+
+    @classmethod
+    def of_failure(cls, error: BaseException, topic: str, original: bytes, meters: tuple[str, ...] = ()) -> Rejection:
+        """An input that a fault of ours kept from being processed; the detail holds the end of the traceback."""
+        detail = "".join(traceback.format_exception(error))[-4_000:]
+        return cls(Reason.PROCESSING_FAILED, detail, topic, original, meters)
 
     @property
     def quarantined(self) -> bool:

@@ -11,7 +11,6 @@ import asyncio
 import functools
 import json
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -261,8 +260,7 @@ async def _settle_again(processor: Processor, energy: Any, refusals: RefusalWrit
             await _tell(energy, energies)
     except Exception as error:  # one poisoned order must not stop all
         log.exception("a unit could not be settled again", unit=order.unit)
-        detail = "".join(traceback.format_exception(error))[-4_000:]
-        rejection = Rejection(Reason.PROCESSING_FAILED, detail, event.message.topic, value)
+        rejection = Rejection.of_failure(error, event.message.topic, value)
         await _until_stored(functools.partial(refusals.write, [rejection]))
         processor.close()
 

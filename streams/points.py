@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import threading
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
 import numpy as np
-import psycopg
 import structlog
 
 from grid.arrow import InvalidBlockError
@@ -24,6 +22,7 @@ from grid.point_table import PointTable
 from grid.points import MINUTE_US, PointBatch, decode_points, is_points
 from store.blocks import to_datetime
 from store.connection import STORE_ERRORS, Connection
+from store.held import HeldConnection
 from store.points import (
     load_table,
     next_position,
@@ -132,8 +131,7 @@ class PointProcessor:
         interval_s: int = 900,
         switches: SwitchWriter | None = None,
     ) -> None:
-        self._open = open_connection
-        self._connection: Connection | None = None
+        self._held = HeldConnection(open_connection)
         self._interval_s = interval_s
         self._switches = switches
         self.counters = counters
@@ -143,9 +141,7 @@ class PointProcessor:
 
     def close(self) -> None:
         """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._held.close()
 
     def process(self, records: Sequence[Record]) -> list[Record]:
         """Make the points of a batch durable; returns the records that aren't points, and the stand-ins as blocks.
@@ -168,7 +164,7 @@ class PointProcessor:
             blocks = self._process(of_points)
         except STORE_ERRORS:
             self._looked.clear()
-            self._drop_connection()
+            self._held.close()
             raise
         self.counters.messages += len(of_points)
         self.counters.seconds += time.perf_counter() - started
@@ -182,14 +178,14 @@ class PointProcessor:
         except Exception as error:  # one poisoned record must not stop all partitions
             log.exception("a batch of points failed; its records are tried one by one", records=len(records))
             self._looked.clear()
-            self._rollback()
+            self._held.rollback()
             if len(records) > 1:
                 return [block for record in records for block in self._process([record])]
             self._reject(records[0], error)
             return []
 
     def _take(self, records: Sequence[Record]) -> list[Record]:
-        connection = self._connect()
+        connection = self._held.get()
         batches, origins, rejections = _decoded(records)
         table, arranged = self._arranged(connection, batches)
         connection.commit()
@@ -260,9 +256,8 @@ class PointProcessor:
         except Exception as error:  # the points are worth keeping, whatever the topology says
             log.exception("the topology didn't take a switch's position", switch=switch)
             self.counters.switch_changes_unwritten += 1
-            detail = "".join(traceback.format_exception(error))[-4_000:]
             origin = _origin_of(change, known.point.code, batches, origins)
-            return [Rejection(Reason.PROCESSING_FAILED, detail, origin.topic, origin.value, (known.point.code,))]
+            return [Rejection.of_failure(error, origin.topic, origin.value, (known.point.code,))]
         return []
 
     def _touched(self, connection: Connection, arranged: Arranged, table: PointTable) -> list[Touched]:
@@ -310,30 +305,11 @@ class PointProcessor:
         return [Record("telemetry.scada", encode_block(block))]
 
     def _reject(self, record: Record, error: Exception) -> None:
-        detail = "".join(traceback.format_exception(error))[-4_000:]
-        connection = self._connect()
+        connection = self._held.get()
         with connection.transaction():
-            rejection = Rejection(Reason.PROCESSING_FAILED, detail, record.topic, record.value)
+            rejection = Rejection.of_failure(error, record.topic, record.value)
             add_rejections(connection, [rejection], datetime.now(UTC))
         self.counters.rejected += 1
-
-    def _connect(self) -> Connection:
-        if self._connection is None or self._connection.closed:
-            self._connection = self._open()
-        return self._connection
-
-    def _rollback(self) -> None:
-        if self._connection is not None:
-            try:
-                self._connection.rollback()
-            except psycopg.Error:
-                self._drop_connection()
-
-    def _drop_connection(self) -> None:
-        try:
-            self.close()
-        except psycopg.Error:
-            self._connection = None
 
 
 def _decoded(records: Sequence[Record]) -> tuple[list[PointBatch], list[Record], list[Rejection]]:

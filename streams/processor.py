@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
@@ -15,12 +14,13 @@ import psycopg
 import structlog
 
 from grid.due import is_due
-from grid.errors import Reason, Rejection
+from grid.errors import Rejection
 from grid.limits import Limits
 from grid.resettle import Resettle
 from grid.unit_energy import UnitEnergies
 from store.blocks import StaleVersionError, lock_units, read_blocks, write_blocks
 from store.connection import STORE_ERRORS, Connection
+from store.held import HeldConnection
 from store.outbox import changes_since, last_change, lock_model
 from store.rejected import add_rejections
 from store.resettling import former_homes, intervals_of
@@ -81,17 +81,14 @@ class Processor:
         views: ViewCache | None = None,
     ) -> None:
         self._limits = limits or Limits()
-        self._open = open_connection
-        self._connection: Connection | None = None
+        self._held = HeldConnection(open_connection)
         self.views = views or ViewCache()
         self._model_seen: int | None = None
         self.counters = counters
 
     def close(self) -> None:
         """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._held.close()
 
     def process(self, records: Sequence[Record]) -> list[UnitEnergies]:
         """Make the effects of `records` durable; returns what the units above must be told.
@@ -107,7 +104,7 @@ class Processor:
         try:
             energies = self._process(records)
         except STORE_ERRORS:
-            self._drop_connection()
+            self._held.close()
             raise
         self.counters.batches += 1
         self.counters.records += len(records)
@@ -121,14 +118,14 @@ class Processor:
             raise
         except Exception as error:  # one poisoned record must not stop all partitions
             log.exception("a batch failed; its records are tried one by one", records=len(records))
-            self._rollback()
+            self._held.rollback()
             if len(records) > 1:
                 return [energy for record in records for energy in self._process([record])]
             self._reject(records[0], error)
             return []
 
     def _settle(self, records: Sequence[Record]) -> list[UnitEnergies]:
-        connection = self._connect()
+        connection = self._held.get()
         return [
             energies
             for part in _bounded(records)
@@ -146,7 +143,7 @@ class Processor:
             One of `STORE_ERRORS`, as `process`.
         """
         try:
-            connection = self._connect()
+            connection = self._held.get()
             self.views.drop(order.unit)
             view = self.views.get(connection, {order.unit}).get(order.unit)
             homes = {} if view is None else former_homes(connection, view.unit_id)
@@ -159,7 +156,7 @@ class Processor:
                 keys = [(view.unit_id, observed_at_us, interval_s) for observed_at_us, interval_s in page]
                 yield self._commit(connection, functools.partial(self._again, connection, keys, homes, order))
         except STORE_ERRORS:
-            self._drop_connection()
+            self._held.close()
             raise
 
     def _commit(self, connection: Connection, make: Callable[[], Joined]) -> list[UnitEnergies]:
@@ -182,12 +179,7 @@ class Processor:
                 self.counters.refused(rejections)
                 self.counters.published += settled.published
                 return settled.energies
-            except (
-                _ModelMovedError,
-                StaleVersionError,
-                psycopg.errors.DeadlockDetected,
-                psycopg.errors.SerializationFailure,
-            ):
+            except _AGAIN:
                 self.counters.conflicts += 1
         raise psycopg.OperationalError(f"rows moved on {_STALE_TRIES} times in a row")
 
@@ -238,30 +230,11 @@ class Processor:
         return settled
 
     def _reject(self, record: Record, error: Exception) -> None:
-        detail = "".join(traceback.format_exception(error))[-4_000:]
-        rejection = Rejection(Reason.PROCESSING_FAILED, detail, record.topic, record.value)
-        connection = self._connect()
+        rejection = Rejection.of_failure(error, record.topic, record.value)
+        connection = self._held.get()
         with connection.transaction():
             add_rejections(connection, [rejection], datetime.now(UTC))
         self.counters.refused([rejection])
-
-    def _connect(self) -> Connection:
-        if self._connection is None or self._connection.closed:
-            self._connection = self._open()
-        return self._connection
-
-    def _rollback(self) -> None:
-        if self._connection is not None:
-            try:
-                self._connection.rollback()
-            except psycopg.Error:
-                self._drop_connection()
-
-    def _drop_connection(self) -> None:
-        try:
-            self.close()
-        except psycopg.Error:
-            self._connection = None
 
 
 def _bounded(records: Sequence[Record]) -> Iterator[list[Record]]:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from grid.errors import Rejection
 from store.connection import STORE_ERRORS, Connection
+from store.held import HeldConnection
 from store.rejected import add_rejections
 
 
@@ -20,8 +21,7 @@ class RefusalWriter:
     """
 
     def __init__(self, open_connection: Callable[[], Connection]) -> None:
-        self._open = open_connection
-        self._connection: Connection | None = None
+        self._held = HeldConnection(open_connection)
 
     def write(self, rejections: Sequence[Rejection]) -> None:
         """Make `rejections` durable.
@@ -31,12 +31,10 @@ class RefusalWriter:
         psycopg.Error
             One of `STORE_ERRORS`, when the store can't be used; nothing is written.
         """
-        if self._connection is None or self._connection.closed:
-            self._connection = self._open()
+        connection = self._held.get()
         try:
-            with self._connection.transaction():
-                add_rejections(self._connection, rejections, datetime.now(UTC))
+            with connection.transaction():
+                add_rejections(connection, rejections, datetime.now(UTC))
         except STORE_ERRORS:
-            self._connection.close()
-            self._connection = None
+            self._held.close()
             raise
