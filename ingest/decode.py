@@ -20,18 +20,12 @@ from grid.errors import Reason, Rejection
 from grid.model import MAX_ENERGY_WH, MAX_MEMBERS, UnitKind
 from grid.ports import Directory
 from grid.quality import MISSING_WH, Quality
+from ingest.checks import MAX_AHEAD_US, MAX_BEHIND_US, RefusedError, check_sender, check_size, parse, parse_topic
 from ingest.messages import BlockMessage
 
-#: A block of the greatest area is well below 1 MiB.
-MAX_PAYLOAD = 1 << 20
-#: A device's clock may be this far ahead; further, the message waits in quarantine.
-MAX_AHEAD_US = 5 * 60 * 1_000_000
-#: A device whose clock has fallen back to its first day would open a table for that day.
-MAX_BEHIND_US = 400 * 86_400 * 1_000_000
 #: A register of ten digits of a kilowatt-hour, hundredfold.
 MAX_REGISTER_WH = 10**15
 
-_TOPIC_PARTS = 5
 #: Columns of fractions: channel, steps in a unit, least and greatest value that makes sense.
 _FRACTIONS = {
     **{f"voltage_{phase}_v": (f"voltage_{phase}_dv", 10, 0.0, 3_000.0) for phase in "abc"},
@@ -53,13 +47,6 @@ class Decoded:
     rejections: tuple[Rejection, ...]
 
 
-class _RefusedError(Exception):
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-        self.detail = detail
-
-
 def decode_message(
     topic: str, payload: bytes, received_at_us: int, directory: Directory, zone: tzinfo = UTC
 ) -> Decoded:
@@ -79,13 +66,13 @@ def decode_message(
         The utility's time zone, in which its days begin.
     """
     try:
-        gateway, unit = _parse_topic(topic)
-        _check_size(payload)
-        kind = _check_sender(gateway, unit, directory)
-        message = _parse(payload)
+        gateway, unit = parse_topic(topic, "block")
+        check_size(payload)
+        kind = check_sender(gateway, unit, directory)
+        message = parse(_decoder, payload)
         observed_at_us = _check_time(message, received_at_us, zone)
         size = _check_lengths(message)
-    except _RefusedError as refused:
+    except RefusedError as refused:
         return Decoded(None, None, (Rejection(refused.reason, refused.detail, topic, payload),))
 
     channels, bad = _channels(message)
@@ -148,55 +135,24 @@ def _channels(message: BlockMessage) -> tuple[dict[str, Values], dict[Reason, ND
     return channels, bad
 
 
-def _parse_topic(topic: str) -> tuple[str, str]:
-    parts = topic.split("/")
-    if len(parts) != _TOPIC_PARTS or parts[:2] != ["meterline", "v1"] or parts[3] != "block":
-        raise _RefusedError(Reason.BAD_TOPIC, "expected meterline/v1/{gateway}/block/{unit}")
-    return parts[2], parts[4]
-
-
-def _check_sender(gateway: str, unit: str, directory: Directory) -> UnitKind:
-    kind = directory.unit_kind(unit)
-    if kind is None:
-        raise _RefusedError(Reason.UNKNOWN_UNIT, f"no unit {unit!r} in the grid model")
-    if not directory.may_send(gateway, unit):
-        raise _RefusedError(Reason.NOT_SENDERS_UNIT, f"{gateway!r} doesn't read {unit!r}")
-    return kind
-
-
-def _check_size(payload: bytes) -> None:
-    # First of all: what is too large must not wait in quarantine for its unit.
-    if len(payload) > MAX_PAYLOAD:
-        raise _RefusedError(Reason.TOO_LARGE, f"{len(payload)} bytes; the limit is {MAX_PAYLOAD}")
-
-
-def _parse(payload: bytes) -> BlockMessage:
-    try:
-        return _decoder.decode(payload)
-    except msgspec.ValidationError as error:
-        raise _RefusedError(Reason.INVALID_FIELD, str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _RefusedError(Reason.INVALID_JSON, str(error)) from None
-
-
 def _check_time(message: BlockMessage, received_at_us: int, zone: tzinfo) -> int:
     if message.interval_s not in INTERVALS_S and message.interval_s not in DAYS_S:
-        raise _RefusedError(
+        raise RefusedError(
             Reason.INVALID_FIELD, f"interval_s {message.interval_s} is not one of {INTERVALS_S} or {DAYS_S}"
         )
     since = message.observed_at - datetime(1970, 1, 1, tzinfo=UTC)
     observed_at_us = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
     if observed_at_us - received_at_us > MAX_AHEAD_US:
-        raise _RefusedError(Reason.TIME_IN_FUTURE, f"observed_at {message.observed_at} is ahead of the clock")
+        raise RefusedError(Reason.TIME_IN_FUTURE, f"observed_at {message.observed_at} is ahead of the clock")
     if received_at_us - observed_at_us > MAX_BEHIND_US:
-        raise _RefusedError(Reason.TIME_TOO_OLD, f"observed_at {message.observed_at} is over 400 days back")
+        raise RefusedError(Reason.TIME_TOO_OLD, f"observed_at {message.observed_at} is over 400 days back")
     if message.interval_s in DAYS_S:
         if not _is_local_day(message.observed_at, message.interval_s, zone):
-            raise _RefusedError(
+            raise RefusedError(
                 Reason.TIME_NOT_ALIGNED, f"{message.interval_s} s until {message.observed_at} are no day in {zone}"
             )
     elif observed_at_us <= 0 or observed_at_us % (message.interval_s * 1_000_000):
-        raise _RefusedError(Reason.TIME_NOT_ALIGNED, f"{message.observed_at} isn't aligned to {message.interval_s} s")
+        raise RefusedError(Reason.TIME_NOT_ALIGNED, f"{message.observed_at} isn't aligned to {message.interval_s} s")
     return observed_at_us
 
 
@@ -210,15 +166,15 @@ def _is_local_day(end: datetime, length_s: int, zone: tzinfo) -> bool:
 def _check_lengths(message: BlockMessage) -> int:
     size = len(message.meter)
     if size > MAX_MEMBERS:
-        raise _RefusedError(Reason.TOO_MANY_METERS, f"{size} meters; the limit is {MAX_MEMBERS}")
+        raise RefusedError(Reason.TOO_MANY_METERS, f"{size} meters; the limit is {MAX_MEMBERS}")
     lengths = {name: len(column) for name in _COLUMNS if (column := getattr(message, name)) is not None}
     if not lengths:
-        raise _RefusedError(Reason.INVALID_FIELD, "no column of readings")
+        raise RefusedError(Reason.INVALID_FIELD, "no column of readings")
     for name, length in lengths.items():
         if length != size:
-            raise _RefusedError(Reason.UNEQUAL_LENGTHS, f"{name} has {length} values for {size} meters")
+            raise RefusedError(Reason.UNEQUAL_LENGTHS, f"{name} has {length} values for {size} meters")
     if len(set(message.meter)) != size:
-        raise _RefusedError(Reason.DUPLICATE_METER, "a meter is named twice")
+        raise RefusedError(Reason.DUPLICATE_METER, "a meter is named twice")
     return size
 
 

@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 from grid.errors import Reason, Rejection
 from grid.points import ALL_FLAGS, MAX_VALUE, PointBatch, PointCause, PointQuality
 from grid.ports import Directory
-from ingest.decode import MAX_AHEAD_US, MAX_BEHIND_US, MAX_PAYLOAD
+from ingest.checks import MAX_AHEAD_US, MAX_BEHIND_US, RefusedError, check_sender, check_size, parse, parse_topic
 from ingest.point_messages import PointsMessage
 
-_TOPIC_PARTS = 5
 _decoder = msgspec.json.Decoder(PointsMessage)
 _INVALID = np.uint8(PointQuality.INVALID)
 
@@ -33,13 +32,6 @@ class DecodedPoints:
 
     batch: PointBatch | None
     rejections: tuple[Rejection, ...]
-
-
-class _RefusedError(Exception):
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-        self.detail = detail
 
 
 def decode_points_message(topic: str, payload: bytes, received_at_us: int, directory: Directory) -> DecodedPoints:
@@ -57,13 +49,13 @@ def decode_points_message(topic: str, payload: bytes, received_at_us: int, direc
         What is known of units and gateways.
     """
     try:
-        _check_size(payload)
-        gateway, unit = _parse_topic(topic)
-        _check_sender(gateway, unit, directory)
-        message = _parse(payload)
+        check_size(payload)
+        gateway, unit = parse_topic(topic, "points")
+        check_sender(gateway, unit, directory)
+        message = parse(_decoder, payload)
         _check_lengths(message)
         observed_at_us = _instants(message)
-    except _RefusedError as refused:
+    except RefusedError as refused:
         return DecodedPoints(None, (Rejection(refused.reason, refused.detail, topic, payload),))
 
     value = np.array(message.value, np.float64) + 0.0  # a negative zero is zero
@@ -101,35 +93,6 @@ def decode_points_message(topic: str, payload: bytes, received_at_us: int, direc
     return DecodedPoints(batch, tuple(rejections))
 
 
-def _parse_topic(topic: str) -> tuple[str, str]:
-    parts = topic.split("/")
-    if len(parts) != _TOPIC_PARTS or parts[:2] != ["meterline", "v1"] or parts[3] != "points":
-        raise _RefusedError(Reason.BAD_TOPIC, "expected meterline/v1/{gateway}/points/{unit}")
-    return parts[2], parts[4]
-
-
-def _check_sender(gateway: str, unit: str, directory: Directory) -> None:
-    if directory.unit_kind(unit) is None:
-        raise _RefusedError(Reason.UNKNOWN_UNIT, f"no unit {unit!r} in the grid model")
-    if not directory.may_send(gateway, unit):
-        raise _RefusedError(Reason.NOT_SENDERS_UNIT, f"{gateway!r} doesn't read {unit!r}")
-
-
-def _check_size(payload: bytes) -> None:
-    # First of all: what is too large must not wait in quarantine for its unit.
-    if len(payload) > MAX_PAYLOAD:
-        raise _RefusedError(Reason.TOO_LARGE, f"{len(payload)} bytes; the limit is {MAX_PAYLOAD}")
-
-
-def _parse(payload: bytes) -> PointsMessage:
-    try:
-        return _decoder.decode(payload)
-    except msgspec.ValidationError as error:
-        raise _RefusedError(Reason.INVALID_FIELD, str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _RefusedError(Reason.INVALID_JSON, str(error)) from None
-
-
 def _check_lengths(message: PointsMessage) -> None:
     size = len(message.point)
     columns: dict[str, Sequence[object] | None] = {
@@ -139,7 +102,7 @@ def _check_lengths(message: PointsMessage) -> None:
     }
     for name, column in columns.items():
         if column is not None and len(column) != size:
-            raise _RefusedError(Reason.UNEQUAL_LENGTHS, f"{name} has {len(column)} values for {size} points")
+            raise RefusedError(Reason.UNEQUAL_LENGTHS, f"{name} has {len(column)} values for {size} points")
 
 
 def _instants(message: PointsMessage) -> NDArray[np.int64]:
@@ -147,7 +110,7 @@ def _instants(message: PointsMessage) -> NDArray[np.int64]:
     try:
         instants = pa.array(message.observed_at, pa.timestamp("us", tz="UTC"))
     except (pa.ArrowInvalid, OverflowError, ValueError) as error:  # an offset that leads out of the calendar
-        raise _RefusedError(Reason.INVALID_FIELD, f"observed_at: {error}") from None
+        raise RefusedError(Reason.INVALID_FIELD, f"observed_at: {error}") from None
     return np.asarray(instants.cast(pa.int64()).to_numpy(), dtype=np.int64)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.decode import MAX_BEHIND_US
+from ingest.checks import MAX_BEHIND_US
 from meterline.config import LATE_D, ConfigError, load_settings, read_secret
 
 NEEDED = """

@@ -12,7 +12,8 @@ import pytest
 from grid.errors import Reason
 from grid.model import UnitKind
 from grid.quality import MISSING_WH, Quality
-from ingest.decode import MAX_PAYLOAD, decode_message
+from ingest.checks import MAX_PAYLOAD
+from ingest.decode import decode_message
 from ingest.messages import block_schema
 
 MISSING = np.iinfo(np.int16).min

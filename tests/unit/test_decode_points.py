@@ -12,7 +12,7 @@ from grid.block import decode_block, encode_block
 from grid.errors import Reason
 from grid.model import UnitKind
 from grid.points import MAX_POINTS, PointCause, PointQuality, decode_points, encode_points, is_points
-from ingest.decode import MAX_PAYLOAD
+from ingest.checks import MAX_PAYLOAD
 from ingest.decode_points import DecodedPoints, decode_points_message
 from ingest.dispatch import take_message
 from ingest.point_messages import points_schema

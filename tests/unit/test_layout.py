@@ -29,6 +29,7 @@ PACKAGES = (
 PURE = (
     "grid/**/*.py",
     "kernels/**/*.py",
+    "ingest/checks.py",
     "ingest/decode*.py",
     "ingest/decode/**/*.py",
     "ingest/gaps.py",
