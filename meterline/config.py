@@ -25,12 +25,13 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from grid.limits import Limit, Limits
+from grid.limits import DEFAULTS, Limit, Limits
 from grid.model import UnitKind
+from ingest.checks import MAX_BEHIND_US
 
 LOCAL_FILE = "local.toml"
-#: What is this many days late is still taken (`ingest.decode.MAX_BEHIND_US`).
-LATE_D = 400
+#: What is this many days late is still taken.
+LATE_D = MAX_BEHIND_US // 86_400_000_000
 _PREFIX = "METERLINE_"
 _NESTED = "__"
 
@@ -130,14 +131,19 @@ class LimitSection(_Section):
     provisional_s: int = Field(ge=1, le=86_400)
     final_s: int = Field(ge=2, le=90 * 86_400)
 
+    @classmethod
+    def of(cls, kind: UnitKind) -> Self:
+        """What holds for a kind of unit when nothing is set."""
+        return cls(provisional_s=DEFAULTS[kind].provisional_s, final_s=DEFAULTS[kind].final_s)
+
 
 class SettlingSection(_Section):
     """When figures are published, and when days begin."""
 
     time_zone: str = "UTC"
-    area: LimitSection = LimitSection(provisional_s=300, final_s=86_400)
-    line: LimitSection = LimitSection(provisional_s=360, final_s=90_000)
-    region: LimitSection = LimitSection(provisional_s=420, final_s=93_600)
+    area: LimitSection = LimitSection.of(UnitKind.AREA)
+    line: LimitSection = LimitSection.of(UnitKind.FEEDER)
+    region: LimitSection = LimitSection.of(UnitKind.REGION)
 
     @field_validator("time_zone")
     @classmethod
