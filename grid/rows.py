@@ -23,6 +23,18 @@ class Status(IntEnum):
     RESTATED = 2  # later data changed a final figure
 
 
+def any_by_row(mask: NDArray[np.bool_], starts: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether any member of each row is set; a row without members has none.
+
+    Parameters
+    ----------
+    mask
+        Of shape (m,): members of row r are at starts[r]:starts[r + 1].
+    """
+    counts = np.concatenate(([0], np.cumsum(mask)))
+    return np.asarray(counts[starts[1:]] > counts[starts[:-1]])
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class BlockRows:
     """Interval blocks of k units, their members in flat arrays of length m.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from grid.channels import CHANNELS, EXPORT, IMPORT, LOSS, SIGMA, VOTING, Values
 from grid.quality import NO_PRECEDENCE, Quality
-from grid.rows import NEVER_US, BlockRows
+from grid.rows import NEVER_US, BlockRows, any_by_row
 from store.pgbinary import ArrayColumn
 
 _I64 = np.iinfo(np.int64)
@@ -127,12 +127,6 @@ def _says(name: str, values: Values, quality: NDArray[np.uint8]) -> NDArray[np.b
     if name in (IMPORT, EXPORT):
         there &= quality & np.uint8(Quality.DERIVED) == 0
     return np.asarray(there)
-
-
-def any_by_row(mask: NDArray[np.bool_], starts: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether any member of each row is set; a row without members has none."""
-    counts = np.concatenate(([0], np.cumsum(mask)))
-    return np.asarray(counts[starts[1:]] > counts[starts[:-1]])
 
 
 def _lists(there: Mapping[str, NDArray[np.bool_]]) -> dict[str, list[bool]]:

@@ -17,7 +17,7 @@ from grid.channels import CLOSING, EXPORT, IMPORT, OPENING, SIGMA
 from grid.model import MAX_ENERGY_WH
 from grid.quality import COUNTED, MISSING_WH, NO_PRECEDENCE, Quality
 from grid.roster import Part, Roster, UnitView
-from grid.rows import NEVER_US, BlockRows, StoredBlock
+from grid.rows import NEVER_US, BlockRows, StoredBlock, any_by_row
 from streams.steps.contribution import Cause, Contribution, Key
 from streams.steps.shares import share
 
@@ -26,12 +26,11 @@ _DIRECTIONS = tuple(zip((IMPORT, EXPORT), CLOSING, OPENING, strict=True))
 
 def with_registers(contributions: Sequence[Contribution]) -> list[Contribution]:
     """Those whose rows count from registers: they carry closing ones, or the model knows what their members' showed."""
-    return [c for c in contributions if _carries(c) or (_speaks(c) and _is_read(c.roster))]
+    return [c for c in contributions if _carries(c) or (_is_read(c.roster) and _speaks(c))]
 
 
 def _carries(c: Contribution) -> bool:
-    there = c.positions >= 0
-    return any(name in c.channels and np.any(c.channels[name][there] != MISSING_WH) for name in CLOSING)
+    return any(np.any((c.channels[n] != MISSING_WH) & (c.positions >= 0)) for n in CLOSING if n in c.channels)
 
 
 def _speaks(c: Contribution) -> bool:
@@ -332,8 +331,7 @@ def carriers_of(rows: BlockRows, numbers: NDArray[np.intp], rosters: Sequence[Ro
     some = np.zeros(len(rows.quality), np.bool_)
     for name in (*CLOSING, *OPENING):
         some |= rows.channels[name] != MISSING_WH
-    counts = np.concatenate(([0], np.cumsum(some)))
-    has = counts[rows.starts[numbers + 1]] > counts[rows.starts[numbers]]
+    has = any_by_row(some, rows.starts)[numbers]
     read = np.array([any(part.is_read for part in rosters[r].parts) for r in numbers.tolist()], np.bool_)
     return numbers[has | read]
 

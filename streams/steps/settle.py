@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,18 @@ from grid.limits import Limits
 from grid.model import Role
 from grid.quality import MISSING_WH
 from grid.roster import Roster, UnitView
-from grid.rows import BALANCE_COLUMNS, FIGURES, BalanceRows, BlockRows, StoredBlock, Superseded, empty_balances
+from grid.rows import (
+    BALANCE_COLUMNS,
+    FIGURES,
+    BalanceRows,
+    BlockRows,
+    StoredBlock,
+    Superseded,
+    any_by_row,
+    empty_balances,
+)
 from grid.unit_energy import UnitEnergies
-from kernels.energy_balance import Balance, line_loss
+from kernels.energy_balance import Balance, line_loss, no_balance
 from streams.steps.assemble import assemble, merge_round
 from streams.steps.contribution import Cause, Contribution, Key
 from streams.steps.publish import Publication
@@ -105,6 +114,9 @@ class _Batch:
         # Rows that have taken a part of what their next contribution brings.
         self._begun = np.zeros(len(keys), np.bool_)
         self._in_step = np.zeros(len(keys), np.bool_)
+        # What rows came to, while nothing has been merged into them since.
+        self._standing = no_balance(len(keys))
+        self._balanced = np.zeros(len(keys), np.bool_)
         self._told_version = np.full(len(keys), -1, np.int64)
 
     def settle(self) -> Settled:
@@ -137,12 +149,14 @@ class _Batch:
             self._tell(limited)
         new = rows.version[numbers] == 0
         changed = merge_round(rows, numbers, round_)[numbers]
+        self._balanced[numbers[changed]] = False
         rows.version[numbers[self._begun[numbers] & ~part & ~changed]] += 1
         changed |= self._begun[numbers]
         self._begun[numbers] = part & changed
         changed &= ~part
         # Who sent only missing readings is known to be there: a row says so.
-        born = new & ~changed & ~part & np.array([bool(np.any(c.positions >= 0)) for c in round_])
+        born = new & ~changed & ~part
+        born[born] = [bool(np.any(round_[i].positions >= 0)) for i in np.flatnonzero(born).tolist()]
         rows.version[numbers[born]] += 1
         look = np.array([c.cause is Cause.MODEL for c in round_])
         where = np.flatnonzero(changed | born | look)
@@ -181,6 +195,7 @@ class _Batch:
         return self._publication.refigure(numbers, figures, complete, new, at_us)
 
     def _balance(self, numbers: NDArray[np.intp]) -> tuple[Balance, NDArray[np.float32]]:
+        """Balance some rows, and keep what they came to; coverage as results hold it."""
         rows, members = self._rows, self._members
         own = energies_of_unit(rows, numbers, [self._rosters[r] for r in numbers.tolist()])
         starts, at = _gather(rows.starts, numbers) if len(numbers) < len(rows) else (rows.starts, slice(None))
@@ -196,6 +211,9 @@ class _Batch:
         )
         for i, r in enumerate(numbers.tolist()):
             balance.uncontracted_wh[i] += lapsed_wh(rows, r, self._rosters[r], own)
+        for field in fields(Balance):
+            getattr(self._standing, field.name)[numbers] = getattr(balance, field.name)
+        self._balanced[numbers] = True
         return balance, np.nan_to_num(balance.coverage).astype(np.float32)
 
     def _last_limit(self, numbers: NDArray[np.intp]) -> NDArray[np.int64]:
@@ -206,9 +224,11 @@ class _Batch:
         if not len(numbers):
             return
         self._told_version[numbers] = self._rows.version[numbers]
-        balance, _ = self._balance(numbers)
+        stale = numbers[~self._balanced[numbers]]
+        if len(stale):
+            self._balance(stale)
         at_us = self._rows.received_at_us[numbers]
-        self._told.append(tell(self._rows, balance, self._results, numbers, np.arange(len(numbers)), at_us))
+        self._told.append(tell(self._rows, self._standing, self._results, numbers, at_us))
 
 
 class _Members:
@@ -231,8 +251,7 @@ class _Members:
         if FINAL not in rows.channels:
             return np.zeros(len(numbers), np.bool_)
         is_open = (self.role & int(Role.UNIT) != 0) & (rows.channels[FINAL] == MISSING_WH)
-        counts = np.concatenate(([0], np.cumsum(is_open)))
-        return np.asarray(counts[rows.starts[numbers + 1]] > counts[rows.starts[numbers]])
+        return any_by_row(is_open, rows.starts)[numbers]
 
 
 def _figures(balance: Balance, coverage: NDArray[np.float32]) -> BalanceRows:

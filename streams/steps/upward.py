@@ -32,23 +32,20 @@ def tell(
     balance: Balance,
     results: BalanceRows,
     numbers: NDArray[np.intp],
-    in_balance: NDArray[np.intp],
     at_us: NDArray[np.int64],
 ) -> Told:
     """The states of `numbers` as they are now.
 
     Parameters
     ----------
-    balance, in_balance
-        The balance that the rows came to, and the place of each of `numbers` in it.
-    results
+    balance, results
         Of all rows.
     at_us
         When the message came, or the limit passed, that brought each to this state.
     """
-    taken, returned = balance.taken_wh[in_balance], balance.returned_wh[in_balance]
-    known = balance.gateways_complete[in_balance] & _is_sound(taken) & _is_sound(returned)
-    below = balance.loss_wh[in_balance] + balance.members_loss_wh[in_balance]
+    taken, returned = balance.taken_wh[numbers], balance.returned_wh[numbers]
+    known = balance.gateways_complete[numbers] & _is_sound(taken) & _is_sound(returned)
+    below = balance.loss_wh[numbers] + balance.members_loss_wh[numbers]
     final = results.status[numbers] != Status.PROVISIONAL
     return Told(
         numbers,
@@ -58,7 +55,7 @@ def tell(
             "taken_wh": np.where(known, taken, MISSING_WH),
             "returned_wh": np.where(known, returned, MISSING_WH),
             "loss_wh": np.where(results.computable[numbers] & known & _is_sound(below), below, MISSING_WH),
-            "sigma_wh": np.ceil(balance.gateway_extra_sigma_wh[in_balance]).astype(np.int64),
+            "sigma_wh": np.ceil(balance.gateway_extra_sigma_wh[numbers]).astype(np.int64),
             "final_us": np.where(final, results.published_us[numbers], MISSING_WH),
             "quality": np.where(known, int(Quality.VALID), int(Quality.MISSING)),
         },
