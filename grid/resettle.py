@@ -9,8 +9,6 @@ from typing import Any
 
 from grid.roster import END_US
 
-TOPIC = "grid.resettle"
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -10,12 +10,8 @@ from grid.block import Block, encode_block
 from grid.errors import Rejection
 from grid.model import UnitKind
 from grid.points import encode_points
+from grid.topics import TELEMETRY_AREA, TELEMETRY_BACKFILL, TELEMETRY_REJECTED, TELEMETRY_SCADA
 from ingest.decode_points import DecodedPoints
-
-TELEMETRY_AREA = "telemetry.area"
-TELEMETRY_SCADA = "telemetry.scada"
-TELEMETRY_BACKFILL = "telemetry.backfill"
-TELEMETRY_REJECTED = "telemetry.rejected"
 
 #: Older than this at receipt, a block doesn't travel with live data.
 BACKFILL_AFTER_US = 2 * 3_600 * 1_000_000

@@ -11,14 +11,13 @@ from grid.arrow import InvalidBlockError
 from grid.block import decode_block
 from grid.points import decode_points, is_points
 from grid.ports import Directory
+from grid.topics import ENERGY_UNIT, TELEMETRY_AREA, TELEMETRY_BACKFILL, TELEMETRY_SCADA
 from grid.unit_energy import decode_unit_energies
 from ingest.dispatch import take_message
-from ingest.topics import TELEMETRY_AREA, TELEMETRY_BACKFILL, TELEMETRY_SCADA
 from meterline.bootstrap import backfill_after_us, make_producer, opener
 from meterline.config import Settings
 from store.directory import StoredDirectory
 from store.rejected import mark_replayed, open_originals
-from streams.join import ENERGY_UNIT
 
 _PAGE = 100
 

@@ -15,10 +15,11 @@ import psycopg
 
 from grid.errors import Rejection
 from grid.ports import Directory
+from grid.topics import TELEMETRY_REJECTED
 from grid.unit_energy import UnitEnergies
 from ingest.dispatch import take_message
 from ingest.sources.files import read_messages
-from ingest.topics import TELEMETRY_REJECTED, record_of
+from ingest.topics import record_of
 from meterline.embedded import embedded_database
 from meterline.model_file import read_model
 from store.connection import Connection, connect

@@ -5,19 +5,29 @@ from __future__ import annotations
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, NewTopic
 from kafka.errors import TopicAlreadyExistsError
 
+from grid.topics import (
+    ENERGY_UNIT,
+    GRID_CHANGE,
+    GRID_RESETTLE,
+    TELEMETRY_AREA,
+    TELEMETRY_BACKFILL,
+    TELEMETRY_REJECTED,
+    TELEMETRY_SCADA,
+)
+
 _DAY_MS = 86_400_000
 #: How long the store may be away before what was acknowledged is lost.
 _TELEMETRY = {"retention.ms": str(14 * _DAY_MS), "compression.type": "producer"}
 
 #: Topics and their settings. Those of one agent have the same number of partitions, so that one worker has the same.
 TOPICS: dict[str, dict[str, str]] = {
-    "telemetry.area": _TELEMETRY,
-    "telemetry.scada": _TELEMETRY,
-    "telemetry.backfill": _TELEMETRY,
-    "telemetry.rejected": {**_TELEMETRY, "max.message.bytes": str(24 * 1024 * 1024)},
-    "energy.unit": _TELEMETRY,
-    "grid.change": {"cleanup.policy": "compact"},
-    "grid.resettle": {"retention.ms": str(30 * _DAY_MS)},
+    TELEMETRY_AREA: _TELEMETRY,
+    TELEMETRY_SCADA: _TELEMETRY,
+    TELEMETRY_BACKFILL: _TELEMETRY,
+    TELEMETRY_REJECTED: {**_TELEMETRY, "max.message.bytes": str(24 * 1024 * 1024)},
+    ENERGY_UNIT: _TELEMETRY,
+    GRID_CHANGE: {"cleanup.policy": "compact"},
+    GRID_RESETTLE: {"retention.ms": str(30 * _DAY_MS)},
 }
 
 

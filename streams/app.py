@@ -23,13 +23,13 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponen
 
 from grid.errors import Reason, Rejection
 from grid.limits import Limits
-from grid.resettle import TOPIC as RESETTLE
 from grid.resettle import decode_resettle
+from grid.topics import ENERGY_UNIT, GRID_CHANGE, GRID_RESETTLE, TELEMETRY_AREA, TELEMETRY_REJECTED, TELEMETRY_SCADA
 from grid.unit_energy import UnitEnergies, encode_unit_energies
 from store.connection import STORE_ERRORS, Connection
 from streams.backfill import LaneSettings, follow_backfill
 from streams.counters import Counters, Vitals
-from streams.join import ENERGY_UNIT, Record
+from streams.join import Record
 from streams.lag import watch_lag
 from streams.points import PointProcessor, SwitchWriter
 from streams.processor import Processor
@@ -138,10 +138,10 @@ def build_app(
     async def report() -> None:
         _report(vitals)
 
-    app.agent(app.topic("telemetry.area"), name="meterline.areas")(settle_areas)
-    app.agent(app.topic("telemetry.scada", ENERGY_UNIT), name="meterline.greater")(settle_greater)
-    app.agent(app.topic(RESETTLE), name="meterline.again")(settle_again)
-    rejected = app.topic("telemetry.rejected")
+    app.agent(app.topic(TELEMETRY_AREA), name="meterline.areas")(settle_areas)
+    app.agent(app.topic(TELEMETRY_SCADA, ENERGY_UNIT), name="meterline.greater")(settle_greater)
+    app.agent(app.topic(GRID_RESETTLE), name="meterline.again")(settle_again)
+    rejected = app.topic(TELEMETRY_REJECTED)
     rejected.maxsize = _REFUSALS  # app.topic() takes a maxsize and drops it
     app.agent(rejected, name="meterline.rejected")(store_rejected)
     app.task(follow_changes)
@@ -325,7 +325,7 @@ class _Held(Protocol):
 async def _follow_changes(settings: WorkerSettings, held: Sequence[_Held]) -> None:
     """Drop what is held of a unit when its model changes: outside the group, so that every worker sees every change."""
     consumer = AIOKafkaConsumer(
-        "grid.change", bootstrap_servers=settings.bootstrap, auto_offset_reset="latest", enable_auto_commit=False
+        GRID_CHANGE, bootstrap_servers=settings.bootstrap, auto_offset_reset="latest", enable_auto_commit=False
     )
     await consumer.start()
     try:

@@ -15,12 +15,12 @@ import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import CommitFailedError, IllegalStateError
 
+from grid.topics import TELEMETRY_BACKFILL
 from streams.counters import Counters, Vitals
 from streams.join import Record
 
 log = structlog.get_logger("streams.backfill")
 
-TELEMETRY_BACKFILL = "telemetry.backfill"
 _POLL_MS = 500
 #: Pause before live agents are looked at again.
 _YIELD_S = 0.1

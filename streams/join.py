@@ -10,14 +10,13 @@ from grid.block import Block, decode_block
 from grid.due import Due, decode_due, is_due
 from grid.errors import Reason, Rejection
 from grid.roster import UnitView
+from grid.topics import ENERGY_UNIT
 from grid.unit_energy import UnitEnergies, decode_unit_energies
 from store.connection import Connection
 from store.resettling import memberships_elsewhere
 from streams.steps.contribution import Cause, Contribution, from_block, from_energies, look_again
 from streams.steps.moves import absent_parts, for_other_unit, leaving, opening_elsewhere
 from streams.view_cache import ViewCache
-
-ENERGY_UNIT = "energy.unit"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from grid.block import encode_block
 from grid.errors import Reason, Rejection
 from grid.point_table import PointTable
 from grid.points import MINUTE_US, PointBatch, decode_points, is_points
+from grid.topics import TELEMETRY_SCADA
 from store.blocks import to_datetime
 from store.connection import STORE_ERRORS, Connection
 from store.held import HeldConnection
@@ -302,7 +303,7 @@ class PointProcessor:
             self.counters.stand_ins_without_meter += 1
             return []
         self.counters.stand_ins += 1
-        return [Record("telemetry.scada", encode_block(block))]
+        return [Record(TELEMETRY_SCADA, encode_block(block))]
 
     def _reject(self, record: Record, error: Exception) -> None:
         connection = self._held.get()

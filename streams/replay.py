@@ -15,9 +15,10 @@ from itertools import pairwise
 from typing import Protocol
 
 from grid.due import Due, encode_due
+from grid.topics import ENERGY_UNIT
 from grid.unit_energy import UnitEnergies, encode_unit_energies
 from store.replaying import Hierarchy
-from streams.join import ENERGY_UNIT, Record
+from streams.join import Record
 
 #: Rows that are published in one transaction since their limits have passed.
 _PAGE = 2_000

@@ -12,10 +12,10 @@ from grid.block import Block, encode_block
 from grid.channels import CHANNELS, IMPORT, MEASURED, SIGMA, Values
 from grid.quality import COUNTED, MAX_SEQUENCE, NO_PRECEDENCE, Quality, quality_rank
 from grid.roster import Roster, UnitView
+from grid.topics import TELEMETRY_AREA
 from store.replaying import SpanRow
 from streams.join import Record
 from streams.replay import Received
-from streams.sweep import AREA
 
 #: Flags that stand for a rank, for a channel beside the import, whose own flags the row doesn't keep.
 _FLAGS = np.array([Quality.MISSING, Quality.ESTIMATED, Quality.SUBSTITUTED, Quality.SUSPECT, Quality.VALID], np.uint8)
@@ -81,7 +81,7 @@ def _record(
     absent = ~now[names.index(IMPORT), at] if IMPORT in names else np.ones(len(at), np.bool_)
     quality = np.where(absent, quality | np.uint8(Quality.MISSING), quality)
     return Record(
-        AREA,
+        TELEMETRY_AREA,
         encode_block(
             Block(
                 unit=row.unit,

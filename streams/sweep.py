@@ -8,13 +8,11 @@ from dataclasses import dataclass
 
 from grid.due import Due, encode_due
 from grid.model import UnitKind
+from grid.topics import ENERGY_UNIT, TELEMETRY_AREA, TELEMETRY_BACKFILL
 from store.blocks import to_datetime
 from store.connection import Connection
 from store.resettling import become_sweeper, due_intervals
-from streams.join import ENERGY_UNIT
 
-AREA = "telemetry.area"
-BACKFILL = "telemetry.backfill"
 #: What was received before a limit may still be on its way to Kafka for this long.
 _GRACE_US = 5_000_000
 _LIMIT = 20_000
@@ -78,4 +76,4 @@ class Sweeper:
 def _topic(kind: UnitKind, *, late: bool) -> str:
     if kind not in (UnitKind.AREA, UnitKind.DEDICATED):
         return ENERGY_UNIT
-    return BACKFILL if late else AREA
+    return TELEMETRY_BACKFILL if late else TELEMETRY_AREA

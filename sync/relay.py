@@ -13,13 +13,13 @@ from typing import Any, Protocol, cast
 
 import msgspec
 
-from grid.resettle import TOPIC as RESETTLE_TOPIC
+from grid.topics import GRID_CHANGE, GRID_RESETTLE
 from store.connection import Connection
 from store.deliveries import Target, owe_change
 from store.outbox import RESETTLE, OutboxRow, lock_relay, move_relay, read_outbox, relay_position
 from sync.messages import GridChange, GridChangeWebhook, ResettleOrder
 
-TOPIC = "grid.change"
+TOPIC = GRID_CHANGE
 BATCH = 500
 _ACKNOWLEDGED_WITHIN_S = 30.0
 
@@ -83,7 +83,7 @@ def _send(producer: Producer, topic: str, row: OutboxRow) -> Acknowledgement:
     """Hand over a row; an order to settle a unit again has the key that the unit's readings have."""
     if row.aggregatetype == RESETTLE:
         order = msgspec.convert(_plain(row), ResettleOrder)
-        return producer.send(RESETTLE_TOPIC, key=row.aggregateid.encode(), value=msgspec.json.encode(order))
+        return producer.send(GRID_RESETTLE, key=row.aggregateid.encode(), value=msgspec.json.encode(order))
     change = _change(row)
     key = f"{change.aggregatetype}:{change.aggregateid}"
     return producer.send(topic, key=key.encode(), value=msgspec.json.encode(change))

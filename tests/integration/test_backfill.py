@@ -12,10 +12,10 @@ from kafka import KafkaProducer
 
 from deploy.stack import StackSpec, start_programs, stop_programs
 from grid.block import Block, encode_block
+from grid.topics import TELEMETRY_BACKFILL
 from meterline.bootstrap import make_producer, opener
 from meterline.config import Settings
 from store.connection import Connection
-from streams.backfill import TELEMETRY_BACKFILL
 from sync.load import load_grid
 from tests.integration.test_pipeline import until
 from tests.small_grid import small_model

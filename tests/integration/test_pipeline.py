@@ -17,6 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from deploy.stack import StackSpec, set_gateways, start_programs, stop_programs
 from grid.errors import Reason, Rejection
+from grid.topics import ENERGY_UNIT
 from grid.unit_energy import UnitEnergies, encode_unit_energies
 from meterline.bootstrap import opener
 from meterline.config import Settings, read_secret
@@ -24,7 +25,6 @@ from meterline.ready import wait_until_ready
 from meterline.replay import replay_rejected
 from store.connection import Connection
 from store.rejected import add_rejections
-from streams.join import ENERGY_UNIT
 from sync.load import load_grid
 from tests.small_grid import small_model
 

@@ -18,12 +18,13 @@ from deploy.stack.postgres import superuser_dsn
 from grid.block import Block, encode_block
 from grid.model import Meter, Role, TransformerArea, UnitKind
 from grid.quality import Quality
+from grid.topics import ENERGY_UNIT
 from grid.unit_energy import UnitEnergies, encode_unit_energies
 from store import views
 from store.connection import STORE_ERRORS, Connection, connect
 from streams import view_cache
 from streams.counters import Counters
-from streams.join import ENERGY_UNIT, Record
+from streams.join import Record
 from streams.processor import Processor
 from streams.view_cache import ViewCache
 from sync.load import load_grid

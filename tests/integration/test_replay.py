@@ -18,6 +18,7 @@ from kafka import KafkaConsumer, TopicPartition
 from deploy.stack import StackSpec, set_gateways, start_programs, stop_programs
 from grid.block import decode_block, encode_block
 from grid.model import UnitKind
+from grid.topics import ENERGY_UNIT
 from grid.unit_energy import encode_unit_energies
 from ingest.dispatch import take_message
 from meterline.bootstrap import opener
@@ -27,7 +28,7 @@ from meterline.replaying import ReplayOptions, Span, provide_model, replay, same
 from store.connection import Connection, connect
 from store.directory import StoredDirectory
 from streams.counters import Counters
-from streams.join import ENERGY_UNIT, Record
+from streams.join import Record
 from streams.processor import Processor
 from streams.sweep import Sweeper
 from sync.load import load_grid

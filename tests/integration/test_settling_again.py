@@ -14,12 +14,13 @@ import pytest
 from grid.due import Due, encode_due
 from grid.model import GreaterUnit, UnitKind, UnitParent
 from grid.resettle import decode_resettle
+from grid.topics import ENERGY_UNIT
 from grid.unit_energy import UnitEnergies, encode_unit_energies
 from store.connection import Connection, connect
 from store.outbox import START, read_outbox
 from streams import processor as module
 from streams.counters import Counters
-from streams.join import ENERGY_UNIT, Record, join
+from streams.join import Record, join
 from streams.processor import Processor
 from streams.sweep import Sweeper
 from sync.change import apply_change, read_change

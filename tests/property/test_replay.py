@@ -17,9 +17,10 @@ from grid.model import Role, UnitKind
 from grid.quality import MISSING_WH, Quality
 from grid.roster import BEGINNING_US, END_US, Membership, Parentage, UnitView
 from grid.rows import NEVER_US
+from grid.topics import ENERGY_UNIT
 from grid.unit_energy import UnitEnergies, decode_unit_energies
 from store.replaying import Hierarchy
-from streams.join import ENERGY_UNIT, Record
+from streams.join import Record
 from streams.replay import Received, Replay, levels_of
 from streams.steps.contribution import Cause, Contribution, from_block, from_energies, look_again
 from tests.memory import MemoryStore

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from grid.model import UnitKind
+from grid.topics import TELEMETRY_BACKFILL
 from ingest.topics import BACKFILL_AFTER_US, topic_of
-from streams.backfill import TELEMETRY_BACKFILL, LaneSettings, is_behind
+from streams.backfill import LaneSettings, is_behind
 from streams.counters import Counters
 
 

@@ -24,12 +24,13 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from grid.ports import Directory
+from grid.topics import TELEMETRY_BACKFILL
 from ingest.dispatch import SUBSCRIPTIONS, take_message
 from ingest.gaps import ResendRequest
 from ingest.gather import Gatherer, GatherLimits
 from ingest.requests import encode_request, request_topic
 from ingest.resend import Resender
-from ingest.topics import BACKFILL_AFTER_US, TELEMETRY_BACKFILL, KafkaRecord, record_of
+from ingest.topics import BACKFILL_AFTER_US, KafkaRecord, record_of
 
 log = structlog.get_logger("ingest.mqtt")
 
