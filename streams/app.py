@@ -11,7 +11,7 @@ import asyncio
 import functools
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -91,6 +91,7 @@ def build_app(
     energy = app.topic(ENERGY_UNIT)
     areas = Processor(open_connection, vitals.areas, settings.limits)
     greater = Processor(open_connection, vitals.greater, settings.limits)
+    scada = Processor(open_connection, vitals.scada, settings.limits)
     again = Processor(open_connection, vitals.again, settings.limits)
     again_refusals = RefusalWriter(open_connection)
     points = PointProcessor(open_connection, vitals.points, settings.stand_in_interval_s, switches)
@@ -98,14 +99,12 @@ def build_app(
     refusals = RefusalWriter(open_connection)
     sweeper = Sweeper(open_connection, settings.backfill_after_s)
     vitals.caches.update(
-        areas=areas.views.figures, greater=greater.views.figures, again=again.views.figures, backfill=late.views.figures
+        areas=areas.views.figures,
+        greater=greater.views.figures,
+        scada=scada.views.figures,
+        again=again.views.figures,
+        backfill=late.views.figures,
     )
-
-    async def settle_areas(stream: Any) -> None:
-        await _settle(stream, areas, energy, settings.batch, settings.linger_s)
-
-    async def settle_greater(stream: Any) -> None:
-        await _settle(stream, greater, energy, settings.gather, settings.gather_s, points)
 
     async def settle_again(stream: Any) -> None:
         async for events in stream.noack_take(1, within=settings.linger_s):
@@ -119,7 +118,9 @@ def build_app(
         await _store_refusals(stream, refusals, vitals.refusals, settings.linger_s)
 
     async def follow_changes() -> None:
-        await _follow_changes(settings, [areas.views, greater.views, again.views, late.views, points.table])
+        await _follow_changes(
+            settings, [areas.views, greater.views, scada.views, again.views, late.views, points.table]
+        )
 
     async def settle_backfill() -> None:
         await _settle_backfill(settings, late, energy, vitals)
@@ -138,8 +139,14 @@ def build_app(
     async def report() -> None:
         _report(vitals)
 
-    app.agent(app.topic(TELEMETRY_AREA), name="meterline.areas")(settle_areas)
-    app.agent(app.topic(TELEMETRY_SCADA, ENERGY_UNIT), name="meterline.greater")(settle_greater)
+    app.agent(app.topic(TELEMETRY_AREA), name="meterline.areas")(
+        _settler(areas, energy, settings.batch, settings.linger_s)
+    )
+    app.agent(energy, name="meterline.greater")(_settler(greater, energy, settings.gather, settings.gather_s))
+    # An agent of its own: points, and switches, don't wait for what is told upwards.
+    app.agent(app.topic(TELEMETRY_SCADA), name="meterline.scada")(
+        _settler(scada, energy, settings.batch, settings.linger_s, points)
+    )
     app.agent(app.topic(GRID_RESETTLE), name="meterline.again")(settle_again)
     rejected = app.topic(TELEMETRY_REJECTED)
     rejected.maxsize = _REFUSALS  # app.topic() takes a maxsize and drops it
@@ -204,21 +211,24 @@ def _make_app(settings: WorkerSettings) -> faust.App:
     )
 
 
-async def _settle(
-    stream: Any, processor: Processor, energy: Any, size: int, within_s: float, points: PointProcessor | None = None
-) -> None:
-    async for events in stream.noack_take(size, within=within_s):
-        processor.counters.busy_since = started = time.monotonic()
-        records = [Record(event.message.topic, event.value or b"") for event in events]
-        if points is not None:
-            # In a transaction of its own: what stands in rests on what is stored, so a repeat comes to the same.
-            records = await _until_stored(functools.partial(points.process, records))
-        energies = await _until_stored(functools.partial(processor.process, records))
-        processor.counters.flushed(len(records), time.monotonic() - started)
-        await _tell(energy, energies)
-        for event in events:
-            await stream.ack(event)
-        processor.counters.busy_since = None
+def _settler(
+    processor: Processor, energy: Any, size: int, within_s: float, points: PointProcessor | None = None
+) -> Callable[[Any], Awaitable[None]]:
+    async def settle(stream: Any) -> None:
+        async for events in stream.noack_take(size, within=within_s):
+            processor.counters.busy_since = started = time.monotonic()
+            records = [Record(event.message.topic, event.value or b"") for event in events]
+            if points is not None:
+                # In a transaction of its own: what stands in rests on what is stored, so a repeat comes to the same.
+                records = await _until_stored(functools.partial(points.process, records))
+            energies = await _until_stored(functools.partial(processor.process, records))
+            processor.counters.flushed(len(events), time.monotonic() - started)
+            await _tell(energy, energies)
+            for event in events:
+                await stream.ack(event)
+            processor.counters.busy_since = None
+
+    return settle
 
 
 async def _store_refusals(stream: Any, refusals: RefusalWriter, counters: Counters, within_s: float) -> None:

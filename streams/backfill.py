@@ -61,15 +61,15 @@ class LaneSettings:
         return busy_s * (1 / self.share - 1)
 
 
-def is_behind(areas: Counters, greater: Counters, now_s: float) -> bool:
+def is_behind(areas: Counters, others: Sequence[Counters], now_s: float) -> bool:
     """Whether live data wait: the lane gives way then.
 
-    `now_s` is of the monotonic clock. Of the greater units only the batch in hand tells: what they are told of old
-    intervals was received long ago.
+    `now_s` is of the monotonic clock. Of the others, units of units and SCADA, only the batch in hand tells: what the
+    units are told of old intervals was received long ago.
     """
     if areas.last_delay_s > _BEHIND_S and now_s - areas.last_commit_s < _RECENT_S:
         return True
-    return any(c.busy_since is not None and now_s - c.busy_since > _BEHIND_S for c in (areas, greater))
+    return any(c.busy_since is not None and now_s - c.busy_since > _BEHIND_S for c in (areas, *others))
 
 
 async def follow_backfill(
@@ -96,7 +96,7 @@ async def follow_backfill(
     await consumer.start()
     try:
         while True:
-            if is_behind(vitals.areas, vitals.greater, time.monotonic()):
+            if is_behind(vitals.areas, (vitals.greater, vitals.scada), time.monotonic()):
                 await asyncio.sleep(_YIELD_S)
             else:
                 await _one_batch(consumer, settings, vitals, settle)

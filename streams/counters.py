@@ -135,9 +135,9 @@ class Vitals:
 
     Attributes
     ----------
-    areas, greater, again, backfill, refusals
-        Counters of the units of meters, of the units of units, of what is settled again, of the backfill's lane,
-        and of what ingest refused.
+    areas, greater, scada, again, backfill, refusals
+        Counters of the units of meters, of the units of units, of what the SCADA's topic brings, of what is settled
+        again, of the backfill's lane, and of what ingest refused.
     points
         Counters of SCADA points.
     caches
@@ -151,6 +151,7 @@ class Vitals:
 
     areas: Counters = field(default_factory=Counters)
     greater: Counters = field(default_factory=Counters)
+    scada: Counters = field(default_factory=Counters)
     again: Counters = field(default_factory=Counters)
     backfill: Counters = field(default_factory=Counters)
     refusals: Counters = field(default_factory=Counters)
@@ -164,6 +165,7 @@ class Vitals:
         return {
             "areas": self.areas,
             "greater": self.greater,
+            "scada": self.scada,
             "again": self.again,
             "backfill": self.backfill,
             "refusals": self.refusals,

@@ -28,13 +28,13 @@ def test_rests_so_that_it_works_for_its_share_of_the_time() -> None:
 
 def test_gives_way_while_live_data_wait() -> None:
     idle = Counters()
-    assert not is_behind(idle, idle, 1_000.0)
-    assert not is_behind(areas(0.3, 999.0), idle, 1_000.0)
-    assert is_behind(areas(5.0, 999.0), idle, 1_000.0)
+    assert not is_behind(idle, [idle], 1_000.0)
+    assert not is_behind(areas(0.3, 999.0), [idle], 1_000.0)
+    assert is_behind(areas(5.0, 999.0), [idle], 1_000.0)
     # Live data have stopped since: that they were late once holds nobody up for ever.
-    assert not is_behind(areas(5.0, 900.0), idle, 1_000.0)
-    assert not is_behind(idle, Counters(busy_since=999.5), 1_000.0)
-    assert is_behind(idle, Counters(busy_since=990.0), 1_000.0)
+    assert not is_behind(areas(5.0, 900.0), [idle], 1_000.0)
+    assert not is_behind(idle, [Counters(busy_since=999.5)], 1_000.0)
+    assert is_behind(idle, [Counters(busy_since=990.0)], 1_000.0)
 
 
 def test_the_age_of_a_block_chooses_its_topic() -> None:
