@@ -17,9 +17,9 @@ from store.connection import Connection
 #: Messages are sent in bursts, so many a second.
 TICKS = 100
 _POLL_S = 0.05
-#: The workers are warm when rows come within this time.
+#: The workers are warm when all rows of this time have come within that delay.
+_WARM_FOR_S = 10
 _WARM_DELAY_S = 2.5
-_LEAST_WARM_S = 10
 #: A row that isn't there after this time counts as so late.
 _GIVE_UP_S = 60.0
 
@@ -70,7 +70,8 @@ class Watch:
     waiting: deque[tuple[int, Row]] = field(default_factory=deque)
     counted_from_us: int | None = None
     """Messages that were due from then on count; None while the workers warm up."""
-    latest_s: dict[str, float] = field(default_factory=dict)
+    late_us: int = 0
+    """When a message was due whose row, the last so far, hadn't come within the delay of a warm worker."""
     delays_s: dict[str, list[float]] = field(default_factory=lambda: {kind: [] for kind in _ARRIVED})
 
     def follow(self, connection: Connection, stop: threading.Event) -> None:
@@ -87,16 +88,17 @@ class Watch:
                 gone = set()
                 for due_us, row in of_kind:
                     delay_s = (now_us - due_us) / 1e6
+                    if delay_s > _WARM_DELAY_S:
+                        self.late_us = max(self.late_us, due_us)
                     if row in there or delay_s > _GIVE_UP_S:
                         gone.add(row)
-                        self.latest_s[kind] = delay_s
                         if self.counted_from_us is not None and due_us >= self.counted_from_us:
                             self.delays_s[kind].append(delay_s)
                 outstanding = [sample for sample in outstanding if sample[1] not in gone]
 
     def is_warm(self) -> bool:
-        """Whether what came last of each kind came soon: nothing has piled up from the workers' start any more."""
-        return len(self.latest_s) == len(_ARRIVED) and max(self.latest_s.values()) < _WARM_DELAY_S
+        """Whether everything came soon for a while: nothing has piled up from the workers' start any more."""
+        return time.time() - self.late_us / 1e6 > _WARM_FOR_S
 
     def _ask(self, connection: Connection, kind: str, rows: Sequence[Row]) -> set[Row]:
         if not rows:
@@ -168,7 +170,7 @@ def send_paced(
                     watch.waiting.append((int(due_s * 1e6), row))
             late_s.append(time.time() - due_s)
 
-    while second < warm_s and not (second >= _LEAST_WARM_S and watch.is_warm()):
+    while second < warm_s and not (second >= 2 * _WARM_FOR_S and watch.is_warm()):
         send(second, dict.fromkeys(_ARRIVED, 0), [])
         second += 1
     warmed_s = second

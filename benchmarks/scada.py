@@ -55,7 +55,7 @@ _SPONTANEOUS, _MESSAGES = 10, 10
 _POINTS_A_SECOND = _FEEDERS * (_CYCLIC + _SPONTANEOUS * _MESSAGES)
 _WARM_S = 120
 _SECONDS = 60
-_EVERY = 10
+_EVERY = 41
 _DRAINED_S = 60
 _PEER_S = 60
 _INTERVAL_S = 60
@@ -152,7 +152,7 @@ class _Scene:
 
 def _pace(settings: Settings, scene: _Scene) -> tuple[Watch, Sent]:
     watch, stop = Watch(), threading.Event()
-    producer = make_producer(settings)
+    producer = make_producer(settings, linger_ms=50)
     with opener(settings, "benchmark-watch")() as connection:
         connection.autocommit = True
         follower = threading.Thread(target=watch.follow, args=(connection, stop), name="watch")

@@ -11,6 +11,10 @@ class InvalidBlockError(ValueError):
     """The bytes of a record are not one; says why."""
 
 
+class OtherRecordError(InvalidBlockError):
+    """It is a record, but of another kind."""
+
+
 def write_record(schema: pa.Schema, columns: Sequence[pa.Array]) -> bytes:
     """`columns` under `schema`, whose metadata is the record's header."""
     sink = pa.BufferOutputStream()
@@ -25,14 +29,19 @@ def read_record(data: bytes, plain: pa.Schema | None, header: bytes) -> tuple[st
 
     Raises
     ------
+    OtherRecordError
+        When the metadata has no `header`.
     InvalidBlockError
         When `data` is no such record.
     """
     try:
         with pa.ipc.open_stream(data) as reader:
             schema, batch = reader.schema, reader.read_next_batch()
-        if plain is not None and not schema.equals(plain, check_metadata=False):
-            raise InvalidBlockError(f"columns are {schema.names}")
-        return schema.metadata[header].decode(), batch
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError, KeyError, TypeError, ValueError, StopIteration) as error:
+        text = (schema.metadata or {}).get(header, b"").decode()
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError, TypeError, ValueError, StopIteration) as error:
         raise InvalidBlockError(str(error) or type(error).__name__) from error
+    if not text:
+        raise OtherRecordError(f"its metadata have no {header.decode()!r}")
+    if plain is not None and not schema.equals(plain, check_metadata=False):
+        raise InvalidBlockError(f"columns are {schema.names}")
+    return text, batch

@@ -207,13 +207,16 @@ def decode_points(data: bytes) -> PointBatch:
 
     Raises
     ------
+    OtherRecordError
+        When `data` is a record of another kind: a block.
     InvalidBlockError
         When `data` is no message of points.
     """
     header, batch = read_record(data, _PLAIN, _METADATA_KEY)
     try:
         observed_at_us = batch.column(1).to_numpy()
-        if len(observed_at_us) and not 0 < observed_at_us.min() <= observed_at_us.max() < _END_US:
+        # Unsigned, what lies before 1970 is greater than all else.
+        if len(observed_at_us) and observed_at_us.view(np.uint64).max() >= _END_US:
             raise InvalidBlockError("an instant lies outside 1970 to 9999")
         if batch.column(0).null_count:
             raise InvalidBlockError("a point has no code")
@@ -232,12 +235,3 @@ def decode_points(data: bytes) -> PointBatch:
         )
     except ValueError as error:  # ArrowInvalid, for a column with nulls, is one too
         raise InvalidBlockError(str(error)) from error
-
-
-def is_points(data: bytes) -> bool:
-    """Whether a record is a message of points and not a block; False for what is neither."""
-    try:
-        with pa.ipc.open_stream(data) as reader:
-            return _METADATA_KEY in (reader.schema.metadata or {})
-    except (pa.ArrowInvalid, OSError, StopIteration):
-        return False

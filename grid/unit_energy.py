@@ -1,7 +1,8 @@
-"""What a settled unit tells the units above it: one record a parent, its children's energies as columns."""
+"""What settled units tell the units above them: children's energies as columns, of several parents in one record."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,16 +66,18 @@ _COLUMNS = {
     "quality": pa.uint8(),
 }
 _PLAIN = pa.schema(list(_COLUMNS.items()))
-_METADATA_KEY = b"parent"
+_METADATA_KEY = b"parents"
 
 
-def encode_unit_energies(energies: UnitEnergies) -> bytes:
-    """`energies` as an Arrow IPC stream."""
-    schema = _PLAIN.with_metadata({_METADATA_KEY: energies.parent.encode()})
-    return write_record(schema, [pa.array(getattr(energies, name)) for name in _COLUMNS])
+def encode_unit_energies(parts: Sequence[UnitEnergies]) -> bytes:
+    """`parts` as one Arrow IPC stream; the metadata name the parents with the number of rows of each."""
+    header = "\n".join(f"{len(part)} {part.parent}" for part in parts)
+    schema = _PLAIN.with_metadata({_METADATA_KEY: header.encode()})
+    columns = [pa.array(np.concatenate([getattr(part, name) for part in parts])) for name in _COLUMNS]
+    return write_record(schema, columns)
 
 
-def decode_unit_energies(data: bytes) -> UnitEnergies:
+def decode_unit_energies(data: bytes) -> list[UnitEnergies]:
     """Inverse of `encode_unit_energies`.
 
     Raises
@@ -82,8 +85,17 @@ def decode_unit_energies(data: bytes) -> UnitEnergies:
     InvalidBlockError
         When `data` is no such record.
     """
-    parent, batch = read_record(data, _PLAIN, _METADATA_KEY)
+    header, batch = read_record(data, _PLAIN, _METADATA_KEY)
+    parts, begin = [], 0
     try:
-        return UnitEnergies(parent, *(column.to_numpy() for column in batch.columns))
+        columns = [column.to_numpy() for column in batch.columns]
+        for line in header.split("\n"):
+            size, parent = line.split(" ", 1)
+            end = begin + int(size)
+            parts.append(UnitEnergies(parent, *(column[begin:end] for column in columns)))
+            begin = end
     except ValueError as error:  # ArrowInvalid, for a column with nulls, is one too
         raise InvalidBlockError(str(error)) from error
+    if begin != batch.num_rows:
+        raise InvalidBlockError(f"{batch.num_rows} rows, of which {begin} have a parent")
+    return parts

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from kafka import KafkaProducer
 
-from grid.arrow import InvalidBlockError
+from grid.arrow import InvalidBlockError, OtherRecordError
 from grid.block import decode_block
-from grid.points import decode_points, is_points
+from grid.points import decode_points
 from grid.ports import Directory
 from grid.topics import ENERGY_UNIT, TELEMETRY_AREA, TELEMETRY_BACKFILL, TELEMETRY_SCADA
 from grid.unit_energy import decode_unit_energies
@@ -71,11 +71,18 @@ def _send(
     return refused
 
 
+def _scada_unit(original: bytes) -> str:
+    try:
+        return decode_points(original).unit
+    except OtherRecordError:
+        return decode_block(original).unit
+
+
 _KEYS: dict[str, Callable[[bytes], str]] = {
     TELEMETRY_AREA: lambda original: decode_block(original).unit,
     TELEMETRY_BACKFILL: lambda original: decode_block(original).unit,
-    TELEMETRY_SCADA: lambda original: (decode_points if is_points(original) else decode_block)(original).unit,
-    ENERGY_UNIT: lambda original: decode_unit_energies(original).parent,
+    TELEMETRY_SCADA: _scada_unit,
+    ENERGY_UNIT: lambda original: decode_unit_energies(original)[0].parent,
 }
 
 

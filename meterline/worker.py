@@ -10,7 +10,7 @@ from faust.worker import Worker
 from grid.network import SwitchPosition
 from meterline.bootstrap import opener
 from meterline.config import Settings
-from meterline.memory import keep_freed_memory
+from meterline.memory import keep_freed_memory, share_interpreter
 from meterline.metrics import WorkerMetrics
 from meterline.ops import ops_of
 from store.connection import Connection
@@ -27,6 +27,7 @@ def run_worker(settings: Settings, instance: str, ops_port: int | None = None) -
     """
     keep_freed_memory()
     warm_steps()
+    share_interpreter()
     vitals = Vitals()
     # Faust keeps no state of ours: its folder may vanish with the process.
     with tempfile.TemporaryDirectory(prefix="meterline-worker-") as data_dir:
@@ -36,6 +37,7 @@ def run_worker(settings: Settings, instance: str, ops_port: int | None = None) -
                 bootstrap=settings.kafka.bootstrap,
                 instance=instance,
                 data_dir=data_dir,
+                partitions=settings.kafka.partitions,
                 batch=options.batch,
                 linger_s=options.linger_s,
                 gather=options.gather,

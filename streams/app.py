@@ -25,7 +25,7 @@ from grid.errors import Reason, Rejection
 from grid.limits import Limits
 from grid.resettle import decode_resettle
 from grid.topics import ENERGY_UNIT, GRID_CHANGE, GRID_RESETTLE, TELEMETRY_AREA, TELEMETRY_REJECTED, TELEMETRY_SCADA
-from grid.unit_energy import UnitEnergies, encode_unit_energies
+from grid.unit_energy import UnitEnergies
 from store.connection import STORE_ERRORS, Connection
 from streams.backfill import LaneSettings, follow_backfill
 from streams.counters import Counters, Vitals
@@ -35,6 +35,7 @@ from streams.points import PointProcessor, SwitchWriter
 from streams.processor import Processor
 from streams.refusals import RefusalWriter
 from streams.sweep import Sweeper
+from streams.telling import bundled
 
 log = structlog.get_logger("streams.app")
 
@@ -52,6 +53,8 @@ class WorkerSettings:
     ----------
     instance
         Fixed name of this worker in the group: one that was killed gets its partitions back at once.
+    partitions
+        Of each topic.
     batch, linger_s
         A batch of blocks is settled when it has this many records or this much time has passed.
     gather, gather_s
@@ -63,6 +66,7 @@ class WorkerSettings:
     bootstrap: str
     instance: str
     data_dir: str
+    partitions: int
     group: str = "meterline"
     batch: int = 1_000
     linger_s: float = 0.2
@@ -77,6 +81,14 @@ class WorkerSettings:
     limits: Limits = field(default_factory=Limits)
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Where units are told what those below have come to."""
+
+    topic: Any
+    partitions: int
+
+
 def build_app(
     settings: WorkerSettings,
     open_connection: Callable[[], Connection],
@@ -88,7 +100,7 @@ def build_app(
     SCADA points are stored, stand in for missing registers, and tell `switches` where a switch has moved.
     """
     app = _make_app(settings)
-    energy = app.topic(ENERGY_UNIT)
+    energy = _Told(app.topic(ENERGY_UNIT), settings.partitions)
     areas = Processor(open_connection, vitals.areas, settings.limits)
     greater = Processor(open_connection, vitals.greater, settings.limits)
     scada = Processor(open_connection, vitals.scada, settings.limits)
@@ -142,7 +154,7 @@ def build_app(
     app.agent(app.topic(TELEMETRY_AREA), name="meterline.areas")(
         _settler(areas, energy, settings.batch, settings.linger_s)
     )
-    app.agent(energy, name="meterline.greater")(_settler(greater, energy, settings.gather, settings.gather_s))
+    app.agent(energy.topic, name="meterline.greater")(_settler(greater, energy, settings.gather, settings.gather_s))
     # An agent of its own: points, and switches, don't wait for what is told upwards.
     app.agent(app.topic(TELEMETRY_SCADA), name="meterline.scada")(
         _settler(scada, energy, settings.batch, settings.linger_s, points)
@@ -212,7 +224,7 @@ def _make_app(settings: WorkerSettings) -> faust.App:
 
 
 def _settler(
-    processor: Processor, energy: Any, size: int, within_s: float, points: PointProcessor | None = None
+    processor: Processor, energy: _Told, size: int, within_s: float, points: PointProcessor | None = None
 ) -> Callable[[Any], Awaitable[None]]:
     async def settle(stream: Any) -> None:
         async for events in stream.noack_take(size, within=within_s):
@@ -245,7 +257,7 @@ async def _store_refusals(stream: Any, refusals: RefusalWriter, counters: Counte
         counters.busy_since = None
 
 
-async def _settle_again(processor: Processor, energy: Any, refusals: RefusalWriter, event: Any) -> None:
+async def _settle_again(processor: Processor, energy: _Told, refusals: RefusalWriter, event: Any) -> None:
     """Settle a unit again, page by page: each is durable, and told to the units above, before the next."""
     value = event.value or b""
     try:
@@ -275,7 +287,7 @@ async def _settle_again(processor: Processor, energy: Any, refusals: RefusalWrit
         processor.close()
 
 
-async def _settle_backfill(settings: WorkerSettings, processor: Processor, energy: Any, vitals: Vitals) -> None:
+async def _settle_backfill(settings: WorkerSettings, processor: Processor, energy: _Told, vitals: Vitals) -> None:
     async def settle(records: Sequence[Record]) -> None:
         await _tell(energy, await _until_stored(functools.partial(processor.process, records)))
 
@@ -290,8 +302,8 @@ async def _settle_backfill(settings: WorkerSettings, processor: Processor, energ
     await follow_backfill(lane, vitals, settle)
 
 
-async def _tell(energy: Any, energies: Sequence[UnitEnergies]) -> None:
-    sends = [energy.send(key=e.parent.encode(), value=encode_unit_energies(e)) for e in energies]
+async def _tell(energy: _Told, energies: Sequence[UnitEnergies]) -> None:
+    sends = [energy.topic.send(value=value, partition=n) for n, value in bundled(energies, energy.partitions)]
     # The first wait hands a record to the producer, the second is Kafka's acknowledgement.
     await asyncio.gather(*[await sent for sent in sends])
 

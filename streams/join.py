@@ -40,7 +40,7 @@ def join(
             if is_due(record.value):
                 dues.append(decode_due(record.value))
             elif record.topic == ENERGY_UNIT:
-                energies.append(decode_unit_energies(record.value))
+                energies += decode_unit_energies(record.value)
             else:
                 blocks.append((record, decode_block(record.value)))
         except InvalidBlockError as error:

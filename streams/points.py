@@ -15,11 +15,11 @@ from typing import Protocol
 import numpy as np
 import structlog
 
-from grid.arrow import InvalidBlockError
+from grid.arrow import InvalidBlockError, OtherRecordError
 from grid.block import encode_block
 from grid.errors import Reason, Rejection
 from grid.point_table import PointTable
-from grid.points import MINUTE_US, PointBatch, decode_points, is_points
+from grid.points import MINUTE_US, PointBatch, decode_points
 from grid.topics import TELEMETRY_SCADA
 from store.blocks import to_datetime
 from store.connection import STORE_ERRORS, Connection
@@ -46,6 +46,10 @@ log = structlog.get_logger("streams.points")
 _REFRESH_S = 5.0
 #: Windows that are computed together; bounds what is read at once when a backlog comes.
 _MAX_WINDOWS = 1_000
+
+
+#: A message and what it says.
+Taken = tuple[Record, PointBatch]
 
 
 class SwitchWriter(Protocol):
@@ -154,40 +158,38 @@ class PointProcessor:
         psycopg.Error
             One of `STORE_ERRORS`, when the store can't be used or gives way: the batch may be tried again.
         """
-        of_points: list[Record] = []
-        others: list[Record] = []
-        for record in records:
-            (of_points if is_points(record.value) else others).append(record)
-        if not of_points:
-            return others
         started = time.perf_counter()
+        taken, others, rejections = _decoded(records)
+        if not taken and not rejections:
+            return others
         try:
-            blocks = self._process(of_points)
+            blocks = self._process(taken, rejections)
         except STORE_ERRORS:
             self._looked.clear()
             self._held.close()
             raise
-        self.counters.messages += len(of_points)
+        self.counters.messages += len(records) - len(others)
         self.counters.seconds += time.perf_counter() - started
         return others + blocks
 
-    def _process(self, records: Sequence[Record]) -> list[Record]:
+    def _process(self, taken: Sequence[Taken], rejections: Sequence[Rejection]) -> list[Record]:
         try:
-            return self._take(records)
+            return self._take(taken, rejections)
         except STORE_ERRORS:
             raise
         except Exception as error:  # one poisoned record must not stop all partitions
-            log.exception("a batch of points failed; its records are tried one by one", records=len(records))
+            log.exception("a batch of points failed; its records are tried one by one", records=len(taken))
             self._looked.clear()
             self._held.rollback()
-            if len(records) > 1:
-                return [block for record in records for block in self._process([record])]
-            self._reject(records[0], error)
-            return []
+            if len(taken) == 1:
+                rejections = [*rejections, Rejection.of_failure(error, taken[0][0].topic, taken[0][0].value)]
+            self._reject(rejections)
+            return [] if len(taken) == 1 else [block for each in taken for block in self._process([each], ())]
 
-    def _take(self, records: Sequence[Record]) -> list[Record]:
+    def _take(self, taken: Sequence[Taken], refused: Sequence[Rejection]) -> list[Record]:
         connection = self._held.get()
-        batches, origins, rejections = _decoded(records)
+        origins, batches = [record for record, _ in taken], [batch for _, batch in taken]
+        rejections = list(refused)
         table, arranged = self._arranged(connection, batches)
         connection.commit()
         for number, codes in arranged.unknown.items():
@@ -305,23 +307,26 @@ class PointProcessor:
         self.counters.stand_ins += 1
         return [Record(TELEMETRY_SCADA, encode_block(block))]
 
-    def _reject(self, record: Record, error: Exception) -> None:
+    def _reject(self, rejections: Sequence[Rejection]) -> None:
+        if not rejections:
+            return
         connection = self._held.get()
         with connection.transaction():
-            rejection = Rejection.of_failure(error, record.topic, record.value)
-            add_rejections(connection, [rejection], datetime.now(UTC))
-        self.counters.rejected += 1
+            add_rejections(connection, rejections, datetime.now(UTC))
+        self.counters.rejected += len(rejections)
 
 
-def _decoded(records: Sequence[Record]) -> tuple[list[PointBatch], list[Record], list[Rejection]]:
-    batches, origins, rejections = [], [], []
+def _decoded(records: Sequence[Record]) -> tuple[list[Taken], list[Record], list[Rejection]]:
+    """Messages of points, records of another kind, and what is neither."""
+    taken, others, rejections = [], [], []
     for record in records:
         try:
-            batches.append(decode_points(record.value))
-            origins.append(record)
+            taken.append((record, decode_points(record.value)))
+        except OtherRecordError:
+            others.append(record)
         except InvalidBlockError as error:
             rejections.append(Rejection(Reason.INVALID_BLOCK, str(error), record.topic, record.value))
-    return batches, origins, rejections
+    return taken, others, rejections
 
 
 def _origin_of(change: SwitchChange, code: str, batches: Sequence[PointBatch], origins: Sequence[Record]) -> Record:

@@ -131,7 +131,7 @@ class Replay:
         if not records:
             return
         for energies in self._processor.process(records):
-            waiting[self._level.get(energies.parent, 0)].append(Record(ENERGY_UNIT, encode_unit_energies(energies)))
+            waiting[self._level.get(energies.parent, 0)].append(Record(ENERGY_UNIT, encode_unit_energies([energies])))
 
     def _due(self, level: int, until_us: int) -> list[Record]:
         by_unit: dict[str, list[tuple[int, int]]] = {}

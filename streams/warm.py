@@ -45,7 +45,7 @@ def warm_steps() -> None:
     _warm_points()
     settled = _settle([from_block(decode_block(encode_block(block)), area, "", b"")[0]])
     for energies in settled.energies:
-        _settle(from_energies(decode_unit_energies(encode_unit_energies(energies)), above))
+        _settle(from_energies(decode_unit_energies(encode_unit_energies([energies]))[0], above))
 
 
 def _warm_points() -> None:

@@ -256,7 +256,7 @@ def test_a_record_that_failed_goes_back_to_its_own_topic(pipeline: Settings, con
         final_us=np.array([int(at.timestamp()) * 1_000_000]),
         quality=np.zeros(1, np.uint8),
     )
-    originals = [encode_unit_energies(energies), b"broken"]
+    originals = [encode_unit_energies([energies]), b"broken"]
     rejections = [Rejection(Reason.PROCESSING_FAILED, "bug", ENERGY_UNIT, original) for original in originals]
     with connection.transaction():
         add_rejections(connection, rejections, datetime.now(UTC))

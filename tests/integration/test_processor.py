@@ -155,7 +155,7 @@ def test_a_child_that_the_parent_s_view_doesn_t_know_yet_is_counted(worker: Proc
             final_us=np.array([NOON_US]),
             quality=np.zeros(1, np.uint8),
         )
-        return Record(ENERGY_UNIT, encode_unit_energies(energies))
+        return Record(ENERGY_UNIT, encode_unit_energies([energies]))
 
     head = Record("telemetry.scada", area("F2", {"F2-head": 200}).value)
     worker.process([head])

@@ -96,7 +96,7 @@ class LivePath:
     def _process(self, areas: list[Record], greater: list[Record]) -> None:
         told = self._areas.process(areas) if areas else []
         while greater or told:
-            upward = [Record(ENERGY_UNIT, encode_unit_energies(e)) for e in told]
+            upward = [Record(ENERGY_UNIT, encode_unit_energies([e])) for e in told]
             told = self._greater.process([*greater, *upward])
             greater = []
 

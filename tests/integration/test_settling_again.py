@@ -72,7 +72,7 @@ class Worker:
 
     def _pass_on(self, energies: list[UnitEnergies]) -> None:
         while energies:
-            energies = self.processor.process([Record(ENERGY_UNIT, encode_unit_energies(e)) for e in energies])
+            energies = self.processor.process([Record(ENERGY_UNIT, encode_unit_energies([e])) for e in energies])
 
 
 @pytest.fixture

@@ -67,8 +67,8 @@ class Memory(MemoryStore):
                 view = VIEWS[due.unit]
                 contributions += [look_again(view, at, s, due.until_us, Cause.TICK) for at, s in due.intervals]
             elif record.topic == ENERGY_UNIT:
-                energies = decode_unit_energies(record.value)
-                contributions += from_energies(energies, VIEWS[energies.parent])
+                for energies in decode_unit_energies(record.value):
+                    contributions += from_energies(energies, VIEWS[energies.parent])
             else:
                 block = decode_block(record.value)
                 contributions.append(from_block(block, VIEWS[block.unit], "", b"")[0])

@@ -241,6 +241,6 @@ def test_blocks_and_energies_survive_kafka(blocks: list[Block]) -> None:
         assert restored.sequence.tolist() == original.sequence.tolist()
         assert restored.observed_at_us == original.observed_at_us
     for energies in Table().take_blocks(blocks).energies:
-        back = decode_unit_energies(encode_unit_energies(energies))
+        (back,) = decode_unit_energies(encode_unit_energies([energies]))
         assert back.parent == energies.parent
         assert back.taken_wh.tolist() == energies.taken_wh.tolist()

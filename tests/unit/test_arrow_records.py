@@ -50,6 +50,6 @@ def test_what_is_no_block_is_said_to_be_none(data: bytes) -> None:
 
 
 def test_nulls_are_no_energies() -> None:
-    schema = unit_energy._PLAIN.with_metadata({b"parent": b"F1"})
+    schema = unit_energy._PLAIN.with_metadata({b"parents": b"1 F1"})
     with pytest.raises(InvalidBlockError):
         unit_energy.decode_unit_energies(write_record(schema, [pa.array([None], field.type) for field in schema]))

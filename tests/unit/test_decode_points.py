@@ -8,10 +8,11 @@ import jsonschema
 import numpy as np
 import pytest
 
+from grid.arrow import InvalidBlockError, OtherRecordError
 from grid.block import decode_block, encode_block
 from grid.errors import Reason
 from grid.model import UnitKind
-from grid.points import MAX_POINTS, PointCause, PointQuality, decode_points, encode_points, is_points
+from grid.points import MAX_POINTS, PointCause, PointQuality, decode_points, encode_points
 from ingest.checks import MAX_PAYLOAD
 from ingest.decode_points import DecodedPoints, decode_points_message
 from ingest.dispatch import take_message
@@ -77,10 +78,16 @@ def test_points_and_blocks_are_told_apart() -> None:
     ]
     points = take_message(TOPIC, message(), NOON_US, Units()).all_records(BACKFILL_AFTER_US)[0]
     assert (block.topic, block.key) == (points.topic, points.key) == ("telemetry.scada", b"F1")
-    assert [is_points(r.value) for r in (block, points)] == [False, True]
+    assert encode_points(decode_points(points.value)) == points.value
     assert encode_block(decode_block(block.value)) == block.value
-    for nothing in (b"", b"?", encode_points(decoded.batch)[:50]):
-        assert not is_points(nothing)
+    with pytest.raises(OtherRecordError):
+        decode_points(block.value)
+    with pytest.raises(OtherRecordError):
+        decode_block(points.value)
+    for nothing in (b"", b"?", points.value[:50]):
+        with pytest.raises(InvalidBlockError) as caught:
+            decode_points(nothing)
+        assert not isinstance(caught.value, OtherRecordError)
 
 
 def test_the_same_message_has_the_same_digest_whenever_it_comes() -> None:

@@ -142,7 +142,7 @@ def encoded(**changes: Any) -> bytes:
         encoded(unit="a\nb"),
         encoded(cause=2),
         encoded(codes=pa.array([None], pa.string())),
-        encoded(observed_at_us=np.array([0])),
+        encoded(observed_at_us=np.array([-1])),
         encoded(observed_at_us=np.array([2**62])),
     ],
 )
