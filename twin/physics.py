@@ -10,20 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from power_grid_model import (
-    CalculationMethod,
-    ComponentType,
-    DatasetType,
-    LoadGenType,
-    PowerGridModel,
-    WindingType,
-    initialize_array,
-)
+from power_grid_model import CalculationMethod, ComponentType, PowerGridModel
 
+from twin.components import Components
 from twin.network import Network
 
-#: Short-circuit power behind a busbar: so large that the busbar is at its set point.
-_SOURCE_VA = 1e13
 #: Of the voltage, per unit, between two iterations; losses are then exact to some 1e-9.
 _TOLERANCE = 1e-10
 
@@ -74,62 +65,9 @@ class Physics:
         self._load_of_point = np.searchsorted(self._load_nodes, self._point_node)
         self._low_nodes = np.array([a.low_node for a in network.areas], dtype=np.int64)
         self._heads = np.array([f.head for f in network.feeders], dtype=np.int64)
-        self._first_load_id = len(network.nodes)
-        self._model = PowerGridModel(self._input(), system_frequency=50.0)
-
-    def _input(self) -> dict[ComponentType, NDArray[np.void]]:
-        network, lines = self.network, self.network.lines
-        node = initialize_array(DatasetType.input, ComponentType.node, len(network.nodes))
-        node["id"] = np.arange(len(network.nodes))
-        node["u_rated"] = network.node_voltage_v
-        following = len(node)
-
-        load = initialize_array(DatasetType.input, ComponentType.sym_load, len(self._load_nodes))
-        load["id"] = following + np.arange(len(load))
-        load["node"] = self._load_nodes
-        load["status"] = 1
-        load["type"] = LoadGenType.const_power
-        load["p_specified"] = load["q_specified"] = 0.0
-        following += len(load)
-
-        line = initialize_array(DatasetType.input, ComponentType.line, len(lines.start))
-        line["id"] = following + np.arange(len(line))
-        line["from_node"], line["to_node"] = lines.start, lines.end
-        line["from_status"] = line["to_status"] = 1
-        line["r1"], line["x1"], line["c1"] = lines.resistance_ohm, lines.reactance_ohm, lines.capacitance_f
-        line["tan1"] = 0.0
-        following += len(line)
-
-        plates = [a.transformer for a in network.areas]
-        transformer = initialize_array(DatasetType.input, ComponentType.transformer, len(plates))
-        transformer["id"] = following + np.arange(len(plates))
-        transformer["from_node"] = [a.high_node for a in network.areas]
-        transformer["to_node"] = [a.low_node for a in network.areas]
-        transformer["from_status"] = transformer["to_status"] = 1
-        transformer["winding_from"], transformer["winding_to"] = WindingType.delta, WindingType.wye_n
-        transformer["tap_side"] = transformer["tap_pos"] = transformer["tap_nom"] = 0
-        transformer["tap_min"] = transformer["tap_max"] = 0
-        transformer["tap_size"] = 0.0
-        for name, attribute in (
-            ("u1", "high_voltage_v"), ("u2", "low_voltage_v"), ("sn", "rating_va"), ("uk", "short_circuit_voltage"),
-            ("pk", "load_loss_w"), ("i0", "no_load_current"), ("p0", "no_load_loss_w"), ("clock", "clock"),
-        ):  # fmt: skip
-            transformer[name] = [getattr(plate, attribute) for plate in plates]
-        following += len(transformer)
-
-        source = initialize_array(DatasetType.input, ComponentType.source, len(network.sources))
-        source["id"] = following + np.arange(len(source))
-        source["node"] = [n for n, _ in network.sources]
-        source["status"] = 1
-        source["u_ref"] = [u for _, u in network.sources]
-        source["sk"] = _SOURCE_VA
-        return {
-            ComponentType.node: node,
-            ComponentType.sym_load: load,
-            ComponentType.line: line,
-            ComponentType.transformer: transformer,
-            ComponentType.source: source,
-        }
+        components = Components(network, self._load_nodes)
+        self._first_load_id = components.first_load
+        self._model = PowerGridModel(components.tables, system_frequency=50.0)
 
     def solve(self, active_w: NDArray[np.float64], reactive_var: NDArray[np.float64]) -> Flows:
         """Solve a batch of steps.

@@ -48,8 +48,11 @@ class Steps:
 
     def by_interval(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sums of `values` (steps, …) over each interval; shape (intervals, …)."""
-        firsts = np.flatnonzero(np.append(True, self.end_s[1:] != self.end_s[:-1])) if len(self) else []
-        return np.add.reduceat(values, firsts, axis=0) if len(self) else values[:0]
+        if not len(self):
+            return values[:0]
+        firsts = np.flatnonzero(np.append(True, self.end_s[1:] != self.end_s[:-1]))
+        sums: NDArray[np.float64] = np.add.reduceat(values, firsts, axis=0)
+        return sums
 
 
 def make_steps(
