@@ -21,12 +21,15 @@ class Steps:
         Of each step.
     end_s
         End of the interval that each step lies in.
+    slot_s
+        Length of the equal parts of an interval, some of which were cut further.
     """
 
     interval_s: int
     begin_s: NDArray[np.int64]
     length_s: NDArray[np.int64]
     end_s: NDArray[np.int64]
+    slot_s: int = 300
 
     def __len__(self) -> int:
         return len(self.begin_s)
@@ -44,7 +47,7 @@ class Steps:
     def part(self, first: int, last: int) -> Steps:
         """Steps `first` up to `last`."""
         at = slice(first, last)
-        return Steps(self.interval_s, self.begin_s[at], self.length_s[at], self.end_s[at])
+        return Steps(self.interval_s, self.begin_s[at], self.length_s[at], self.end_s[at], self.slot_s)
 
     def by_interval(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sums of `values` (steps, …) over each interval; shape (intervals, …)."""
@@ -72,8 +75,9 @@ def make_steps(
     """
     if begin_s % interval_s or interval_s % per_interval or intervals < 0 or per_interval < 1:
         raise ValueError(f"no {intervals} intervals of {per_interval} steps in {interval_s} s begin at {begin_s}")
+    slot_s = interval_s // per_interval
     until_s = begin_s + intervals * interval_s
     inside = [cut for cut in cuts if begin_s < cut < until_s]
-    edges = np.unique(np.append(np.arange(begin_s, until_s + 1, interval_s // per_interval), inside)).astype(np.int64)
+    edges = np.unique(np.append(np.arange(begin_s, until_s + 1, slot_s), inside)).astype(np.int64)
     begins = edges[:-1]
-    return Steps(interval_s, begins, np.diff(edges), (begins // interval_s + 1) * interval_s)
+    return Steps(interval_s, begins, np.diff(edges), (begins // interval_s + 1) * interval_s, slot_s)

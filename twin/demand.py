@@ -1,0 +1,117 @@
+"""What every customer draws and every generator gives, load step by load step."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twin.load import mean_shares
+from twin.network import Point
+from twin.simbench import Profiles
+from twin.steps import Steps
+
+_QUARTER_S = 900
+#: Standard deviation of a customer's mean power in a load step about its quarter-hour's, as a share of it.
+_ROUGHNESS = 0.15
+
+
+class HouseholdSource(Protocol):
+    """Series of many households, each by its number."""
+
+    def power_w(self, steps: Steps, household: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Mean power in watts of each household in each step; shape (steps, households)."""
+
+    def mean_w(self) -> float:
+        """Mean power of all households over a year."""
+
+    def power_factor(self, household: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Of each, constant; lagging."""
+
+
+class Demand:
+    """Demand of a network's points.
+
+    Consumers with a household's profile take the series of a household of their own, scaled to their profile's energy
+    of a year. All others follow their profile, with variation inside each quarter-hour that leaves its energy as it is.
+
+    Parameters
+    ----------
+    points, profiles
+        The points, and the profiles that they name.
+    households
+        None = households follow their profiles too.
+    seed
+        Of which household each is, and of the variation.
+    shifted_day
+        Of the day that an instant runs as, in seconds: on a holiday the Sunday before, for instance. None = its own.
+    """
+
+    def __init__(
+        self,
+        points: tuple[Point, ...],
+        profiles: Profiles,
+        households: HouseholdSource | None = None,
+        seed: int = 0,
+        shifted: Callable[[int], int] | None = None,
+    ) -> None:
+        self._profiles = profiles
+        self._profile = np.array([profiles.index[p.profile] for p in points])
+        sign = np.array([-1.0 if p.generation else 1.0 for p in points])
+        self._active_w = np.array([p.active_w for p in points]) * sign
+        self._reactive_var = np.array([p.reactive_var for p in points]) * sign
+        self._seed = seed
+        self._shifted = shifted or (lambda at_s: at_s)
+        self._households = households
+        is_household = [households is not None and not p.generation and p.profile.startswith("H") for p in points]
+        self._is_household = np.flatnonzero(is_household)
+        self._others = np.flatnonzero(np.logical_not(is_household))
+        digests = [hashlib.blake2b(f"{seed}/household/{p.code}".encode(), digest_size=6).digest() for p in points]
+        numbers = np.array([int.from_bytes(d, "little") for d in digests], np.int64)
+        self._household = numbers[self._is_household]
+        if households is not None:
+            yearly_w = profiles.active.mean(axis=0)[self._profile] * self._active_w
+            self._scale = yearly_w[self._is_household] / households.mean_w()
+            factor = households.power_factor(self._household)
+            self._tangent = np.sqrt(1 / factor**2 - 1)
+
+    def at(self, steps: Steps) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean active and reactive power of each point in each step, generation negative; shape (steps, points)."""
+        active = np.zeros((len(steps), len(self._profile)))
+        reactive = np.zeros_like(active)
+        others = self._others
+        shares = [mean_shares(self._profiles, end, _QUARTER_S) for end in self._quarters(steps)]
+        profile = self._profile[others]
+        rough = self._variation(steps)[:, others]
+        active[:, others] = np.array([a for a, _ in shares])[:, profile] * self._active_w[others] * rough
+        reactive[:, others] = np.array([r for _, r in shares])[:, profile] * self._reactive_var[others] * rough
+        if self._households is not None:
+            own = self._households.power_w(steps, self._household) * self._scale
+            active[:, self._is_household] = own
+            reactive[:, self._is_household] = own * self._tangent
+        return active, reactive
+
+    def _quarters(self, steps: Steps) -> list[int]:
+        return [
+            (self._shifted(at_s) // _QUARTER_S + 1) * _QUARTER_S
+            for at_s in (steps.begin_s + steps.length_s // 2).tolist()
+        ]
+
+    def _variation(self, steps: Steps) -> NDArray[np.float64]:
+        """Factors about 1 of each step and point, whose mean over a quarter-hour of equal slots is 1."""
+        slot_s = steps.slot_s
+        slots_a_quarter = _QUARTER_S // slot_s
+        slot = (steps.begin_s + steps.length_s // 2) // slot_s
+        wanted = np.unique(slot // slots_a_quarter)
+        factors = {}
+        for quarter in wanted.tolist():
+            generator = np.random.Generator(np.random.Philox(key=[self._seed & 0xFFFFFFFFFFFFFFFF, quarter]))
+            z = generator.standard_normal((slots_a_quarter, len(self._profile)))
+            z = np.clip(1 + _ROUGHNESS * (z - z.mean(axis=0)), 0.2, None)
+            factors[quarter] = z / z.mean(axis=0)
+        return np.array([factors[s // slots_a_quarter][s % slots_a_quarter] for s in slot.tolist()]).reshape(
+            len(steps), -1
+        )
