@@ -12,7 +12,7 @@ class InvalidBlockError(ValueError):
 
 
 class OtherRecordError(InvalidBlockError):
-    """It is a record, but of another kind."""
+    """They aren't a record of this kind, but may be one of another."""
 
 
 def write_record(schema: pa.Schema, columns: Sequence[pa.Array]) -> bytes:
@@ -30,16 +30,16 @@ def read_record(data: bytes, plain: pa.Schema | None, header: bytes) -> tuple[st
     Raises
     ------
     OtherRecordError
-        When the metadata has no `header`.
+        When `data` is no Arrow stream whose metadata has `header`.
     InvalidBlockError
-        When `data` is no such record.
+        When it is one with other columns.
     """
     try:
         with pa.ipc.open_stream(data) as reader:
             schema, batch = reader.schema, reader.read_next_batch()
         text = (schema.metadata or {}).get(header, b"").decode()
     except (pa.ArrowInvalid, pa.ArrowTypeError, OSError, TypeError, ValueError, StopIteration) as error:
-        raise InvalidBlockError(str(error) or type(error).__name__) from error
+        raise OtherRecordError(str(error) or type(error).__name__) from error
     if not text:
         raise OtherRecordError(f"its metadata have no {header.decode()!r}")
     if plain is not None and not schema.equals(plain, check_metadata=False):

@@ -208,9 +208,9 @@ def decode_points(data: bytes) -> PointBatch:
     Raises
     ------
     OtherRecordError
-        When `data` is a record of another kind: a block.
+        When `data` is something else, such as a block.
     InvalidBlockError
-        When `data` is no message of points.
+        When `data` is a broken message of points.
     """
     header, batch = read_record(data, _PLAIN, _METADATA_KEY)
     try:

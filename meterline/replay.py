@@ -78,11 +78,18 @@ def _scada_unit(original: bytes) -> str:
         return decode_block(original).unit
 
 
+def _told_unit(original: bytes) -> str:
+    try:
+        return decode_unit_energies(original)[0].parent
+    except OtherRecordError:  # of the unit's own gateway
+        return decode_block(original).unit
+
+
 _KEYS: dict[str, Callable[[bytes], str]] = {
     TELEMETRY_AREA: lambda original: decode_block(original).unit,
     TELEMETRY_BACKFILL: lambda original: decode_block(original).unit,
     TELEMETRY_SCADA: _scada_unit,
-    ENERGY_UNIT: lambda original: decode_unit_energies(original)[0].parent,
+    ENERGY_UNIT: _told_unit,
 }
 
 

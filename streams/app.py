@@ -103,7 +103,6 @@ def build_app(
     energy = _Told(app.topic(ENERGY_UNIT), settings.partitions)
     areas = Processor(open_connection, vitals.areas, settings.limits)
     greater = Processor(open_connection, vitals.greater, settings.limits)
-    scada = Processor(open_connection, vitals.scada, settings.limits)
     again = Processor(open_connection, vitals.again, settings.limits)
     again_refusals = RefusalWriter(open_connection)
     points = PointProcessor(open_connection, vitals.points, settings.stand_in_interval_s, switches)
@@ -113,7 +112,6 @@ def build_app(
     vitals.caches.update(
         areas=areas.views.figures,
         greater=greater.views.figures,
-        scada=scada.views.figures,
         again=again.views.figures,
         backfill=late.views.figures,
     )
@@ -130,9 +128,7 @@ def build_app(
         await _store_refusals(stream, refusals, vitals.refusals, settings.linger_s)
 
     async def follow_changes() -> None:
-        await _follow_changes(
-            settings, [areas.views, greater.views, scada.views, again.views, late.views, points.table]
-        )
+        await _follow_changes(settings, [areas.views, greater.views, again.views, late.views, points.table])
 
     async def settle_backfill() -> None:
         await _settle_backfill(settings, late, energy, vitals)
@@ -157,7 +153,7 @@ def build_app(
     app.agent(energy.topic, name="meterline.greater")(_settler(greater, energy, settings.gather, settings.gather_s))
     # An agent of its own: points, and switches, don't wait for what is told upwards.
     app.agent(app.topic(TELEMETRY_SCADA), name="meterline.scada")(
-        _settler(scada, energy, settings.batch, settings.linger_s, points)
+        _point_taker(points, vitals.scada, energy.topic, settings.batch, settings.linger_s)
     )
     app.agent(app.topic(GRID_RESETTLE), name="meterline.again")(settle_again)
     rejected = app.topic(TELEMETRY_REJECTED)
@@ -223,16 +219,11 @@ def _make_app(settings: WorkerSettings) -> faust.App:
     )
 
 
-def _settler(
-    processor: Processor, energy: _Told, size: int, within_s: float, points: PointProcessor | None = None
-) -> Callable[[Any], Awaitable[None]]:
+def _settler(processor: Processor, energy: _Told, size: int, within_s: float) -> Callable[[Any], Awaitable[None]]:
     async def settle(stream: Any) -> None:
         async for events in stream.noack_take(size, within=within_s):
             processor.counters.busy_since = started = time.monotonic()
             records = [Record(event.message.topic, event.value or b"") for event in events]
-            if points is not None:
-                # In a transaction of its own: what stands in rests on what is stored, so a repeat comes to the same.
-                records = await _until_stored(functools.partial(points.process, records))
             energies = await _until_stored(functools.partial(processor.process, records))
             processor.counters.flushed(len(events), time.monotonic() - started)
             await _tell(energy, energies)
@@ -241,6 +232,31 @@ def _settler(
             processor.counters.busy_since = None
 
     return settle
+
+
+def _point_taker(
+    points: PointProcessor, counters: Counters, greater: Any, size: int, within_s: float
+) -> Callable[[Any], Awaitable[None]]:
+    """Stores points; passes the blocks of the topic, and those that stand in, on to who settles their unit.
+
+    So a unit's own gateway is gathered with what its members tell, in the order in which all was received.
+    """
+
+    async def take(stream: Any) -> None:
+        async for events in stream.noack_take(size, within=within_s):
+            counters.busy_since = started = time.monotonic()
+            records = [Record(event.message.topic, event.value or b"", event.message.key) for event in events]
+            # What stands in rests on what is stored, so a repeat comes to the same.
+            blocks = await _until_stored(functools.partial(points.process, records))
+            counters.batches += 1
+            counters.records += len(records)
+            counters.flushed(len(records), time.monotonic() - started)
+            await _sent([greater.send(key=block.key, value=block.value) for block in blocks])
+            for event in events:
+                await stream.ack(event)
+            counters.busy_since = None
+
+    return take
 
 
 async def _store_refusals(stream: Any, refusals: RefusalWriter, counters: Counters, within_s: float) -> None:
@@ -303,7 +319,10 @@ async def _settle_backfill(settings: WorkerSettings, processor: Processor, energ
 
 
 async def _tell(energy: _Told, energies: Sequence[UnitEnergies]) -> None:
-    sends = [energy.topic.send(value=value, partition=n) for n, value in bundled(energies, energy.partitions)]
+    await _sent([energy.topic.send(value=value, partition=n) for n, value in bundled(energies, energy.partitions)])
+
+
+async def _sent(sends: Sequence[Awaitable[Awaitable[Any]]]) -> None:
     # The first wait hands a record to the producer, the second is Kafka's acknowledgement.
     await asyncio.gather(*[await sent for sent in sends])
 

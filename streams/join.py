@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from grid.arrow import InvalidBlockError
+from grid.arrow import InvalidBlockError, OtherRecordError
 from grid.block import Block, decode_block
 from grid.due import Due, decode_due, is_due
 from grid.errors import Reason, Rejection
 from grid.roster import UnitView
-from grid.topics import ENERGY_UNIT
+from grid.topics import ENERGY_UNIT, TELEMETRY_SCADA
 from grid.unit_energy import UnitEnergies, decode_unit_energies
 from store.connection import Connection
 from store.resettling import memberships_elsewhere
@@ -25,6 +25,7 @@ class Record:
 
     topic: str
     value: bytes
+    key: bytes | None = None
 
 
 def join(
@@ -39,10 +40,14 @@ def join(
         try:
             if is_due(record.value):
                 dues.append(decode_due(record.value))
-            elif record.topic == ENERGY_UNIT:
-                energies += decode_unit_energies(record.value)
-            else:
+            elif record.topic != ENERGY_UNIT:
                 blocks.append((record, decode_block(record.value)))
+            else:
+                try:
+                    energies += decode_unit_energies(record.value)
+                except OtherRecordError:  # of the unit's own gateway
+                    came = replace(record, topic=TELEMETRY_SCADA)
+                    blocks.append((came, decode_block(record.value)))
         except InvalidBlockError as error:
             rejections.append(Rejection(Reason.INVALID_BLOCK, str(error), record.topic, record.value))
     codes = {block.unit for _, block in blocks} | {e.parent for e in energies} | {due.unit for due in dues}

@@ -305,7 +305,7 @@ class PointProcessor:
             self.counters.stand_ins_without_meter += 1
             return []
         self.counters.stand_ins += 1
-        return [Record(TELEMETRY_SCADA, encode_block(block))]
+        return [Record(TELEMETRY_SCADA, encode_block(block), block.unit.encode())]
 
     def _reject(self, rejections: Sequence[Rejection]) -> None:
         if not rejections:
@@ -317,7 +317,7 @@ class PointProcessor:
 
 
 def _decoded(records: Sequence[Record]) -> tuple[list[Taken], list[Record], list[Rejection]]:
-    """Messages of points, records of another kind, and what is neither."""
+    """Messages of points, records of another kind, and broken messages of points."""
     taken, others, rejections = [], [], []
     for record in records:
         try:
