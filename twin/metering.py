@@ -297,7 +297,8 @@ class Metering:
             of = step == k
             first, last = self._totals[k][:, of], self._totals[k + 1][:, of]
             total[:, of] = first + (last - first) * share[of]
-        return self._base_wh + np.floor(total).astype(np.int64)
+        registers: NDArray[np.int64] = self._base_wh + np.floor(total).astype(np.int64)
+        return registers
 
     def _forget(self, before: float) -> None:
         """Drop what no clock can ask for any more; the step before stays, since an instant may be its end."""
