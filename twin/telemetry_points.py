@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ _MEASURED = (
     (PointKind.CURRENT, "I", "A", 1.0, 1),
 )
 _SCALE = np.array([row[3] for row in _MEASURED])
+_STEPS = np.array([[10.0 ** row[4]] for row in _MEASURED])
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,16 @@ class _Step:
         return (self.begin_s + self.end_s) / 2
 
 
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """Points that are reported together; codes in JSON, no flags where all are good."""
+
+    codes: bytes
+    values: list[float | None]
+    flags: list[int]
+    cause: PointCause
+
+
 class ScadaReports:
     """The RTUs of all feeders.
 
@@ -221,8 +233,10 @@ class ScadaReports:
             self._switches_of[position[switch.feeder]].append(k)
         self._feeder_of_switch = np.array([position[s.feeder] for s in switches], dtype=np.int64)
         self._most = len(_MEASURED) + max(map(len, self._switches_of), default=0)
-        looks = settings.cycle_s // settings.scan_s
-        self._phase = np.arange(len(feeders)) % looks
+        self._all_codes = [encode(codes) for codes in self._codes]
+        self._dead_bands, self._noises = settings.dead_bands, settings.noises
+        self._looks_a_cycle = settings.cycle_s // settings.scan_s
+        self._phase = np.arange(len(feeders)) % self._looks_a_cycle
         self._reported = np.full((len(_MEASURED), len(feeders)), np.nan)
         self._noise: tuple[int, NDArray[np.float64], NDArray[np.float64]] | None = None
         self._last: _Step | None = None
@@ -273,74 +287,57 @@ class ScadaReports:
         for k in np.flatnonzero(np.not_equal(self._seen, step.closed)).tolist():
             feeder = int(self._feeder_of_switch[k])
             code = self._codes[feeder][len(_MEASURED) + self._switches_of[feeder].index(k)]
-            yield self._message(
-                feeder, step.begin_s, [code], [int(step.closed[k])], [PointQuality.GOOD], PointCause.SPONTANEOUS, 0.5
-            )
+            report = _Report(encode([code]), [int(step.closed[k])], [], PointCause.SPONTANEOUS)
+            yield self._message(feeder, step.begin_s, report, 0.5)
         self._seen = step.closed
 
     def _look(self, number: int, value: NDArray[np.float64], closed: NDArray[np.bool_]) -> Iterator[Made]:
         """What is reported of one look at all values (4, feeders)."""
         noise, chance = self._drawn(number)
-        shown = value + noise * self.settings.noises
-        looks = self.settings.cycle_s // self.settings.scan_s
-        cyclic = np.equal(number % looks, self._phase)
+        shown = value + noise * self._noises
+        cyclic = np.equal(number % self._looks_a_cycle, self._phase)
         # The first report is due as nothing was reported before.
-        moved = ~(np.abs(shown - self._reported) <= self.settings.dead_bands)
-        due = moved | cyclic
-        for feeder in np.flatnonzero(due.any(axis=0)).tolist():
-            whole = bool(cyclic[feeder])
-            rows = list(range(len(self._codes[feeder]))) if whole else np.flatnonzero(due[:, feeder]).tolist()
-            values, flags = self._values(rows, feeder, shown[:, feeder], closed, chance[:, feeder])
-            codes = [self._codes[feeder][row] for row in rows]
-            cause = PointCause.CYCLIC if whole else PointCause.SPONTANEOUS
-            at_s = number * self.settings.scan_s
-            yield self._message(feeder, at_s, codes, values, flags, cause, float(chance[-1, feeder]))
+        due = ~(np.abs(shown - self._reported) <= self._dead_bands) | cyclic
+        feeders = np.flatnonzero(due.any(axis=0))
+        if not len(feeders):
+            return
+        flags, old = self._flags(chance[: self._most])
+        stale = old[: len(_MEASURED)] & ~np.isnan(self._reported)
+        values = (np.rint(np.where(stale, self._reported, shown) * _STEPS) / _STEPS).T.tolist()
+        all_flags, chances = flags.T.tolist(), chance[-1].tolist()
+        for feeder in feeders.tolist():
+            own: list[float | None] = [*values[feeder], *(int(closed[k]) for k in self._switches_of[feeder])]
+            # A feeder has no flag for points that only others have.
+            marks = all_flags[feeder][: len(own)]
+            if any(marks):
+                own = [None if mark == PointQuality.INVALID else v for v, mark in zip(own, marks, strict=True)]
+            if cyclic[feeder]:
+                report = _Report(self._all_codes[feeder], own, marks, PointCause.CYCLIC)
+            else:
+                rows = np.flatnonzero(due[:, feeder]).tolist()
+                codes = encode([self._codes[feeder][row] for row in rows])
+                report = _Report(codes, [own[r] for r in rows], [marks[r] for r in rows], PointCause.SPONTANEOUS)
+            yield self._message(feeder, number * self.settings.scan_s, report, chances[feeder])
         self._reported = np.where(due, shown, self._reported)
 
-    def _values(
-        self,
-        rows: list[int],
-        feeder: int,
-        shown: NDArray[np.float64],
-        closed: NDArray[np.bool_],
-        chance: NDArray[np.float64],
-    ) -> tuple[list[float | None], list[int]]:
-        """Values and quality flags of a feeder's points, as reported."""
-        invalid, old = self.settings.invalid_share, self.settings.invalid_share + self.settings.old_share
-        values: list[float | None] = []
-        flags: list[int] = []
-        for row in rows:
-            luck = chance[row]
-            flag = PointQuality.INVALID if luck < invalid else PointQuality.NOT_TOPICAL if luck < old else 0
-            if row >= len(_MEASURED):
-                value: float | None = int(closed[self._switches_of[feeder][row - len(_MEASURED)]])
-            else:
-                before = float(self._reported[row, feeder])
-                known = flag != PointQuality.NOT_TOPICAL or np.isnan(before)
-                value = round(float(shown[row]) if known else before, _MEASURED[row][4])
-            values.append(None if flag == PointQuality.INVALID else value)
-            flags.append(int(flag))
-        return values, flags
+    def _flags(self, chance: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Quality of each point (points, feeders), and which are not topical."""
+        settings = self.settings
+        invalid = chance < settings.invalid_share
+        old = ~invalid & (chance < settings.invalid_share + settings.old_share)
+        return invalid * int(PointQuality.INVALID) + old * int(PointQuality.NOT_TOPICAL), old
 
-    def _message(
-        self,
-        feeder: int,
-        at_s: int,
-        codes: list[str],
-        values: Sequence[float | None],
-        flags: Sequence[int],
-        cause: PointCause,
-        luck: float,
-    ) -> Made:
-        instant = np.datetime_as_string(np.datetime64(at_s, "s")) + "Z"
+    def _message(self, feeder: int, at_s: int, report: _Report, luck: float) -> Made:
+        settings, count = self.settings, len(report.values)
+        instant = encode(f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%dT%H:%M:%SZ}")
         fields = [
-            ("point", encode(codes)),
-            ("observed_at", encode([instant] * len(codes))),
-            ("value", encode(values)),
-            *([("quality", encode(flags))] if any(flags) else []),
-            ("cause", encode(cause.name.lower())),
+            ("point", report.codes),
+            ("observed_at", b"[%s]" % b",".join([instant] * count)),
+            ("value", encode(report.values)),
+            *([("quality", encode(report.flags))] if any(report.flags) else []),
+            ("cause", b'"%s"' % report.cause.name.lower().encode()),
         ]
-        delay_s = self.settings.delay_from_s + luck * (self.settings.delay_to_s - self.settings.delay_from_s)
+        delay_s = settings.delay_from_s + luck * (settings.delay_to_s - settings.delay_from_s)
         return Made(
             made_us=at_s * _SECOND_US,
             send_at_us=(at_s * _SECOND_US + int(delay_s * _SECOND_US),),
@@ -349,7 +346,7 @@ class ScadaReports:
             body=json_fields(fields),
             kind=MessageKind.POINTS,
             unit=self._units[feeder],
-            readings=len(codes),
+            readings=count,
         )
 
     def _drawn(self, number: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
