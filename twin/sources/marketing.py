@@ -129,7 +129,6 @@ def _customers(scene: Scene) -> Table:
     contracts, tariffs = values["contract_kva"], values["tariff_code"]
     slots = (
         *whole(),
-        changed(Kind.RENAMED, "customer_name", lambda _i, draw: name_of(draw)),
         misspelt(values, "address"),
         changed(
             Kind.OUT_OF_DATE,

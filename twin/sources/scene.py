@@ -102,7 +102,9 @@ def make_scene(network: Network, model: GridModel, seed: int) -> Scene:
         switched=switched,
         seed=seed,
         point_of_meter=point_of_meter,
-        point_of_account={m.account: point_of_meter[m.code] for m in model.meters if m.account and m.code in point_of_meter},
+        point_of_account={
+            m.account: point_of_meter[m.code] for m in model.meters if m.account and m.code in point_of_meter
+        },
         address=find_addresses(network, place, seed),
         place=place,
         station={s.code: station_name(seed % 7 + i) for i, s in enumerate(model.substations)},
