@@ -114,7 +114,8 @@ def _choose(tables: Sequence[Table], plan: FaultPlan, seed: int) -> Iterator[_Hi
     kinds = list(Kind)
     share = draws(seed, "inconsistency", codes)[:, : len(kinds)] / 2.0**64
     rate = np.array([plan.rates.get(kind, 0.0) for kind in kinds])
-    ratio = np.divide(share, rate, out=np.full_like(share, np.inf), where=rate > 0)
+    with np.errstate(over="ignore"):  # a share of a rate next to nothing
+        ratio = np.divide(share, rate, out=np.full_like(share, np.inf), where=rate > 0)
     hit = np.flatnonzero((ratio < 1).any(axis=1))
     more = draws(seed, "inconsistency/where", [codes[i] for i in hit.tolist()])
     for i, random in zip(hit.tolist(), more.tolist(), strict=True):
