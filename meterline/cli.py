@@ -17,6 +17,7 @@ from meterline.cli_grid import grid_app
 from meterline.cli_ingest import gaps_app
 from meterline.cli_replay import replay
 from meterline.cli_retention import retention_app
+from meterline.cli_score import score
 from meterline.cli_worker import worker_app
 
 app = typer.Typer(
@@ -42,6 +43,7 @@ app.add_typer(retention_app, name="retention")
 app.add_typer(grid_app, name="grid")
 app.command()(cli_stack.run)
 app.command()(replay)
+app.command()(score)
 app.command()(cli_stack.simulate)
 app.command()(cli_stack.doctor)
 app.command()(cli_points.points)

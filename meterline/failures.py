@@ -14,12 +14,14 @@ from meterline.model_file import ModelFileError
 from meterline.points_file import PointsFileError
 from meterline.ready import NotReadyError
 from meterline.replaying import ReplayError
+from meterline.score.reading import ScoreError
 from store.points import UnknownReferenceError
 from streams.ordering import OutOfOrderError
 from sync.load import InvalidModelError
 from twin.gateway import BrokerError
 from twin.ledger import LedgerError
 from twin.simbench import DataMissingError
+from twin.truth_tables import TruthError
 
 _PLAIN = (
     BridgeError,
@@ -35,7 +37,9 @@ _PLAIN = (
     OutOfOrderError,
     PublisherError,
     ReplayError,
+    ScoreError,
     StackError,
+    TruthError,
     UnknownReferenceError,
 )
 #: The database answers and isn't ours yet: another release's, or never migrated.

@@ -1,0 +1,1 @@
+"""How near the system came to the truth: pure computation but for `reading`."""
