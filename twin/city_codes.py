@@ -148,7 +148,7 @@ def read_city(code: str, areas: int | None = None) -> Network:
         return read_network(city.folder, areas)
     tables = Tables(city.folder)
     if not city.grids:
-        (low,) = city.low or ()
+        (low,) = sorted(city.low or ())
         return cut_network(tables, _lead_to(tables, low), areas, city.low)
     for low in city.low or ():
         _check_is_fed(tables, city, low)
