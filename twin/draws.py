@@ -57,3 +57,13 @@ def _inverse(bound: float) -> NDArray[np.float64]:
     table = np.array([normal.inv_cdf(share) for share in shares.tolist()])
     table[0], table[-1] = -bound, bound
     return table
+
+
+def draw(seed: int, purpose: str, codes: Sequence[str]) -> NDArray[np.float64]:
+    """A number in [0, 1) for each code, that doesn't depend on the other codes."""
+    return uniforms(seed, purpose, codes, 1)[0]
+
+
+def draw_seed(seed: int, purpose: str) -> int:
+    """A seed of its own for a purpose, 0 … 2⁶³ − 1."""
+    return int(_key(seed, purpose)[0] >> np.uint64(1))

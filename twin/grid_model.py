@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+import numpy as np
+from numpy.typing import NDArray
+
 from grid.model import (
     Account,
+    AccountStatus,
     Feeder,
     GreaterUnit,
     GridModel,
@@ -18,6 +22,8 @@ from grid.model import (
     UnitParent,
 )
 from twin.network import HIGH_VOLTAGE_V, FeederLine, Network, Point
+from twin.phases import PHASE_NAMES
+from twin.tariffs import tariff_class
 
 #: What all lines, and the customers on a busbar, are part of.
 REGION = "city"
@@ -25,8 +31,6 @@ REGION = "city"
 #: Primary currents of current transformers, amperes (IEC 61869-2 and their usual decades); the secondary is 5 A.
 _CT_PRIMARY_A = (5, 10, 15, 20, 25, 30, 40, 50, 60, 75, 100, 150, 200, 300, 400, 600, 800, 1000, 1500, 2000)
 _CT_SECONDARY_A = 5
-
-_TARIFF_BY_PROFILE = {"H": "household", "G": "commercial", "L": "agricultural", "B": "industrial", "W": "industrial"}
 
 _FEEDER_CLASS, _MASTER_CLASS, _DEDICATED_CLASS, _CUSTOMER_CLASS = 0.2, 0.5, 0.5, 1.0
 
@@ -51,16 +55,33 @@ def head_meter(feeder: str) -> str:
     return f"{feeder}-head"
 
 
-def build_grid_model(network: Network) -> GridModel:
+def build_grid_model(
+    network: Network,
+    phases: NDArray[np.int8] | None = None,
+    *,
+    accuracy: NDArray[np.float64] | None = None,
+    closed: NDArray[np.bool_] | None = None,
+) -> GridModel:
     """The grid model of a network, as the loader receives it.
 
     A customer's meter has the code of its SimBench load. Generators are meters of their own, whose energy is
     export. The register of a meter on current transformers counts secondary watt-hours: its multiplier is the CT
     ratio alone, since such meters are set to the voltage transformer's ratio.
+
+    Parameters
+    ----------
+    phases
+        Shape (points,), from `twin.phases.assign_phases`; by default no meter's phases are known. Meters of areas,
+        feeders and dedicated customers are three-phase.
+    accuracy
+        Shape (points,), from `twin.accounts.assign_accuracy`: class in percent of each low-voltage point's meter.
+    closed
+        Shape (points,), from `twin.accounts.assign_closed`: whether the point's account is closed.
     """
-    members: dict[int, list[Point]] = defaultdict(list)
-    for point in network.points:
-        members[point.area].append(point)
+    members: dict[int, list[int]] = defaultdict(list)
+    for i, point in enumerate(network.points):
+        members[point.area].append(i)
+    three = None if phases is None else "ABC"
     areas: list[TransformerArea] = []
     meters: list[Meter] = []
     for i, area in enumerate(network.areas):
@@ -81,12 +102,21 @@ def build_grid_model(network: Network) -> GridModel:
                 owner=Owner.UTILITY,
             )
         )
-        meters.append(Meter(master_meter(area.code), area.code, Role.GATEWAY, accuracy_class=_MASTER_CLASS))
+        meters.append(
+            Meter(master_meter(area.code), area.code, Role.GATEWAY, accuracy_class=_MASTER_CLASS, phases=three)
+        )
         meters += [
-            Meter(p.code, area.code, Role.CUSTOMER, accuracy_class=_CUSTOMER_CLASS, account=_account_code(p))
-            for p in members[i]
+            Meter(
+                (p := network.points[k]).code,
+                area.code,
+                Role.CUSTOMER,
+                accuracy_class=_CUSTOMER_CLASS if accuracy is None else float(accuracy[k]),
+                account=_account_code(p),
+                phases=None if phases is None else PHASE_NAMES[phases[k]],
+            )
+            for k in members[i]
         ]
-    for point in members[-1]:
+    for point in (network.points[k] for k in members[-1]):
         areas.append(
             TransformerArea(
                 code=point.code,
@@ -108,6 +138,7 @@ def build_grid_model(network: Network) -> GridModel:
                 multiplier=_ct_ratio(point.rating_va / (3**0.5 * network.medium_voltage_v[point.grid])),
                 accuracy_class=_DEDICATED_CLASS,
                 account=_account_code(point),
+                phases=three,
             )
         )
     meters += [
@@ -117,6 +148,7 @@ def build_grid_model(network: Network) -> GridModel:
             Role.GATEWAY,
             multiplier=_ct_ratio(f.current_limit_a),
             accuracy_class=_FEEDER_CLASS,
+            phases=three,
         )
         for f in network.feeders
     ]
@@ -129,7 +161,13 @@ def build_grid_model(network: Network) -> GridModel:
         areas=tuple(areas),
         meters=tuple(meters),
         accounts=tuple(
-            Account(_account_code(p), _tariff_class(p), contract_w=round(p.rating_va)) for p in network.points
+            Account(
+                _account_code(p),
+                tariff_class(p.profile, generation=p.generation),
+                contract_w=round(p.rating_va),
+                status=AccountStatus.CLOSED if closed is not None and closed[i] else AccountStatus.ACTIVE,
+            )
+            for i, p in enumerate(network.points)
         ),
         feeder_gateways={f.code: rtu(f.grid) for f in network.feeders},
         greater=(GreaterUnit(REGION, "City", UnitKind.REGION),),
@@ -143,10 +181,6 @@ def build_grid_model(network: Network) -> GridModel:
 
 def _account_code(point: Point) -> str:
     return f"account-{point.code}"
-
-
-def _tariff_class(point: Point) -> str:
-    return "generation" if point.generation else _TARIFF_BY_PROFILE[point.profile[0]]
 
 
 def _feeder_name(feeder: FeederLine) -> str:

@@ -8,16 +8,19 @@ it, and each piece belongs to the feeder that energises it.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grid.network import Network as SwitchedNetwork
-from twin.switching import FeederHeadLine, code_of, read_switching
+from twin.simbench import generation_profile, storage_profile
+from twin.switching import FeederHeadLine, Row, code_of, read_switching
 from twin.tables import Tables
+from twin.ties import Section, Tie, find_sections, find_ties
+from twin.walk import Edge, walk
 
 #: Medium-voltage grids with all of their 412 low-voltage areas.
 GRIDS = ("MV1.101", "MV2.101", "MV3.101", "MV4.101")
@@ -116,6 +119,10 @@ class Network:
     """By grid."""
     switched: SwitchedNetwork
     """The medium-voltage lines with all their switches, as the records have them: not contracted."""
+    ties: tuple[Tie, ...] = ()
+    """Open switches of `switched` that join two nodes when they close."""
+    sections: dict[str, Section] = field(default_factory=dict)
+    """By the code of a switch of `switched`: the line end that it opens."""
 
 
 def natural(text: str) -> list[tuple[int, str]]:
@@ -123,19 +130,8 @@ def natural(text: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text) if part]
 
 
-@dataclass(slots=True)
-class _Edge:
-    """A line or transformer between contracted nodes, before numbering."""
-
-    kind: str
-    row: int
-    ends: tuple[str, str]
-    feeder: str = ""
-    area: str = ""
-
-
 def read_network(folder: Path, areas: int | None = None) -> Network:
-    """Read the demonstration grid from a SimBench network's folder.
+    """Read the four medium-voltage grids with areas from a SimBench network's folder.
 
     Parameters
     ----------
@@ -150,29 +146,62 @@ def read_network(folder: Path, areas: int | None = None) -> Network:
     ValueError
         When the grid is not radial or `areas` is not positive.
     """
+    tables = Tables(folder)
+    return cut_network(tables, busbars(tables, GRIDS), areas)
+
+
+def busbars(tables: Tables, grids: Collection[str]) -> dict[str, str]:
+    """The busbars that transformers from high voltage feed, by contracted node, with their medium-voltage grid."""
+    rows = (row for row in tables.transformer if row["voltLvl"] == "4" and row["subnet"] in grids)
+    return {tables.root(row["nodeLV"]): row["subnet"] for row in rows}
+
+
+def cut_network(
+    tables: Tables, sources: dict[str, str], areas: int | None = None, low: Collection[str] | None = None
+) -> Network:
+    """Cut what some busbars supply out of the tables.
+
+    Parameters
+    ----------
+    sources
+        From `busbars`.
+    areas
+        As for `read_network`.
+    low
+        Low-voltage grids that are areas; each other one is the equivalent at its node that the tables have for it:
+        a dedicated customer, a generator and a storage. None for all, without equivalents.
+
+    Raises
+    ------
+    ValueError
+        When the grid is not radial or `areas` is not positive, or is given where there are no areas.
+    """
     if areas is not None and areas < 1:
         raise ValueError(f"areas must be positive, not {areas}")
-    tables = Tables(folder)
-    sources = {
-        tables.root(row["nodeLV"]): row["subnet"]
-        for row in tables.transformer
-        if row["voltLvl"] == "4" and row["subnet"] in GRIDS
-    }
-    owner, edges, heads = _walk(tables, sources)
-    wanted = sorted((e for e in edges if e.kind == "transformer"), key=lambda e: (natural(e.feeder), natural(e.area)))
-    wanted = wanted[:areas]
+    tables.add_breakers(sources)
+    walked = walk(tables, sources, low)
+    owner, heads = walked.owner, walked.heads
+    wanted = [edge for edge in walked.edges if edge.kind == "transformer"]
+    wanted = sorted(wanted, key=lambda e: (natural(e.feeder), natural(e.area)))[:areas]
+    if areas and not wanted:
+        raise ValueError("this grid has no transformer areas to choose from")
     area_index = {edge.area: i for i, edge in enumerate(wanted)}
+    taken = _taken(tables, owner, low)
     # A line that supplies nothing (a reserve cable to a switching station) is not a feeder.
-    feeder_codes = sorted({edge.feeder for edge in wanted}, key=natural)
+    supplying = {edge.feeder for edge in wanted}
+    if areas is None:
+        supplying |= {owner[tables.root(t.row["node"])][0] for t in taken}
+    feeder_codes = sorted(supplying - {""}, key=natural)
     feeder_index = {code: i for i, code in enumerate(feeder_codes)}
     kept = [
         edge
-        for edge in edges
+        for edge in walked.edges
         if edge.feeder in feeder_index and (not edge.area or edge.area in area_index) and edge.kind == "line"
     ]
-    used_grids = [grid for grid in GRIDS if any(code.startswith(grid) for code in feeder_codes)]
+    used_grids = {sources[heads[code].ends[0]] for code in feeder_codes}
     numbers = _number_nodes(kept, wanted, {n: g for n, g in sources.items() if g in used_grids})
-    points = _points(tables, owner, numbers, area_index, feeder_index, busbars=areas is None)
+    points = _points(tables, taken, owner, numbers, area_index, feeder_index, on_busbars=areas is None)
+    switched = _switched(tables, owner, [*kept, *wanted], {code: heads[code] for code in feeder_codes}, points)
     return Network(
         nodes=tuple(numbers),
         node_voltage_v=np.array([tables.by_node[name]["vmR"] * 1e3 for name in numbers]),
@@ -184,51 +213,13 @@ def read_network(folder: Path, areas: int | None = None) -> Network:
         medium_voltage_v={
             grid: int(tables.by_node[name]["vmR"] * 1e3) for name, grid in sources.items() if grid in used_grids
         },
-        switched=_switched(tables, owner, [*kept, *wanted], {code: heads[code] for code in feeder_codes}, points),
+        switched=switched,
+        ties=find_ties(tables, {s.code for s in switched.switches}, numbers, owner, feeder_index),
+        sections=find_sections(tables, kept),
     )
 
 
-def _walk(tables: Tables, sources: dict[str, str]) -> tuple[dict[str, tuple[str, str]], list[_Edge], dict[str, _Edge]]:
-    """Owner (feeder, area) of each energised node, the energised edges from the busbars on, each feeder's head."""
-    adjacent: dict[str, list[_Edge]] = defaultdict(list)
-    for kind, table, columns, levels in (
-        ("line", tables.line, ("nodeA", "nodeB"), "57"),
-        ("transformer", tables.transformer, ("nodeHV", "nodeLV"), "6"),
-    ):
-        for i, row in enumerate(table):
-            if row["voltLvl"] in levels:
-                edge = _Edge(kind, i, (tables.root(row[columns[0]]), tables.root(row[columns[1]])))
-                adjacent[edge.ends[0]].append(edge)
-                adjacent[edge.ends[1]].append(edge)
-    owner: dict[str, tuple[str, str]] = dict.fromkeys(sources, ("", ""))
-    edges: list[_Edge] = []
-    heads: dict[str, _Edge] = {}
-    stack: list[tuple[str, int | None]] = [(name, None) for name in sources]
-    while stack:
-        node, came_by = stack.pop()
-        feeder, area = owner[node]
-        for edge in adjacent[node]:
-            if id(edge) == came_by:
-                continue
-            far = edge.ends[1] if edge.ends[0] == node else edge.ends[0]
-            if far in owner:
-                raise ValueError(f"the grid is not radial: {far} is reached twice")
-            edge.ends = (node, far)
-            edge.feeder, edge.area = feeder, area
-            if edge.kind == "transformer":
-                edge.area = code_of(tables.transformer[edge.row]["subnet"])
-            elif not feeder:
-                edge.feeder = code_of(tables.line[edge.row]["subnet"])
-                if edge.feeder in heads:
-                    raise ValueError(f"feeder {edge.feeder} leaves a busbar twice")
-                heads[edge.feeder] = edge
-            owner[far] = (edge.feeder, edge.area)
-            edges.append(edge)
-            stack.append((far, id(edge)))
-    return owner, edges, heads
-
-
-def _number_nodes(lines: list[_Edge], transformers: list[_Edge], sources: dict[str, str]) -> dict[str, int]:
+def _number_nodes(lines: list[Edge], transformers: list[Edge], sources: dict[str, str]) -> dict[str, int]:
     names = dict.fromkeys(sources)
     for edge in (*lines, *transformers):
         names.update(dict.fromkeys(edge.ends))
@@ -243,7 +234,7 @@ def _setpoint(tables: Tables, source: str) -> float:
 
 
 def _lines(
-    tables: Tables, kept: list[_Edge], numbers: dict[str, int], areas: dict[str, int], feeders: dict[str, int]
+    tables: Tables, kept: list[Edge], numbers: dict[str, int], areas: dict[str, int], feeders: dict[str, int]
 ) -> Lines:
     kinds = {row["id"]: row for row in tables.line_type}
     rows = [tables.line[edge.row] for edge in kept]
@@ -263,7 +254,7 @@ def _lines(
     )
 
 
-def _area(tables: Tables, edge: _Edge, numbers: dict[str, int], feeders: dict[str, int]) -> Area:
+def _area(tables: Tables, edge: Edge, numbers: dict[str, int], feeders: dict[str, int]) -> Area:
     row = tables.transformer[edge.row]
     plate = next(kind for kind in tables.transformer_type if kind["id"] == row["type"])
     longitude_deg, latitude_deg = tables.place_of(row["nodeLV"])
@@ -287,7 +278,7 @@ def _area(tables: Tables, edge: _Edge, numbers: dict[str, int], feeders: dict[st
     )
 
 
-def _feeder(tables: Tables, code: str, head: _Edge, kept: list[_Edge], sources: dict[str, str]) -> FeederLine:
+def _feeder(tables: Tables, code: str, head: Edge, kept: list[Edge], sources: dict[str, str]) -> FeederLine:
     kind = tables.line[head.row]["type"]
     limit_a = next(row["iMax"] for row in tables.line_type if row["id"] == kind)
     position = next(i for i, edge in enumerate(kept) if edge is head)
@@ -297,8 +288,8 @@ def _feeder(tables: Tables, code: str, head: _Edge, kept: list[_Edge], sources: 
 def _switched(
     tables: Tables,
     owner: dict[str, tuple[str, str]],
-    edges: list[_Edge],
-    heads: dict[str, _Edge],
+    edges: list[Edge],
+    heads: dict[str, Edge],
     points: tuple[Point, ...],
 ) -> SwitchedNetwork:
     feeder_of = {}
@@ -314,7 +305,7 @@ def _switched(
         head_lines.append(FeederHeadLine(code, next(end for end in ends if tables.root(end) == edge.ends[0])))
     node_of = {
         code_of(row["id"]): row["node"]
-        for row in (*tables.load, *tables.generation)
+        for row in (*tables.load, *tables.generation, *tables.storage)
         if row["voltLvl"] == _MEDIUM_VOLTAGE
     }
     connections = [(e.area, tables.transformer[e.row]["nodeHV"]) for e in edges if e.kind == "transformer"]
@@ -329,41 +320,71 @@ def _switched(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A row of a consumer, generator or storage; powers in MW as the table has them, but never negative."""
+
+    row: Row
+    generation: bool
+    profile: str
+    active: float
+    reactive: float
+
+
+def _taken(tables: Tables, owner: Mapping[str, tuple[str, str]], low: Collection[str] | None) -> list[_Taken]:
+    """The rows whose node is energised, without the equivalents of what is there in full."""
+    rows = [_Taken(r, False, r["profile"], r["pLoad"], r["qLoad"]) for r in tables.load]
+    rows += [_Taken(r, True, generation_profile(r["profile"]), r["pRES"], r["qRES"]) for r in tables.generation]
+    # What the tables call a storage is photovoltaics with a battery behind it: its profile only ever feeds in.
+    rows += [_Taken(r, True, storage_profile(r["profile"]), -r["pStor"], -r["qStor"]) for r in tables.storage]
+    return [
+        taken
+        for taken in rows
+        if taken.row["voltLvl"] in "57"
+        and not _in_full(taken.row["subnet"], low)
+        and tables.root(taken.row["node"]) in owner
+    ]
+
+
+def _in_full(subnet: str, low: Collection[str] | None) -> bool:
+    """Whether it is the equivalent of a grid that is there itself."""
+    parts = subnet.split("_")
+    return parts[-1] == "eq" and (low is None or parts[1] in low)
+
+
 def _points(
     tables: Tables,
-    owner: dict[str, tuple[str, str]],
-    numbers: dict[str, int],
-    areas: dict[str, int],
-    feeders: dict[str, int],
+    taken: Iterable[_Taken],
+    owner: Mapping[str, tuple[str, str]],
+    numbers: Mapping[str, int],
+    areas: Mapping[str, int],
+    feeders: Mapping[str, int],
     *,
-    busbars: bool,
+    on_busbars: bool,
 ) -> tuple[Point, ...]:
     points = []
-    for table, active, reactive in ((tables.load, "pLoad", "qLoad"), (tables.generation, "pRES", "qRES")):
-        for row in table:
-            if row["voltLvl"] not in "57" or row["subnet"].endswith("_eq"):
-                continue
-            name = tables.root(row["node"])
-            feeder, area = owner.get(name, (None, ""))
-            if name not in numbers or feeder is None or (area and area not in areas) or not (feeder or busbars):
-                continue
-            longitude_deg, latitude_deg = tables.place_of(row["node"])
-            points.append(
-                Point(
-                    code=code_of(row["id"]),
-                    node=numbers[name],
-                    area=areas[area] if area else -1,
-                    feeder=feeders[feeder] if feeder else -1,
-                    grid=row["subnet"] if not area else "",
-                    profile=row["profile"],
-                    generation=table is tables.generation,
-                    active_w=row[active] * 1e6,
-                    reactive_var=row[reactive] * 1e6,
-                    rating_va=row["sR"] * 1e6,
-                    longitude_deg=longitude_deg,
-                    latitude_deg=latitude_deg,
-                )
-            )
     by_feeder = list(feeders)
-    points = [p if p.grid else replace(p, grid=by_feeder[p.feeder].split("_")[0]) for p in points]
+    for take in taken:
+        row = take.row
+        name = tables.root(row["node"])
+        feeder, area = owner[name]
+        if name not in numbers or (area and area not in areas) or not (feeder or on_busbars):
+            continue
+        longitude_deg, latitude_deg = tables.place_of(row["node"])
+        points.append(
+            Point(
+                code=code_of(row["id"]),
+                node=numbers[name],
+                area=areas[area] if area else -1,
+                feeder=feeders[feeder] if feeder else -1,
+                grid=(by_feeder[feeders[feeder]] if area else row["subnet"]).split("_")[0],
+                profile=take.profile,
+                generation=take.generation,
+                active_w=take.active * 1e6,
+                reactive_var=take.reactive * 1e6,
+                rating_va=row["sR"] * 1e6,
+                longitude_deg=longitude_deg,
+                latitude_deg=latitude_deg,
+            )
+        )
     return tuple(sorted(points, key=lambda p: (p.area < 0, p.area, p.generation, natural(p.code))))

@@ -18,12 +18,17 @@ from pyarrow import csv
 
 #: All voltage levels of the present-day scenario, with every switch.
 NETWORK = "1-complete_data-mixed-all-0-sw"
+#: The same of all three scenarios: present, near future and far future.
+NETWORKS = tuple(f"1-complete_data-mixed-all-{scenario}-sw" for scenario in range(3))
 #: Quarter-hours of the profiles' leap year.
 PROFILE_ROWS = 366 * 96
 #: The first row's instant: local midnight in Germany. Rows follow each other by 15 minutes of real time, through
 #: both changes to and from summer time, so a row is an instant and not a reading of the clock on the wall.
 PROFILE_START = datetime(2015, 12, 31, 23, tzinfo=UTC)
 
+#: Profiles under these names are in the tables of loads, generators and storages alike.
+_SHARED = ("lv_", "mv_")
+_RES, _STORAGE = "RES_", "Storage_"
 _QUARTER_S = 900
 _DAY_S = 86_400
 
@@ -77,10 +82,26 @@ class Profiles:
     reactive: NDArray[np.float64]
 
 
+def generation_profile(name: str) -> str:
+    """Name of a generator's profile, told apart from a load's of the same name (``lv_…``, ``mv_…``)."""
+    return f"{_RES}{name}" if name.startswith(_SHARED) else name
+
+
+def storage_profile(name: str) -> str:
+    """Name of a storage's profile, told apart in the same way."""
+    return f"{_STORAGE}{name}" if name.startswith(_SHARED) else name
+
+
 def read_profiles(folder: Path, names: list[str]) -> Profiles:
-    """Read the load and generation profiles that are wanted, in the order of `names`."""
+    """Read the load, generation and storage profiles that are wanted, in the order of `names`.
+
+    Equivalents have loads, generators and storages whose profiles share a name: see `generation_profile` and
+    `storage_profile` for how these are named here.
+    """
     loads = _numbers(folder / "LoadProfile.csv", [f"{n}_{part}" for n in names for part in ("pload", "qload")])
-    generation = _numbers(folder / "RESProfile.csv", names)
+    generation = _own_names(folder / "RESProfile.csv", names, _RES)
+    if any(name.startswith(_STORAGE) for name in names):
+        generation |= _own_names(folder / "StorageProfile.csv", names, _STORAGE)
     active = np.zeros((PROFILE_ROWS, len(names)))
     reactive = np.zeros((PROFILE_ROWS, len(names)))
     for i, name in enumerate(names):
@@ -92,6 +113,12 @@ def read_profiles(folder: Path, names: list[str]) -> Profiles:
         else:
             raise DataMissingError(f"SimBench has no profile {name}")
     return Profiles({name: i for i, name in enumerate(names)}, active, reactive)
+
+
+def _own_names(path: Path, names: list[str], prefix: str) -> dict[str, NDArray[np.float64]]:
+    column_of = {n: n.removeprefix(prefix) if n.startswith(tuple(prefix + s for s in _SHARED)) else n for n in names}
+    columns = _numbers(path, list(dict.fromkeys(column_of.values())))
+    return {name: columns[column] for name, column in column_of.items() if column in columns}
 
 
 def _numbers(path: Path, wanted: list[str]) -> dict[str, NDArray[np.float64]]:

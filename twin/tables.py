@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 from twin.simbench import read_table
 
 _TEXT, _NUMBER = pa.string(), pa.float64()
+_MEDIUM_VOLTAGE = "5"
 
 
 class Tables:
@@ -39,13 +41,44 @@ class Tables:
             folder, "RES", id=_TEXT, node=_TEXT, profile=_TEXT, pRES=_NUMBER, qRES=_NUMBER, sR=_NUMBER,
             subnet=_TEXT, voltLvl=_TEXT,
         )  # fmt: skip
+        self.storage = (
+            read_rows(
+                folder, "Storage", id=_TEXT, node=_TEXT, profile=_TEXT, pStor=_NUMBER, qStor=_NUMBER, sR=_NUMBER,
+                subnet=_TEXT, voltLvl=_TEXT,
+            ) if (folder / "Storage.csv").is_file() else []
+        )  # fmt: skip
         coordinates = read_rows(folder, "Coordinates", id=_TEXT, x=_NUMBER, y=_NUMBER)
         self.place = {row["id"]: (row["x"], row["y"]) for row in coordinates}
         self.by_node = {row["id"]: row for row in self.node}
+        # Scenarios 1 and 2 have lines between medium-voltage nodes that are marked as high-voltage ones.
+        for row in self.line:
+            row["voltLvl"] = self.by_node[row["nodeA"]]["voltLvl"]
         self._parent: dict[str, str] = {}
         for row in self.switch:
             if row["cond"] == "1":
                 self._join(row["nodeA"], row["nodeB"])
+
+    def add_node(self, name: str, like: str, setpoint: float | None = None) -> None:
+        """A made node at the place and of the voltage of another."""
+        row = {**self.by_node[like], "id": name, "vmSetp": setpoint}
+        self.node.append(row)
+        self.by_node[name] = row
+
+    def add_breaker(self, name: str, ends: tuple[str, str]) -> None:
+        """A made medium-voltage breaker, closed."""
+        row = {"id": name, "nodeA": ends[0], "nodeB": ends[1], "type": "CB", "cond": "1", "voltLvl": _MEDIUM_VOLTAGE}
+        self.switch.append(row)
+        self._join(*ends)
+
+    def add_breakers(self, busbars: Collection[str]) -> None:
+        """Give lines that end at a busbar itself a breaker: those that scenarios 1 and 2 add have no switches."""
+        for row in self.line:
+            for column in ("nodeA", "nodeB"):
+                busbar = row[column]
+                if busbar in busbars and row["voltLvl"] == _MEDIUM_VOLTAGE:
+                    row[column] = f"{busbar}_{row['id']}"
+                    self.add_node(row[column], busbar)
+                    self.add_breaker(f"{row['id']} CB", (busbar, row[column]))
 
     def _join(self, a: str, b: str) -> None:
         # The shorter name wins: auxiliary nodes are named after the bus they are joined to.

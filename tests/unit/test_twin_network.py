@@ -9,9 +9,10 @@ import pytest
 from grid.model import GridModel, Role, UnitKind, check_code
 from grid.topology import SupplyStatus, taps_at, trace, wire_network
 from tests.unit.twin_grid import ONE_FEEDER, full_grid, one_feeder
-from twin.network import read_network
+from twin.network import Network, read_network
 from twin.scenario import Twin, demonstration_grid
 from twin.simbench import data_folder
+from twin.ties import Section, Tie
 
 
 def test_the_grid_has_what_simbench_has() -> None:
@@ -159,3 +160,101 @@ def test_no_areas_is_refused() -> None:
 def test_a_hook_in_an_unknown_area_is_refused() -> None:
     with pytest.raises(ValueError, match="no area LV9"):
         demonstration_grid(areas=1, unmetered_w={"LV9": 1.0})
+
+
+class Contracted:
+    """The contracted medium-voltage network with some ties closed and some line ends opened, by union-find."""
+
+    def __init__(self, network: Network, closed: Tie, opened: Section) -> None:
+        self.network = network
+        lines = network.lines
+        self.medium = [i for i, feeder in enumerate(lines.feeder.tolist()) if feeder >= 0]
+        heads = {f.head for f in network.feeders}
+        self.parent = list(range(len(network.nodes) + len(lines.start)))
+        self.is_forest = self.join(closed.start, closed.end)
+        for i in self.medium:
+            own = len(network.nodes) + i
+            # A head's line isn't joined to the busbar, so that feeders of one busbar stay apart.
+            if i not in heads and not (opened.line == i and opened.at_start):
+                self.is_forest &= self.join(own, int(lines.start[i]))
+            if not (opened.line == i and not opened.at_start):
+                self.is_forest &= self.join(own, int(lines.end[i]))
+        self.dead = {f.code for f in network.feeders if opened.line == f.head and opened.at_start}
+
+    def root(self, node: int) -> int:
+        while self.parent[node] != node:
+            node = self.parent[node]
+        return node
+
+    def join(self, a: int, b: int) -> bool:
+        a, b = self.root(a), self.root(b)
+        self.parent[a] = b
+        return a != b
+
+    def feeders(self) -> dict[str, str]:
+        network = self.network
+        of_root: dict[int, str] = {}
+        for feeder in network.feeders:
+            if feeder.code not in self.dead:
+                root = self.root(len(network.nodes) + feeder.head)
+                assert root not in of_root, "two feeders in parallel"
+                of_root[root] = feeder.code
+        supplied = {a.code: of_root[self.root(a.high_node)] for a in network.areas}
+        return supplied | {p.code: of_root[self.root(p.node)] for p in network.points if p.area < 0 and p.feeder >= 0}
+
+
+def loop_of(network: Network, tie: Tie) -> list[int]:
+    """The lines between a tie's ends, through the busbars if these are of two feeders."""
+    above = {int(network.lines.end[i]): i for i in np.flatnonzero(network.lines.feeder >= 0).tolist()}
+
+    def upwards(node: int) -> list[int]:
+        lines = []
+        while node in above:
+            lines.append(above[node])
+            node = int(network.lines.start[above[node]])
+        return lines
+
+    return sorted(set(upwards(tie.start)) ^ set(upwards(tie.end)))
+
+
+def test_closing_a_tie_and_opening_a_section_of_its_loop_supplies_everything() -> None:
+    network = full_grid().network
+    assert len(network.ties) == 32
+    assert sum(t.start_feeder != t.end_feeder for t in network.ties) == 26
+    by_line: dict[int, list[Section]] = {}
+    for section in network.sections.values():
+        by_line.setdefault(section.line, []).append(section)
+    wiring = wire_network(network.switched)
+    none = np.full(len(wiring.areas), -1, np.int32)
+    tried = 0
+    for tie in network.ties:
+        loop = [i for i in loop_of(network, tie) if i in by_line]
+        for section in {s for i in (loop[0], loop[len(loop) // 2], loop[-1]) for s in by_line[i]}:
+            contracted = Contracted(network, tie, section)
+            assert contracted.is_forest
+            found = contracted.feeders()
+            closed = wiring.normal.copy()
+            closed[wiring.switches.index(tie.switch)] = True
+            closed[wiring.switches.index(section.switch)] = False
+            supply = trace(wiring, closed)
+            feeder = supply.assign(taps_at(wiring), none)
+            assert found == {a: wiring.feeders[f] for a, f in zip(wiring.areas, feeder, strict=True)}
+            assert (supply.status[taps_at(wiring)] == SupplyStatus.RADIAL).all()
+            tried += 1
+    assert tried > 150
+
+
+def test_every_feeder_can_be_cut_nearly_everywhere() -> None:
+    network = full_grid().network
+    ends = {(s.line, s.at_start) for s in network.sections.values()}
+    # The rest are lines that leave a node together behind one switch.
+    assert len(ends) == 915
+    assert int((network.lines.feeder >= 0).sum()) == 474
+    assert {network.sections[h.breaker or ""].line for h in network.switched.heads} == {f.head for f in network.feeders}
+    assert set(network.sections) <= {s.code for s in network.switched.switches if not s.is_tie}
+
+
+def test_ties_of_a_part_are_those_between_its_feeders() -> None:
+    network = one_feeder().network
+    assert network.ties
+    assert {(t.start_feeder, t.end_feeder) for t in network.ties} == {(0, 0)}
