@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from grid.model import GridModel
 from twin.effects_places import Places
-from twin.effects_transfers import best_transfer, find_transfers
+from twin.effects_transfers import find_transfers, transfer_of
 from twin.effects_windows import (
     BEGINNING_S,
     END_S,
@@ -266,9 +266,7 @@ class Effects:
         transfers = find_transfers(self._network.switched) if events else {}
         cut_overs = []
         for e in events:
-            if (e.entity, e.other) not in transfers:
-                raise ValueError(f"no tie switch lets feeder {e.entity} give areas to {e.other!r}")
-            t = best_transfer(transfers[e.entity, e.other], e.size)
+            t = transfer_of(e, transfers)
             cut_overs.append(CutOver(e.begin_s, e.end_s, t.from_feeder, t.to_feeder, t.opens, t.closes, t.areas))
         return tuple(cut_overs)
 

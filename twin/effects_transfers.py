@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from grid.network import Network, SwitchKind
 from grid.topology import SupplyStatus, Wiring, find_paths, taps_at, trace, wire_network
+from twin.events import Event
 
 
 class Transfer(NamedTuple):
@@ -55,6 +57,20 @@ def find_transfers(network: Network) -> dict[tuple[str, str], list[Transfer]]:
 def best_transfer(transfers: list[Transfer], share: float) -> Transfer:
     """The one that moves the share of the giver's areas which comes closest; the nearest to the head of equal ones."""
     return min(transfers, key=lambda t: abs(t.share - share))
+
+
+def transfer_of(event: Event, transfers: Mapping[tuple[str, str], list[Transfer]]) -> Transfer:
+    """The transfer that a cut-over means.
+
+    Raises
+    ------
+    ValueError
+        When its two feeders have none.
+    """
+    pair = (event.entity, event.other)
+    if pair not in transfers:
+        raise ValueError(f"no tie switch lets feeder {event.entity} give areas to {event.other!r}")
+    return best_transfer(transfers[pair], event.size)
 
 
 class _Tree:

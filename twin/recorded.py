@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from grid.model import AccountStatus, GridModel, Meter
 from grid.network import SwitchPosition
 from twin.effects_places import meter_of_point
-from twin.effects_transfers import best_transfer, find_transfers
+from twin.effects_transfers import find_transfers, transfer_of
 from twin.events import RECORD, Event, EventKind
 
 Change = dict[str, Any]
@@ -90,27 +90,23 @@ def recorded_changes(
     begin_s: int | None = None,
     registers: Mapping[str, Replaced] | None = None,
 ) -> list[Change]:
-    """What is reported to the records after the begin, in order of time: requests of `meterline sync apply`.
+    """What is reported to the records, in order of time: requests of `meterline sync apply`.
 
     A wrong record that ends is set right then. There is no request for a meter's phases.
 
     Parameters
     ----------
     begin_s
-        As for `recorded_model`; what happens until then is in that model already, or before its time.
+        As for `recorded_model`: what is wrong in that model isn't reported as becoming so.
     registers
         At the change, by the code of the meter that is taken out.
     """
-    known = {m.code: m for m in model.meters}
-    now_called: dict[str, str] = {}
+    listed = list(events)
+    reporter = _Reporter(model, registers or {}, any(e.kind is EventKind.CUT_OVER for e in listed))
     changes: list[Change] = []
-    for at_s, _, begins, event in _instants(events):
-        if event.kind in RECORD and begins and _holds(event, begin_s):
-            continue
-        changes += (
-            {**change, "valid_from": _text(at_s)}
-            for change in _change(event, begins, model, known, now_called, registers or {})
-        )
+    for at_s, _, begins, event in _instants(listed):
+        if not (event.kind in RECORD and begins and _holds(event, begin_s)):
+            changes += ({**change, "valid_from": _text(at_s)} for change in reporter.report(event, begins=begins))
     return changes
 
 
@@ -157,72 +153,62 @@ def _instants(events: Iterable[Event]) -> Iterator[tuple[int, int, bool, Event]]
     yield from sorted(both, key=lambda item: (item[0], item[2], item[1]))
 
 
-def _change(
-    event: Event,
-    begins: bool,
-    model: GridModel,
-    known: Mapping[str, Meter],
-    now_called: dict[str, str],
-    registers: Mapping[str, Replaced],
-) -> list[Change]:
-    """Requests without their instant."""
-    match event.kind:
-        case EventKind.METER_REPLACED if begins:
-            return [_replacement(event, known, now_called, registers)]
-        case EventKind.RECORD_AREA | EventKind.RECORD_MULTIPLIER:
-            return [_correction(event, begins, known, now_called)]
-        case EventKind.ACCOUNT_OPENED | EventKind.ACCOUNT_CLOSED:
-            active = begins is (event.kind is EventKind.ACCOUNT_OPENED)
-            status = AccountStatus.ACTIVE if active else AccountStatus.CLOSED
-            return [{"kind": "account_status", "account": event.entity, "status": status.value}]
-        case EventKind.TARIFF_CHANGED:
-            before = next(a.tariff_class for a in model.accounts if a.code == event.entity)
-            return [
-                {
-                    "kind": "account_contract",
-                    "account": event.entity,
-                    "tariff_class": event.other if begins else before,
-                }
-            ]
-        case EventKind.CUT_OVER:
-            return _switching(event, begins, model)
-        case _:
-            return []
+class _Reporter:
+    """Requests of one event after the other, without their instant."""
 
+    def __init__(self, model: GridModel, registers: Mapping[str, Replaced], switching: bool) -> None:
+        self._known = {m.code: m for m in model.meters}
+        self._now_called: dict[str, str] = {}
+        """Code of the meter in place of one that was taken out."""
+        self._tariffs = {a.code: a.tariff_class for a in model.accounts}
+        self._transfers = find_transfers(model.network) if switching and model.network is not None else {}
+        self._registers = registers
 
-def _replacement(
-    event: Event, known: Mapping[str, Meter], now_called: dict[str, str], registers: Mapping[str, Replaced]
-) -> Change:
-    meter = meter_of_point(event.entity, known)
-    old = now_called.get(meter, meter)
-    now_called[meter] = event.other
-    change: Change = {"kind": "meter_replace", "meter": old, "new_meter": event.other}
-    if old in registers:
-        change |= {name: values._asdict() for name, values in registers[old]._asdict().items()}
-    return change
+    def report(self, event: Event, *, begins: bool) -> list[Change]:
+        """Requests of an event's begin or end."""
+        match event.kind:
+            case EventKind.METER_REPLACED if begins:
+                return [self._replacement(event)]
+            case EventKind.RECORD_AREA | EventKind.RECORD_MULTIPLIER:
+                return [self._correction(event, begins=begins)]
+            case EventKind.ACCOUNT_OPENED | EventKind.ACCOUNT_CLOSED:
+                active = begins is (event.kind is EventKind.ACCOUNT_OPENED)
+                status = AccountStatus.ACTIVE if active else AccountStatus.CLOSED
+                return [{"kind": "account_status", "account": event.entity, "status": status.value}]
+            case EventKind.TARIFF_CHANGED:
+                tariff = event.other if begins else self._tariffs[event.entity]
+                return [{"kind": "account_contract", "account": event.entity, "tariff_class": tariff}]
+            case EventKind.CUT_OVER:
+                return self._switching(event, begins=begins)
+            case _:
+                return []
 
+    def _replacement(self, event: Event) -> Change:
+        meter = meter_of_point(event.entity, self._known)
+        old = self._now_called.get(meter, meter)
+        self._now_called[meter] = event.other
+        change: Change = {"kind": "meter_replace", "meter": old, "new_meter": event.other}
+        if old in self._registers:
+            change |= {name: values._asdict() for name, values in self._registers[old]._asdict().items()}
+        return change
 
-def _correction(event: Event, begins: bool, known: Mapping[str, Meter], now_called: Mapping[str, str]) -> Change:
-    """A record that becomes wrong, or right again."""
-    true = known[meter_of_point(event.entity, known)]
-    recorded = _wrongly(true, event) if begins else true
-    code = now_called.get(true.code, true.code)
-    if event.kind is EventKind.RECORD_AREA:
-        return {"kind": "meter_move", "meter": code, "unit": recorded.unit}
-    return {"kind": "meter_multiplier", "meter": code, "multiplier": recorded.multiplier}
+    def _correction(self, event: Event, *, begins: bool) -> Change:
+        """A record that becomes wrong, or right again."""
+        true = self._known[meter_of_point(event.entity, self._known)]
+        recorded = _wrongly(true, event) if begins else true
+        code = self._now_called.get(true.code, true.code)
+        if event.kind is EventKind.RECORD_AREA:
+            return {"kind": "meter_move", "meter": code, "unit": recorded.unit}
+        return {"kind": "meter_multiplier", "meter": code, "multiplier": recorded.multiplier}
 
-
-def _switching(event: Event, begins: bool, model: GridModel) -> list[Change]:
-    """Reports of a cut-over's switches: what closes first, so that nobody is without supply in between."""
-    transfers = find_transfers(model.network) if model.network is not None else {}
-    if (event.entity, event.other) not in transfers:
-        raise ValueError(f"no tie switch lets feeder {event.entity} give areas to {event.other!r}")
-    transfer = best_transfer(transfers[event.entity, event.other], event.size)
-    closes, opens = (transfer.closes, transfer.opens) if begins else (transfer.opens, transfer.closes)
-    return [
-        {"kind": "switch_position", "switch": switch, "position": position.value}
-        for switch, position in ((closes, SwitchPosition.CLOSED), (opens, SwitchPosition.OPEN))
-    ]
+    def _switching(self, event: Event, *, begins: bool) -> list[Change]:
+        """Reports of a cut-over's switches: what closes first, so that nobody is without supply in between."""
+        transfer = transfer_of(event, self._transfers)
+        closes, opens = (transfer.closes, transfer.opens) if begins else (transfer.opens, transfer.closes)
+        return [
+            {"kind": "switch_position", "switch": switch, "position": position.value}
+            for switch, position in ((closes, SwitchPosition.CLOSED), (opens, SwitchPosition.OPEN))
+        ]
 
 
 def _text(at_s: int) -> str:
