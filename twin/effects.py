@@ -7,7 +7,7 @@ are asked for together. Only the columns concerned are touched.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, timedelta, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +43,8 @@ _CUTTING = frozenset(
         EventKind.METER_REPLACED,
         EventKind.ACCOUNT_OPENED,
         EventKind.ACCOUNT_CLOSED,
+        EventKind.OVER_VOLTAGE,
+        EventKind.UNDER_VOLTAGE,
     }
 )
 #: An oven, an air conditioner or a pump, by day.
@@ -135,7 +137,7 @@ class Effects:
         self._cut_overs = self._find_cut_overs()
 
     def cuts(self) -> tuple[int, ...]:
-        """Instants at which steps must be cut: outages, cut-overs, replaced meters, opened and closed accounts."""
+        """Instants at which steps must be cut: those of all events of operation but overloads and tariffs."""
         cutting = [e for e in self._events if e.kind in _CUTTING]
         return tuple(sorted({e.begin_s for e in cutting} | {e.end_s for e in cutting if e.end_s is not None}))
 
@@ -221,6 +223,13 @@ class Effects:
         return tuple(
             sorted({first + timedelta(days=i) for first, last in spans for i in range((last - first).days + 1)})
         )
+
+    def runs_as(self, at_s: int) -> int:
+        """Instant as which one runs: on a holiday the same time by the clock on the wall of the Sunday before."""
+        at = datetime.fromtimestamp(at_s, self._zone)
+        if not self.is_holiday(at.date()):
+            return at_s
+        return int((at - timedelta(days=(at.weekday() + 1) % 7)).timestamp())
 
     def _holiday_spans(self) -> list[tuple[date, date]]:
         spans = []
