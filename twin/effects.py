@@ -207,7 +207,8 @@ class Effects:
     def source_shift(self, steps: Steps) -> Compact[np.float64]:
         """Voltage added at the areas' transformers; per unit, (steps, areas concerned)."""
         held = self._shifts.taken(self._shifts.during(steps))
-        return added(held.at, held.share(steps) * held.size)
+        # No zero is negative, whatever holds elsewhere within the steps.
+        return added(held.at, held.share(steps) * held.size + 0.0)
 
     def cut_overs(self) -> tuple[CutOver, ...]:
         """Parts of feeders that are with another one for a time, in order of time."""
