@@ -7,6 +7,7 @@ from datetime import date, datetime
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.unit.event_grid import (
     BERLIN,
@@ -37,7 +38,7 @@ METER = next(i for i, m in enumerate(model().meters) if m.code == POINT)
 FROM, UNTIL = MONDAY + 6 * HOUR, MONDAY + 15 * HOUR
 
 
-def inside(steps: Steps, begin_s: int = FROM, end_s: int = UNTIL) -> np.ndarray:
+def inside(steps: Steps, begin_s: int = FROM, end_s: int = UNTIL) -> NDArray[np.bool_]:
     return (steps.begin_s >= begin_s) & (steps.begin_s < end_s)
 
 
@@ -191,7 +192,7 @@ def test_an_overload_is_of_an_areas_consumers() -> None:
     active, reactive = demanded(found, steps)
     consumers = [i for i in points_in(2) if not network().points[i].generation]
     assert columns(active != 100) == columns(reactive != 10) == consumers
-    assert (active[np.ix_(inside(steps), consumers)] == 200).all()
+    assert (active[np.ix_(inside(steps), np.array(consumers))] == 200).all()
     assert (active[~inside(steps)] == 100).all()
 
 
@@ -204,8 +205,8 @@ def test_an_outage_leaves_nothing_below_it(entity: str) -> None:
     active, reactive = demanded(found, steps)
     off = inside(steps, begin_s, end_s)
     points = {POINT: [5], AREA: points_in(2), FEEDER: list(range(len(network().points)))}[entity]
-    assert (active[np.ix_(off, points)] == 0).all()
-    assert (reactive[np.ix_(off, points)] == 0).all()
+    assert (active[np.ix_(off, np.array(points))] == 0).all()
+    assert (reactive[np.ix_(off, np.array(points))] == 0).all()
     assert (active[~off] >= 100).all()
     supplied = found.supplied(steps)
     assert supplied.off_points.at.tolist() == points
@@ -329,7 +330,7 @@ def test_without_events_nothing_happens() -> None:
     found, steps = effects(), day_steps()
     assert (demanded(found, steps)[0] == 100).all()
     assert (metered(found, steps) == 100).all()
-    assert found.cuts() == found.cut_overs() == found.last_gasps() == found.holidays() == ()
+    assert [*found.cuts(), *found.cut_overs(), *found.last_gasps(), *found.holidays()] == []
     assert [len(c.at) for c in found.supplied(steps)] == [0, 0, 0]
     assert found.hidden_w(steps).shape == (288, len(network().points))
     assert found.hidden_w(make_steps(MONDAY, 0)).shape == (0, len(network().points))
