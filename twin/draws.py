@@ -61,7 +61,8 @@ def _inverse(bound: float) -> NDArray[np.float64]:
 
 def draw(seed: int, purpose: str, codes: Sequence[str]) -> NDArray[np.float64]:
     """A number in [0, 1) for each code, that doesn't depend on the other codes."""
-    return uniforms(seed, purpose, codes, 1)[0]
+    drawn: NDArray[np.float64] = uniforms(seed, purpose, codes, 1)[0]
+    return drawn
 
 
 def draw_seed(seed: int, purpose: str) -> int:
