@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from hashlib import blake2b
-import math
 
 import numpy as np
 from numba import njit
@@ -38,7 +38,7 @@ class Clock:
 
     def season_day(self, day: NDArray[np.int64]) -> NDArray[np.float64]:
         """Position in the model's year, 0 to under 365.2425 days from 1 January, of days since 1970."""
-        return (day + (0 if self.south else _HALF_YEAR_DAYS)) % _DAYS_YEAR
+        return np.asarray((day + (0 if self.south else _HALF_YEAR_DAYS)) % _DAYS_YEAR, np.float64)
 
 
 def key_of(seed: int, purpose: str) -> np.uint64:
@@ -97,43 +97,32 @@ def normals(key, household, index):  # type: ignore[no-untyped-def]
 
 #: Mean power in each hour of local time over the mean of all, by quarter of the year (of January, April, July, October
 #: in Australia) and day: working day, weekend.
-_PROFILE = np.array(
-    [
-        [
-            [0.84, 0.73, 0.65, 0.59, 0.60, 0.63, 0.74, 0.88, 1.08, 0.96, 0.88, 0.84]
-            + [0.87, 0.87, 0.83, 0.81, 0.87, 0.91, 0.94, 1.00, 1.14, 1.12, 1.08, 0.98],
-            [0.88, 0.74, 0.68, 0.62, 0.61, 0.60, 0.69, 0.75, 1.00, 1.18, 1.05, 0.96]
-            + [0.95, 0.97, 0.98, 1.00, 1.02, 0.97, 1.00, 1.03, 0.97, 0.99, 0.98, 0.98],
-        ],
-        [
-            [0.88, 0.72, 0.57, 0.53, 0.51, 0.52, 0.65, 1.02, 1.15, 1.09, 0.99, 0.94]
-            + [0.92, 0.92, 0.86, 0.92, 0.94, 0.99, 1.11, 1.23, 1.32, 1.24, 1.11, 1.05],
-            [0.83, 0.74, 0.67, 0.59, 0.55, 0.62, 0.72, 0.88, 1.15, 1.24, 1.15, 1.06]
-            + [1.02, 1.09, 1.12, 1.08, 1.02, 1.10, 1.10, 1.22, 1.06, 1.05, 1.06, 1.05],
-        ],
-        [
-            [1.37, 1.19, 0.95, 0.82, 0.78, 0.81, 0.90, 1.09, 1.42, 1.56, 1.39, 1.35]
-            + [1.22, 1.25, 1.26, 1.18, 1.12, 1.24, 1.41, 1.70, 1.65, 1.62, 1.59, 1.52],
-            [1.22, 1.12, 1.00, 0.88, 0.79, 0.85, 0.90, 0.97, 1.10, 1.27, 1.50, 1.64]
-            + [1.61, 1.50, 1.50, 1.35, 1.37, 1.27, 1.54, 1.75, 1.63, 1.49, 1.35, 1.30],
-        ],
-        [
-            [0.89, 0.75, 0.71, 0.67, 0.61, 0.64, 0.82, 1.05, 1.25, 1.23, 1.03, 0.89]
-            + [0.83, 0.84, 0.79, 0.76, 0.71, 0.78, 0.88, 1.07, 1.19, 1.23, 1.11, 0.98],
-            [0.87, 0.79, 0.76, 0.65, 0.66, 0.73, 0.77, 0.93, 1.01, 1.11, 1.18, 1.11]
-            + [1.15, 1.12, 1.15, 1.05, 0.94, 0.90, 0.90, 1.03, 1.01, 1.03, 1.01, 0.85],
-        ],
-    ]
-)
-#: Mean energy a day, and standard deviation of its logarithm between households.
-_DAY_WH, _DAY_SPREAD = 14_550.0, 0.76
+# fmt: off
+_PROFILE = np.array([
+  [[84, 73, 65, 59, 60, 63, 74, 88,108, 96, 88, 84, 87, 87, 83, 81, 87, 91, 94,100,114,112,108, 98],
+   [88, 74, 68, 62, 61, 60, 69, 75,100,118,105, 96, 95, 97, 98,100,102, 97,100,103, 97, 99, 98, 98]],
+  [[88, 72, 57, 53, 51, 52, 65,102,115,109, 99, 94, 92, 92, 86, 92, 94, 99,111,123,132,124,111,105],
+   [83, 74, 67, 59, 55, 62, 72, 88,115,124,115,106,102,109,112,108,102,110,110,122,106,105,106,105]],
+  [[137,119, 95, 82, 78, 81, 90,109,142,156,139,135,122,125,126,118,112,124,141,170,165,162,159,152],
+   [122,112,100, 88, 79, 85, 90, 97,110,127,150,164,161,150,150,135,137,127,154,175,163,149,135,130]],
+  [[89, 75, 71, 67, 61, 64, 82,105,125,123,103, 89, 83, 84, 79, 76, 71, 78, 88,107,119,123,111, 98],
+   [87, 79, 76, 65, 66, 73, 77, 93,101,111,118,111,115,112,115,105, 94, 90, 90,103,101,103,101, 85]],
+]) / 100
+# fmt: on
+#: Mean energy a day; standard deviation of its logarithm between households, and bounds in such deviations.
+_DAY_WH, _DAY_SPREAD, _DAY_BOUNDS = 14_550.0, 0.76, (-2.5, 2.0)
 #: Standard deviations of the coefficients, one household's profile from the mean's: waves of 24, 12 and 8 hours in the
 #: logarithm; and of half the logarithm of winter over summer.
 _WAVES, _SEASON_SPREAD = np.array([0.25, 0.16, 0.11]), 0.16
-#: Standard deviation of the logarithm of power at one time of day: its mean between households, deviation and bounds.
-_SIGMA, _SIGMA_SPREAD, _SIGMA_BOUNDS = 0.98, 0.30, (0.35, 1.5)
+#: Standard deviation of the logarithm of power at one time of day: of a middling household, its change with the
+#: logarithm of energy (small ones vary more), the deviation that this leaves, and bounds.
+_SIGMA, _SIGMA_SLOPE, _SIGMA_SPREAD, _SIGMA_BOUNDS = 0.94, -0.23, 0.23, (0.35, 1.5)
+#: The logarithm exceeds its mean by at most so many standard deviations.
+_HIGHEST = 3.0
+#: Nor does power exceed what the connection carries.
+_MOST_W = 15_000.0
 #: Shares of that variance which last for weeks, for hours, and for a half-hour; the middle one's decay a half-hour.
-_SLOW, _FAST, _DECAY = 0.27, 0.44, 0.80
+_SLOW, _FAST, _DECAY = 0.17, 0.56, 0.80
 #: Half-hours between the knots of what lasts for weeks, and reach of what lasts for hours.
 _KNOT, _REACH = 10 * DAY, 16
 #: Share of households that read zero at times; and between what shares of time those do so.
@@ -187,7 +176,7 @@ class StochasticHouseholds:
         return result
 
     def _traits(self, household: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
-        """Of each household: mean power in W, sigma, season, share of zeros, length of spells, waves (households, 6)."""
+        """Of each household: mean power in W, sigma, season, share of zeros, length of spells; waves (…, 6)."""
         key = key_of(0, "traits") ^ self._key
 
         def draw(index: int) -> NDArray[np.float64]:
@@ -196,8 +185,9 @@ class StochasticHouseholds:
         def choose(index: int) -> NDArray[np.float64]:
             return np.asarray(uniforms(key, household, index))
 
-        mean_w = _DAY_WH / 24 * np.exp(_DAY_SPREAD * draw(0) - _DAY_SPREAD**2 / 2)
-        sigma = np.clip(_SIGMA + _SIGMA_SPREAD * draw(1), *_SIGMA_BOUNDS)
+        size = _DAY_SPREAD * np.clip(draw(0), *_DAY_BOUNDS)
+        mean_w = _DAY_WH / 24 * np.exp(size - _DAY_SPREAD**2 / 2)
+        sigma = np.clip(_SIGMA + _SIGMA_SLOPE * size + _SIGMA_SPREAD * draw(1), *_SIGMA_BOUNDS)
         season = _SEASON_SPREAD * draw(2)
         low, high = _ZERO_SHARE
         zeros = np.where(choose(3) < _ZERO_HOUSEHOLDS, low + (high - low) * choose(4), 0.0)
@@ -210,10 +200,15 @@ class StochasticHouseholds:
 
 
 @njit(cache=True, nogil=True)
-def _half_hours(key, first, household, level, season, slot, wave, mean_w, sigma, seasonal, zeros, spell, waves):  # type: ignore[no-untyped-def]  # noqa: PLR0915  # numba infers; one pass
+def _half_hours(key, first, household, level, season, slot, wave, mean_w, sigma, seasonal, zeros, spell, waves):  # type: ignore[no-untyped-def]  # numba infers; one pass
     count = len(level)
     result = np.zeros((count, len(household)))
-    fast_key, slow_key, white_key, zero_key = key + np.uint64(1), key + np.uint64(2), key + np.uint64(3), key + np.uint64(4)
+    fast_key, slow_key, white_key, zero_key = (
+        key + np.uint64(1),
+        key + np.uint64(2),
+        key + np.uint64(3),
+        key + np.uint64(4),
+    )
     weight = np.empty(_REACH)
     squares = 0.0
     for k in range(_REACH):
@@ -255,5 +250,6 @@ def _half_hours(key, first, household, level, season, slot, wave, mean_w, sigma,
             for k in range(_REACH):
                 total += weight[k] * noise[i + _REACH - k]
             of_season = seasonal[j] * season[i] - (_SEASON_SPREAD * season[i]) ** 2 / 2
-            result[i, j] = shape[slot[i]] * level[i] * math.exp(spread * total + of_season)
+            power = shape[slot[i]] * level[i] * math.exp(spread * min(total, _HIGHEST) + of_season)
+            result[i, j] = min(power, _MOST_W)
     return result

@@ -37,6 +37,8 @@ _BLOCK_DAYS, _CHOICES = 7, 8
 #: A donor has at least so many blocks; a gap of so many half-hours is filled by a line.
 _MIN_BLOCKS, _MAX_GAP = 180, 4
 _YEAR_DAYS = 366
+#: Half-hours by which a household may be later or earlier than its donor, each as likely.
+_SHIFTS = np.array([-1, 0, 0, 1])
 #: Standard deviation of the logarithm by which a household's power differs from its donor's.
 _SCALE_SPREAD = 0.25
 #: Power factors lie between these, with the mode in the middle. An assumption: no file tells reactive power.
@@ -223,7 +225,7 @@ def _blocks(series: NDArray[np.float64], first_day: int) -> tuple[NDArray[np.flo
     tuple
         Power (donors, days, 48), and days by donor, weekday and day of the year: (donors, 7, 366, 8).
     """
-    complete = ~np.isnan(series).any(axis=2)
+    complete: NDArray[np.bool_] = np.all(~np.isnan(series), axis=2)
     donors, tables = [], []
     for i in range(len(series)):
         run = np.cumsum(np.append(0, complete[i]))
@@ -253,18 +255,15 @@ def _resample(key, first, count, household, scale, power_w, blocks, of_year, beg
         number = household[j]
         donor = np.int64(uniform(key, number, -2) * len(power_w))
         weekday = np.int64(hashed(key, number, -3) >> np.uint64(33)) % 7
-        # Two of four keep the time.
-        shift = np.int64(uniform(key, number, -4) * 4) // 2 * 2 - 1
-        if uniform(key, number, -5) < 0.5:
-            shift = 0
+        shift = _SHIFTS[np.int64(uniform(key, number, -4) * len(_SHIFTS))]
         i = 0
         while i < count:
             at = first + i + shift
-            day, slot = at // 48, at % 48
+            day, slot = at // DAY, at % DAY
             start = day - (day + 3 - weekday) % 7
             choice = np.int64(hashed(key, number, start) >> np.uint64(33)) % _CHOICES
             of_donor = blocks[donor, weekday, of_year[start - begin], choice] + day - start
-            while slot < 48 and i < count:
+            while slot < DAY and i < count:
                 result[i, j] = scale[j] * power_w[donor, of_donor, slot]
                 slot += 1
                 i += 1
