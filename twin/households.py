@@ -142,7 +142,7 @@ def _pieces(steps: Steps) -> tuple[int, int, tuple[NDArray[np.int64], NDArray[np
     edges = np.unique(np.concatenate([steps.begin_s, quarters, [end]]))
     step = np.searchsorted(steps.begin_s, edges[:-1], side="right") - 1
     half_hour = edges[:-1] // HALF_HOUR_S
-    offset = (edges[:-1] + edges[1:]) / 2 / HALF_HOUR_S - half_hour - 0.5
+    offset = (edges[:-1] % HALF_HOUR_S + np.diff(edges) / 2) / HALF_HOUR_S - 0.5
     before, after = np.maximum(-offset, 0), np.maximum(offset, 0)
     weights = np.stack([before, 1 - before - after, after], axis=1)
     weights *= (np.diff(edges) / steps.length_s[step])[:, None]
@@ -201,8 +201,10 @@ def _read_file(path: Path, columns: Sequence[int] | None) -> tuple[NDArray[np.fl
     if np.any(chosen < 0):
         raise ValueError(f"{path} has negative energy")
     whole = chosen[: len(chosen) // DAY * DAY]
-    filled = np.stack([_filled(whole[:, i]) for i in range(whole.shape[1])]) if whole.size else whole.T
-    return filled.reshape(whole.shape[1], -1, DAY) * 2000, ordinal - int(np.datetime64(0, "D").item().toordinal())
+    filled = np.empty((whole.shape[1], len(whole) // DAY, DAY))
+    for i in range(whole.shape[1]):
+        filled[i] = _filled(whole[:, i]).reshape(-1, DAY)
+    return filled * 2000, ordinal - int(np.datetime64(0, "D").item().toordinal())
 
 
 def _filled(series: NDArray[np.float64]) -> NDArray[np.float64]:
