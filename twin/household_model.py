@@ -95,8 +95,8 @@ def normals(key, household, index):  # type: ignore[no-untyped-def]
 # All that follows was derived from 13 households of the Smart Grid Smart City trial (those at even positions of the
 # file of 25) as docs/explanation/twin-households.md says; of the other 12 none was used.
 
-#: Mean power in each hour of local time, per cent of the mean of all, by quarter of the year (around mid-January,
-#: April, July and October in Australia) and day: working day, weekend.
+#: Mean power in each hour of local time, per cent of the mean of all, by quarter of the calendar year (the first is
+#: the summer's) and day: working day, weekend.
 # fmt: off
 _PROFILE = np.array([
   [[84, 73, 65, 59, 60, 63, 74, 88,108, 96, 88, 84, 87, 87, 83, 81, 87, 91, 94,100,114,112,108, 98],

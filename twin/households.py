@@ -71,6 +71,7 @@ class Households:
         *,
         clock: Clock | None = None,
         columns: Sequence[int] | None = None,
+        lead_s: int = FILE_LEAD_S,
         vacant: float = VACANT_SHARE,
     ) -> Self:
         """Households whose weeks are drawn from real meters'.
@@ -82,13 +83,15 @@ class Households:
             ordinal of its first day.
         columns
             Which of the file's meters; all of them without.
+        lead_s
+            By how much the file's clock runs ahead of local time, whole half-hours; its seasons are Australia's.
 
         Raises
         ------
         ValueError
             When the file isn't of this form, or no meter has blocks enough.
         """
-        return cls(ResampledHouseholds(path, seed, clock or Clock(), columns), seed, vacant)
+        return cls(ResampledHouseholds(path, seed, clock or Clock(), columns, lead_s), seed, vacant)
 
     @classmethod
     def stochastic(cls, seed: int, *, clock: Clock | None = None, vacant: float = VACANT_SHARE) -> Self:
@@ -172,8 +175,12 @@ class ResampledHouseholds:
     of its weeks is one of the eight of its donor's, beginning on that weekday, that are nearest in the year.
     """
 
-    def __init__(self, path: Path, seed: int, clock: Clock, columns: Sequence[int] | None = None) -> None:
-        self._lead = (clock.utc_offset_s + FILE_LEAD_S) // HALF_HOUR_S
+    def __init__(
+        self, path: Path, seed: int, clock: Clock, columns: Sequence[int] | None = None, lead_s: int = FILE_LEAD_S
+    ) -> None:
+        if lead_s % HALF_HOUR_S:
+            raise ValueError(f"a lead of {lead_s} s is not whole half-hours")
+        self._lead = (clock.utc_offset_s + lead_s) // HALF_HOUR_S
         self._clock = clock
         self._key = key_of(seed, "resampled")
         series, first_day = _read_file(path, columns)

@@ -93,6 +93,29 @@ def test_half_hours_have_one_mean_whatever_the_steps(maker: str, meters: Path, i
     np.testing.assert_allclose(by_hour, own.reshape(24, 2, -1).mean(axis=1), rtol=1e-12, atol=1e-9)
 
 
+class Given:
+    """A source whose half-hours are given, from the one before midnight on."""
+
+    def __init__(self, power_w: list[float]) -> None:
+        self.power_w = np.array(power_w)
+
+    def half_hours(self, first: int, count: int, household: NDArray[np.int64]) -> NDArray[np.float64]:
+        at = first - MONDAY_S // 1800 + 1
+        return np.repeat(self.power_w[at : at + count, None], len(household), axis=1)
+
+
+def test_steps_read_the_source_s_own_means() -> None:
+    households = Households(Given([100, 0, 600, 300, 0, 0, 50]), seed=1, vacant=0)
+    power_w = households.power_w(make_steps(MONDAY_S, 5, 1800, 1), np.array([4]))
+    np.testing.assert_allclose(power_w[:, 0], [0, 600, 300, 0, 0], rtol=1e-14)
+
+
+def test_minutes_read_a_line_through_the_middles() -> None:
+    households = Households(Given([100, 300, 500]), seed=1, vacant=0)
+    power_w = households.power_w(make_steps(MONDAY_S, 30, 60, 1), np.array([4]))
+    np.testing.assert_allclose(power_w[:, 0], 200 + 200 * (np.arange(30) + 0.5) / 30, rtol=1e-14)
+
+
 def test_no_two_households_are_alike_but_the_vacant(maker: str, meters: Path) -> None:
     households, many = make(maker, meters), np.arange(1_000)
     power_w = households.power_w(half_hours(7), many)
@@ -125,9 +148,19 @@ def test_what_is_no_number_of_a_household_is_refused(numbers: NDArray[np.int64])
         Households.stochastic(1).power_w(make_steps(0, 1), numbers)
 
 
-def test_half_an_hour_is_the_least_offset() -> None:
+def test_half_an_hour_is_the_least_offset(meters: Path) -> None:
     with pytest.raises(ValueError, match="half-hours"):
         Clock(utc_offset_s=900)
+    with pytest.raises(ValueError, match="half-hours"):
+        Households.resampled(meters, 1, lead_s=900)
+
+
+def test_a_file_s_lead_moves_its_households(meters: Path) -> None:
+    steps = half_hours(3)
+    late = Households.resampled(meters, 1, lead_s=0).power_w(steps, NUMBERS)
+    early = Households.resampled(meters, 1, lead_s=7200).power_w(steps, NUMBERS)
+    # Where the day of the year is the same; it may be another at midnight.
+    np.testing.assert_allclose(early[4:40], late[8:44], rtol=1e-12)
 
 
 # The stochastic model against the training households it was derived from, by the figures of the document.
@@ -176,15 +209,24 @@ def test_stochastic_households_keep_the_daily_profile_by_day_and_season(year: ND
     np.testing.assert_allclose(mean.mean(axis=(0, 1, 3)), wanted.mean(axis=(0, 1, 3)), rtol=0.06)
 
 
-def test_winter_is_in_january_in_the_north_and_in_july_in_the_south() -> None:
-    january, july = 20_462 * DAY, 20_644 * DAY  # fortnights around their middles, 26 weeks apart
+def test_winter_is_in_february_in_the_north_and_in_august_in_the_south() -> None:
+    # Fortnights around the middles of the quarters, where their profiles hold.
+    february, august = 20_492 * DAY, 20_674 * DAY
     means = {
         (south, first): level(first, 14 * DAY, Clock(south=south)).mean()
         for south in (False, True)
-        for first in (january, july)
+        for first in (february, august)
     }
-    assert means[False, january] == pytest.approx(means[True, july], rel=0.02)
-    assert means[False, january] > 1.3 * means[False, july]
+    assert means[False, february] == pytest.approx(means[True, august], rel=0.02)
+    assert means[False, february] > 1.3 * means[False, august]
+
+
+def test_saturday_and_sunday_are_the_weekend() -> None:
+    # In the middle of a quarter the days of a week follow two profiles: late mornings are the weekend's.
+    week = level(20_492 * DAY + DAY, 7 * DAY, Clock()).reshape(7, DAY)  # from Monday, 9 February 2026, on
+    late_morning = week[:, 14:18].mean(axis=1) / week[:, 22:26].mean(axis=1)
+    assert late_morning[:5].min() > 0.95
+    assert late_morning[5:].max() < 0.75
 
 
 # Resampling, told by files whose values say where they come from.
