@@ -128,6 +128,10 @@ def measure(path: Path) -> list[Result]:
             results.append(
                 result(f"{name}: {which[0]}", value, which[1], which[2], "training half", other, less_is_better=True)
             )
+        results += [
+            result(f"{name} against the training half: {which[0]}", value, which[1])
+            for which, value in zip(_NAMES, _differences(shown[name], real.part(train)), strict=True)
+        ]
     for name, figures in shown.items():
         results += [
             result(f"{name}: lag-1 autocorrelation", float(figures.lag.mean()), ""),
@@ -193,7 +197,9 @@ def _speed(path: Path) -> list[Result]:
 
 if __name__ == "__main__":
     own = argparse.ArgumentParser(add_help=False)
-    own.add_argument("--households", type=Path, required=True, metavar="FILE.npz")
+    own.add_argument("--households", type=Path, metavar="FILE.npz")
     known, others = own.parse_known_args()
+    if known.households is None and not {"-h", "--help"} & set(others):
+        own.error("--households FILE.npz is needed")
     sys.argv[1:] = others
     main(partial(measure, known.households), f"{__doc__}\nNeeds --households FILE.npz.")
