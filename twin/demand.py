@@ -17,6 +17,9 @@ from twin.steps import Steps
 _QUARTER_S = 900
 #: Standard deviation of a customer's mean power in a load step about its quarter-hour's, as a share of it.
 _ROUGHNESS = 0.15
+_DAY_S = 86_400
+#: Households, and every so many days, from which the mean power of all is taken.
+_SAMPLED, _SAMPLE_EVERY = 2_000, 5
 
 
 class HouseholdSource(Protocol):
@@ -24,9 +27,6 @@ class HouseholdSource(Protocol):
 
     def power_w(self, steps: Steps, household: NDArray[np.int64]) -> NDArray[np.float64]:
         """Mean power in watts of each household in each step; shape (steps, households)."""
-
-    def mean_w(self) -> float:
-        """Mean power of all households over a year."""
 
     def power_factor(self, household: NDArray[np.int64]) -> NDArray[np.float64]:
         """Of each, constant; lagging."""
@@ -66,7 +66,7 @@ class Demand:
         self._seed = seed
         self._shifted = shifted or (lambda at_s: at_s)
         self._households = households
-        is_household = [households is not None and not p.generation and p.profile.startswith("H") for p in points]
+        is_household = [households is not None and not p.generation and p.profile.startswith("H0") for p in points]
         self._is_household = np.flatnonzero(is_household)
         self._others = np.flatnonzero(np.logical_not(is_household))
         digests = [hashlib.blake2b(f"{seed}/household/{p.code}".encode(), digest_size=6).digest() for p in points]
@@ -74,7 +74,7 @@ class Demand:
         self._household = numbers[self._is_household]
         if households is not None:
             yearly_w = profiles.active.mean(axis=0)[self._profile] * self._active_w
-            self._scale = yearly_w[self._is_household] / households.mean_w()
+            self._scale = yearly_w[self._is_household] / _mean_w(households)
             factor = households.power_factor(self._household)
             self._tangent = np.sqrt(1 / factor**2 - 1)
 
@@ -115,3 +115,10 @@ class Demand:
         return np.array([factors[s // slots_a_quarter][s % slots_a_quarter] for s in slot.tolist()]).reshape(
             len(steps), -1
         )
+
+
+def _mean_w(households: HouseholdSource) -> float:
+    """Mean power of a household over a year: of so many of them that it is known to some percent."""
+    days = np.arange(364)[::_SAMPLE_EVERY] * _DAY_S
+    steps = Steps(_DAY_S, days, np.full(len(days), _DAY_S), days + _DAY_S, _DAY_S)
+    return float(households.power_w(steps, np.arange(_SAMPLED)).mean())

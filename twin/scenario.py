@@ -102,7 +102,7 @@ class Twin:
         self.model: GridModel = build_grid_model(self.network)
         self.unmetered_w = dict(unmetered_w or {})
         self.seed = seed
-        self.units = _units(self.model)
+        self.units = units_of(self.model)
         points = self.network.points
         self._profiles = read_profiles(folder, sorted({p.profile for p in points}))
         self._profile_of_point = np.array([self._profiles.index[p.profile] for p in points])
@@ -110,7 +110,7 @@ class Twin:
         self._active_w = np.array([p.active_w for p in points]) * sign
         self._reactive_var = np.array([p.reactive_var for p in points]) * sign
         self._physics = Physics(self.network, _hooks(self.network, self.unmetered_w))
-        self._source_of_meter, self._has_voltage = _meter_sources(self.network)
+        self._source_of_meter, self._has_voltage = meter_sources(self.network)
 
     def registers(self) -> Registers:
         """The meters' registers before the first interval."""
@@ -190,7 +190,7 @@ def demonstration_grid(
     return Twin(data_folder(), areas=areas, unmetered_w=unmetered_w, seed=seed)
 
 
-def _units(model: GridModel) -> tuple[Unit, ...]:
+def units_of(model: GridModel) -> tuple[Unit, ...]:
     gateways = {a.code: a.gateway for a in model.areas} | model.feeder_gateways
     low_voltage = {a.code for a in model.areas if a.kind is UnitKind.AREA}
     units = []
@@ -201,7 +201,7 @@ def _units(model: GridModel) -> tuple[Unit, ...]:
     return tuple(units)
 
 
-def _meter_sources(network: Network) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def meter_sources(network: Network) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """For each meter of the model: its position among (points, areas, feeders), and whether it is at low voltage."""
     points, areas = len(network.points), len(network.areas)
     sources: list[int] = []

@@ -6,6 +6,7 @@ is in the zero-sequence impedance of the lines. The kernels of Meterline have no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +57,14 @@ class StepFlows:
     """What areas and dedicated customers that it supplies at the time take from it."""
     feeder_generation_w: NDArray[np.float64]
     """What they give to it."""
+
+    @classmethod
+    def joined(cls, parts: Sequence[StepFlows]) -> StepFlows:
+        """Successive steps as one."""
+        if len(parts) == 1:
+            return parts[0]
+        columns = zip(*([getattr(part, name) for name in cls.__dataclass_fields__] for part in parts), strict=True)
+        return cls(*map(np.concatenate, columns))
 
     @property
     def area_w(self) -> NDArray[np.float64]:
@@ -176,7 +185,7 @@ class Unbalanced:
             )
             for first in range(0, len(active_w), _BATCH)
         ]
-        return StepFlows(*(np.concatenate(columns) for columns in zip(*map(_columns, parts), strict=True)))
+        return StepFlows.joined(parts)
 
     def _solve(
         self,
@@ -189,7 +198,10 @@ class Unbalanced:
             for point, power_w in zip(hidden[0].tolist(), hidden[1].T, strict=True):
                 hidden_w[:, point] += power_w
         result = self._calculated(self._by_phase(active_w + hidden_w), self._by_phase(reactive_var))
-        line, transformer = result[ComponentType.line], result[ComponentType.transformer]
+        line = result[ComponentType.line]
+        none = np.zeros((len(active_w), 0, 3))
+        # A grid without areas has no transformers, and no result of them.
+        transformer = result.get(ComponentType.transformer, {"p_from": none, "p_to": none})
         voltage = result[ComponentType.node]["u_pu"]
         network, own = self.network, self._owners
         areas, feeders = len(network.areas), len(network.feeders)
@@ -246,7 +258,3 @@ class Unbalanced:
         of_phase = voltage[:, self._point_node, np.where(three, 0, self._phase)]
         of_phase[:, three] = voltage[:, self._point_node[three]].mean(axis=2)
         return np.asarray(of_phase)
-
-
-def _columns(flows: StepFlows) -> list[NDArray[np.float64]]:
-    return [getattr(flows, name) for name in StepFlows.__dataclass_fields__]

@@ -23,9 +23,6 @@ class Flat:
     def power_w(self, steps: Steps, household: NDArray[np.int64]) -> NDArray[np.float64]:
         return np.broadcast_to(100.0 * (household % 10), (len(steps), len(household)))
 
-    def mean_w(self) -> float:
-        return 450.0
-
     def power_factor(self, household: NDArray[np.int64]) -> NDArray[np.float64]:
         return np.full(len(household), 0.8)
 

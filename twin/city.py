@@ -1,0 +1,257 @@
+"""A city as one object: who draws what, what truly flows, what meters show, and what reaches the head-end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import tzinfo
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid.model import GridModel
+from twin.accounts import assign_accuracy, assign_closed
+from twin.city_codes import parse_city, read_city
+from twin.city_state import CityState
+from twin.delivery_faults import DeliveryFaults
+from twin.demand import Demand
+from twin.effects import Effects
+from twin.event_plan import plan_events
+from twin.events import Event, EventKind
+from twin.grid_model import build_grid_model
+from twin.households import Households
+from twin.metering import MeterErrors
+from twin.phases import assign_phases, zero_sequence
+from twin.recorded import recorded_model
+from twin.scenario import Unit, meter_sources, units_of
+from twin.simbench import read_profiles
+from twin.steps import Steps, make_steps
+from twin.truth_files import UnitEnergies
+from twin.unbalanced import StepFlows, Unbalanced
+
+#: Phase to neutral.
+_NOMINAL_V = 400 / 3**0.5
+#: Intervals that are solved together; bounds memory.
+_CHUNK = 16
+
+
+@dataclass(frozen=True, slots=True)
+class CityPlan:
+    """What a city is made of; the same plan gives the same city, byte for byte.
+
+    Attributes
+    ----------
+    city
+        See `twin.city_codes`.
+    areas
+        Only the first so many transformer areas.
+    begin_s, days
+        When it begins, aligned to its intervals, and for how long events are planned.
+    counts
+        How many events of each kind; None = the usual mixture.
+    events
+        Instead of planned ones.
+    households
+        File of real meters to draw household series from; None = the stochastic model.
+    per_interval
+        Load steps in an interval.
+    threads
+        Of the power flow; results don't depend on it.
+    """
+
+    begin_s: int
+    days: int
+    zone: tzinfo
+    city: str = "demonstration"
+    areas: int | None = None
+    seed: int = 0
+    counts: Mapping[EventKind, int] | None = None
+    events: tuple[Event, ...] | None = None
+    households: Path | None = None
+    interval_s: int = 900
+    per_interval: int = 3
+    threads: int = 1
+    errors: MeterErrors | None = None
+    faults: DeliveryFaults | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stretch:
+    """Some intervals of the city.
+
+    Attributes
+    ----------
+    steps, flows
+        What truly flowed, by step.
+    metered_w, voltage_v
+        What each meter counts and sees, before its own errors; shape (steps, meters).
+    off
+        Meters without voltage at the end of each interval; shape (intervals, meters).
+    closed
+        Whether each switch of `City.switch_points` is closed; shape (steps, switches).
+    truth
+        Of areas and feeders, in the order of `City.truth_units`; shape (intervals, units).
+    """
+
+    steps: Steps
+    flows: StepFlows
+    metered_w: NDArray[np.float64]
+    voltage_v: NDArray[np.float64]
+    off: NDArray[np.bool_]
+    closed: NDArray[np.bool_]
+    truth: UnitEnergies
+
+
+class City:
+    """A city whose truth is known.
+
+    Attributes
+    ----------
+    network, model
+        The grid as it is.
+    recorded
+        As the records have it at the begin.
+    events
+        What happens, in order of time.
+    units
+        Who sends, for which meters: positions in `recorded.meters`.
+    truth_units
+        Codes of areas and feeders.
+    """
+
+    def __init__(self, plan: CityPlan) -> None:
+        self.plan = plan
+        seed = plan.seed
+        self.network = network = read_city(plan.city, plan.areas)
+        self.phase = assign_phases(network, seed)
+        closed = assign_closed(network, seed)
+        self.model: GridModel = build_grid_model(
+            network, self.phase, accuracy=assign_accuracy(network, seed), closed=closed
+        )
+        self.events = self._planned() if plan.events is None else tuple(sorted(plan.events))
+        self.effects = Effects(self.events, network, self.model, plan.zone, seed)
+        self.recorded = recorded_model(self.model, self.events, plan.begin_s)
+        self.units: tuple[Unit, ...] = units_of(self.recorded)
+        self.truth_units = tuple(a.code for a in network.areas) + tuple(f.code for f in network.feeders)
+        self.state = CityState(network, self.effects)
+        self._lives = ~closed
+        self._sources, self._is_low = meter_sources(network)
+        # Records may have a meter elsewhere: the order of sending is theirs.
+        position = {meter.code: i for i, meter in enumerate(self.model.meters)}
+        self._recorded_at = np.array([position[meter.code] for meter in self.recorded.meters])
+        self._area = np.array([p.area for p in network.points], np.int64)
+        # What a dedicated customer's meter doesn't count is a matter of the feeder that normally supplies it.
+        self._feeder_of_point = np.array([p.feeder if p.area < 0 else -1 for p in network.points], np.int64)
+
+    def _planned(self) -> tuple[Event, ...]:
+        plan = self.plan
+        return plan_events(
+            self.network,
+            self.model,
+            begin_s=plan.begin_s,
+            days=plan.days,
+            seed=plan.seed,
+            counts=plan.counts,
+            zone=plan.zone,
+        )
+
+    @cached_property
+    def _demand(self) -> Demand:
+        plan, points = self.plan, self.network.points
+        profiles = read_profiles(parse_city(plan.city).folder, sorted({p.profile for p in points}))
+        made = (
+            Households.stochastic(plan.seed)
+            if plan.households is None
+            else Households.resampled(plan.households, plan.seed)
+        )
+        return Demand(points, profiles, made, plan.seed, self.effects.runs_as)
+
+    @cached_property
+    def _physics(self) -> Unbalanced:
+        network = self.network
+        return Unbalanced(network, self.phase, zero_sequence(network.lines), self.state.ties, self.plan.threads)
+
+    def stretches(self, begin_s: int, intervals: int) -> Iterator[Stretch]:
+        """So many intervals from `begin_s` on, some at a time.
+
+        Raises
+        ------
+        ValueError
+            When `begin_s` isn't aligned to the city's intervals.
+        """
+        length_s, cuts = self.plan.interval_s, self.effects.cuts()
+        # Cut at multiples of the whole, so that a part by itself is solved as within the whole.
+        first, last = begin_s // length_s, begin_s // length_s + intervals
+        edges = [first, *range((first // _CHUNK + 1) * _CHUNK, last, _CHUNK), last]
+        for a, b in pairwise(edges):
+            if b > a:
+                yield self._stretch(make_steps(a * length_s, b - a, length_s, self.plan.per_interval, cuts))
+
+    def _stretch(self, steps: Steps) -> Stretch:
+        active, reactive = self._demand.at(steps)
+        active *= self._lives
+        reactive *= self._lives
+        self.effects.demand(steps, active, reactive)
+        hidden = self.effects.hidden(steps)
+        parts = []
+        for first, last, topology in self.state.spells(steps):
+            self._physics.switch(topology)
+            own = slice(first, last)
+            parts.append(self._physics.solve(active[own], reactive[own], (hidden.at, hidden.values[own])))
+        flows = StepFlows.joined(parts)
+        through_w = np.concatenate([flows.point_w, flows.area_w, flows.feeder_w], axis=1)[:, self._sources]
+        true_w = through_w.copy()
+        self.effects.metered_w(steps, through_w)
+        voltage = np.concatenate([flows.point_voltage, flows.area_voltage], axis=1)
+        voltage_v = np.zeros_like(through_w)
+        voltage_v[:, self._is_low] = voltage[:, self._sources[self._is_low]] * _NOMINAL_V
+        order = self._recorded_at
+        return Stretch(
+            steps=steps,
+            flows=flows,
+            metered_w=through_w[:, order],
+            voltage_v=voltage_v[:, order],
+            off=self.state.off_meters(steps, self._sources)[:, order],
+            closed=self.state.closed(steps),
+            truth=self._truth(steps, flows, through_w - true_w),
+        )
+
+    def _truth(self, steps: Steps, flows: StepFlows, uncounted_w: NDArray[np.float64]) -> UnitEnergies:
+        """What flowed over each interval; what no register of a customer counts is unmetered.
+
+        `uncounted_w`: what each meter counts more than flows, (steps, meters).
+        """
+        points = len(self.network.points)
+        counted_w = flows.point_w.copy()
+        is_point = self._sources < points
+        counted_w[:, self._sources[is_point]] += uncounted_w[:, is_point]
+        areas, feeders = len(self.network.areas), len(self.network.feeders)
+
+        def energy(power_w: NDArray[np.float64]) -> NDArray[np.float64]:
+            return steps.by_interval(power_w * steps.hours[:, None])
+
+        def by_area(power_w: NDArray[np.float64]) -> NDArray[np.float64]:
+            inside = self._area >= 0
+            return np.array([np.bincount(self._area[inside], row[inside], minlength=areas) for row in power_w])
+
+        def of_dedicated(power_w: NDArray[np.float64]) -> NDArray[np.float64]:
+            own = self._feeder_of_point >= 0
+            return np.array([np.bincount(self._feeder_of_point[own], row[own], minlength=feeders) for row in power_w])
+
+        area_w, feeder_w = flows.area_w, flows.feeder_w
+        uncounted = flows.point_w - counted_w
+        taken, given = np.maximum(counted_w, 0), np.maximum(-counted_w, 0)
+        dedicated = of_dedicated(uncounted)
+        sold_w = flows.feeder_sold_w + of_dedicated(taken - np.maximum(flows.point_w, 0))
+        generation_w = flows.feeder_generation_w + of_dedicated(given - np.maximum(-flows.point_w, 0))
+        return UnitEnergies(
+            import_wh=energy(np.concatenate([np.maximum(area_w, 0), np.maximum(feeder_w, 0)], axis=1)),
+            export_wh=energy(np.concatenate([np.maximum(-area_w, 0), np.maximum(-feeder_w, 0)], axis=1)),
+            sold_wh=energy(np.concatenate([by_area(taken), sold_w], axis=1)),
+            generation_wh=energy(np.concatenate([by_area(given), generation_w], axis=1)),
+            technical_wh=energy(np.concatenate([flows.area_line_loss_w, flows.feeder_loss_w], axis=1)),
+            unmetered_wh=energy(np.concatenate([flows.area_hidden_w + by_area(uncounted), dedicated], axis=1)),
+        )
