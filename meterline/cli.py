@@ -18,6 +18,7 @@ from meterline.cli_ingest import gaps_app
 from meterline.cli_replay import replay
 from meterline.cli_retention import retention_app
 from meterline.cli_score import score
+from meterline.cli_simulate import simulate
 from meterline.cli_worker import worker_app
 
 app = typer.Typer(
@@ -44,7 +45,7 @@ app.add_typer(grid_app, name="grid")
 app.command()(cli_stack.run)
 app.command()(replay)
 app.command()(score)
-app.command()(cli_stack.simulate)
+app.command()(simulate)
 app.command()(cli_stack.doctor)
 app.command()(cli_points.points)
 cli_stack.load_app.command("points")(cli_points.load_points_file)

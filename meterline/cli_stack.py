@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import sys
-import time
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -14,9 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, read_settings
-
-if TYPE_CHECKING:
-    from twin.publisher import Summary
 
 load_app = typer.Typer(no_args_is_help=True, help="Grid models. Example: meterline load demonstration")
 stack_app = typer.Typer(no_args_is_help=True, help="The native stack on this machine. Example: meterline stack status")
@@ -71,55 +66,6 @@ def load_demonstration(
         print_json({"loaded": loaded, "units": units, "meters": meters})
     else:
         print(f"{units:,} units with {meters:,} meters {'are loaded' if loaded else 'are there already'}")
-
-
-def simulate(
-    config: ConfigOption = None,
-    ledger: Annotated[Path | None, typer.Option(help="Folder for the ledger of what was published")] = None,
-    duration: Annotated[float | None, typer.Option("--for", min=1, metavar="SECONDS")] = None,
-    areas: Annotated[int | None, typer.Option(min=1, help="Only the first transformer areas of the grid")] = None,
-    days: Annotated[float, typer.Option(min=0, max=366, help="Past that is filled first")] = 1.0,
-    rate: Annotated[float, typer.Option(min=1, help="Most messages a second")] = 600.0,
-    speed: Annotated[float, typer.Option(min=1, help="Of the scenario's clock; above 1 needs --for")] = 1.0,
-    resume: Annotated[bool, typer.Option("--resume", help="Take up where each unit's stored results end")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Publish the demonstration grid's telemetry over MQTT. Example: meterline simulate --for 60 --rate 1000"""
-    from dataclasses import asdict
-
-    from meterline.bootstrap import stop_on_signals
-    from meterline.demonstration import make_twin
-    from meterline.demonstration import simulate as publish
-
-    if speed > 1 and duration is None:
-        raise typer.BadParameter("a speed above 1 needs --for, since the scenario ends at the wall clock")
-    settings = read_settings(config)
-    folder = ledger or Path(".meterline") / "ledger" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
-    stop = stop_on_signals()
-    last = [0.0]
-
-    def show(summary: Summary) -> None:
-        if not as_json and time.monotonic() - last[0] >= 2:
-            last[0] = time.monotonic()
-            until = "" if summary.observed_at is None else f", up to {summary.observed_at:%Y-%m-%d %H:%M} UTC"
-            print(f"{summary.published:,} messages published, {summary.acked:,} acknowledged{until}", file=sys.stderr)
-
-    summary = publish(
-        settings,
-        make_twin(areas),
-        folder,
-        stop=stop,
-        duration_s=duration,
-        days=days,
-        resume=resume,
-        rate=rate,
-        speed=speed,
-        progress=show,
-    )
-    if as_json:
-        print_json(asdict(summary))
-    else:
-        print(f"published {summary.published:,} messages, {summary.acked:,} acknowledged; ledger in {folder}")
 
 
 @stack_app.command("up")

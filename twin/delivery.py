@@ -89,10 +89,17 @@ class Delivery:
         self._zone = frozen_zone
         self._topics = [f"meterline/v1/{unit.gateway}/block/{unit.code}" for unit in units]
         # Names never change: they are encoded once and copied.
-        self._meters = [encode(list(codes[unit.first : unit.last])) for unit in units]
+        self._codes = list(codes)
+        self._meters = [encode(self._codes[unit.first : unit.last]) for unit in units]
         self._unit_of_meter = np.full(self._size, -1, np.int64)
         for i, unit in enumerate(units):
             self._unit_of_meter[unit.first : unit.last] = i
+
+    def rename(self, position: int, code: str) -> None:
+        """From now on another meter stands at a position."""
+        self._codes[position] = code
+        unit = int(self._unit_of_meter[position])
+        self._meters[unit] = encode(self._codes[self._units[unit].first : self._units[unit].last])
 
     def make(self, readings: MeterReadings, off: Mask | None = None) -> Iterator[Made]:
         """Messages of one interval, in the order of the units; of a local day that ends with it, frozen ones after.

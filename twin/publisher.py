@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-import queue
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 
+from twin.ahead import Ahead
 from twin.gateway import GatewayClient
 from twin.ledger import LedgerWriter
 from twin.messages import Message, MessageBuilder
@@ -172,7 +172,7 @@ def simulate(
         try:
             for client in clients.values():
                 client.connect()
-            source = _Ahead(twin.readings(intervals))
+            source = Ahead(twin.readings(intervals), _AHEAD)
             try:
                 run.play(source, builder, clock, rate, len(twin.units), speed, live_interval_s)
             finally:
@@ -301,44 +301,3 @@ class _Run:
             self._note()
         if self._progress:
             self._progress(self.summary)
-
-
-class _Ahead:
-    """Runs an endless iterator in a thread, a few items ahead of who takes them."""
-
-    def __init__(self, source: Iterator[Readings]) -> None:
-        self._items: queue.Queue[Readings | Exception] = queue.Queue(_AHEAD)
-        self._closed = Event()
-        self._thread = Thread(target=self._fill, args=(source,), name="twin-physics", daemon=True)
-        self._thread.start()
-
-    def _fill(self, source: Iterator[Readings]) -> None:
-        try:
-            for item in source:
-                if not self._put(item):
-                    return
-        except Exception as error:  # noqa: BLE001 - it is raised in the thread that takes
-            self._put(error)
-
-    def _put(self, item: Readings | Exception) -> bool:
-        while not self._closed.is_set():
-            try:
-                self._items.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False
-
-    def __iter__(self) -> Iterator[Readings]:
-        return self
-
-    def __next__(self) -> Readings:
-        item = self._items.get()
-        if isinstance(item, Exception):
-            raise item
-        return item
-
-    def close(self) -> None:
-        """End the thread."""
-        self._closed.set()
-        self._thread.join()

@@ -1,0 +1,111 @@
+"""A city for the command line: made from its options, sent with its gateways' accounts."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from meterline.config import ConfigError, Settings, read_secret
+from twin.city import City, CityPlan
+from twin.city_live import play_city
+from twin.event_text import parse_events, parse_plan
+from twin.publisher import Summary
+
+#: Where SimBench's grids and profiles are from.
+ZONE = ZoneInfo("Europe/Berlin")
+#: A week in which summer time begins.
+_BEGIN = datetime(2026, 3, 24, tzinfo=ZONE)
+_DAY_S = 86_400
+_INTERVAL_S = 900
+
+
+def make_city(
+    code: str,
+    *,
+    areas: int | None = None,
+    begin: datetime | None = None,
+    days: int = 1,
+    seed: int = 0,
+    events: str = "default",
+    households: Path | None = None,
+    live: bool = False,
+) -> City:
+    """The city of the given options.
+
+    Parameters
+    ----------
+    begin
+        Its day is taken, by the clock on the wall there; None = a week in March 2026, or, of a live city, so many days
+        ago.
+    events
+        A plan, or the path of a JSON list.
+
+    Raises
+    ------
+    ValueError
+        For an unknown city, an unknown kind of event or a list that can't be read.
+    OSError
+        When a file can't be read.
+    """
+    if live and begin is None:
+        begin_s = int(time.time()) // _INTERVAL_S * _INTERVAL_S - days * _DAY_S
+    else:
+        day = begin or _BEGIN
+        begin_s = int(datetime(day.year, day.month, day.day, tzinfo=ZONE).timestamp())
+    listed = parse_events(Path(events).read_text(encoding="utf-8")) if events.endswith(".json") else None
+    return City(
+        CityPlan(
+            begin_s=begin_s,
+            days=days,
+            zone=ZONE,
+            city=code,
+            areas=areas,
+            seed=seed,
+            counts=None if listed is not None else parse_plan(events),
+            events=listed,
+            households=households,
+            interval_s=_INTERVAL_S,
+            threads=os.cpu_count() or 1,
+        )
+    )
+
+
+def publish(
+    settings: Settings,
+    city: City,
+    ledger_dir: Path,
+    *,
+    stop: threading.Event,
+    duration_s: float | None,
+    rate: float,
+    speed: float | None,
+    progress: Callable[[Summary], None] | None = None,
+) -> Summary:
+    """Send the city's messages with its gateways' accounts; see `twin.city_live.play_city`.
+
+    Raises
+    ------
+    ConfigError
+        When a gateway has no password.
+    """
+    folder = settings.mqtt.gateway_passwords_dir
+    if folder is None:
+        raise ConfigError("mqtt.gateway_passwords_dir is not set: the gateways' passwords are read from there")
+    accounts = sorted({unit.gateway for unit in city.units})
+    return play_city(
+        city,
+        host=settings.mqtt.host,
+        port=settings.mqtt.port,
+        credentials={name: read_secret(folder / name) for name in accounts},
+        ledger_dir=ledger_dir,
+        stop=stop,
+        duration_s=duration_s,
+        speed=speed,
+        rate=rate,
+        progress=progress,
+    )

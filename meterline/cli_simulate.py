@@ -1,0 +1,183 @@
+"""`meterline simulate`: the demonstration's telemetry, or a city's, live or as files."""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from meterline.cli_common import ConfigOption, JsonOption, print_json, read_settings
+
+if TYPE_CHECKING:
+    from twin.city import City
+    from twin.publisher import Summary
+
+_SHOW_S = 2.0
+
+
+def simulate(
+    config: ConfigOption = None,
+    city: Annotated[str | None, typer.Option(help="A SimBench code: a city with events, errors and faults")] = None,
+    events: Annotated[str, typer.Option(help="default, none, kind=count,… or a JSON file")] = "default",
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes")] = 0,
+    households: Annotated[Path | None, typer.Option(help="Real meters' series (.npz) to draw households from")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write files with the truth beside them, and send nothing")] = None,
+    begin: Annotated[datetime | None, typer.Option(help="Of a city's first day, UTC", formats=["%Y-%m-%d"])] = None,
+    ledger: Annotated[Path | None, typer.Option(help="Folder for the ledger of what was published")] = None,
+    duration: Annotated[float | None, typer.Option("--for", min=1, metavar="SECONDS")] = None,
+    areas: Annotated[int | None, typer.Option(min=1, help="Only the first transformer areas of the grid")] = None,
+    days: Annotated[float, typer.Option(min=0, max=366, help="Past that is filled first; of a city, whole days")] = 1.0,
+    rate: Annotated[float, typer.Option(min=1, help="Most messages a second")] = 600.0,
+    speed: Annotated[float, typer.Option(min=1, help="Of the scenario's clock; above 1 needs --for")] = 1.0,
+    fast: Annotated[bool, typer.Option("--as-fast-as-possible", help="Of a city: send its days and end")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Take up where each unit's stored results end")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Publish the demonstration grid's telemetry, or a city's, over MQTT; or write a city's days as files.
+
+    Example: meterline simulate --city 1-MVLV-rural-all-0-sw --days 7 --seed 1 --out ./city
+    """
+    if speed > 1 and duration is None:
+        raise typer.BadParameter("a speed above 1 needs --for, since the scenario ends at the wall clock")
+    if city is None and (out is not None or fast or households is not None or begin is not None):
+        raise typer.BadParameter("--out, --begin, --households and --as-fast-as-possible are of a --city")
+    if city is None:
+        _demonstration(config, ledger, duration, areas, days, rate, speed, resume=resume, as_json=as_json)
+        return
+    if days < 1 or days != int(days):
+        raise typer.BadParameter("a city plays whole days: --days 1 or more")
+    if resume:
+        raise typer.BadParameter("a city begins anew each time: --resume is of the demonstration")
+    if out is not None and (duration is not None or speed > 1):
+        raise typer.BadParameter("--for and --speed are of sending: with --out nothing is sent")
+    from meterline.city import make_city
+
+    made = make_city(
+        city,
+        areas=areas,
+        begin=None if begin is None else begin.replace(tzinfo=UTC),
+        days=int(days),
+        seed=seed,
+        events=events,
+        households=households,
+        live=out is None,
+    )
+    if out is not None:
+        _files(made, out, as_json=as_json)
+    else:
+        _live(made, config, ledger, duration, rate, speed, fast=fast, as_json=as_json)
+
+
+def _files(city: City, out: Path, *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from meterline.city_files import write_city
+
+    total = city.plan.days * 86_400 // city.plan.interval_s
+    last = [time.monotonic()]
+
+    def show(intervals: int, messages: int) -> None:
+        if not as_json and (time.monotonic() - last[0] >= _SHOW_S or intervals == total):
+            last[0] = time.monotonic()
+            print(f"{intervals:,} of {total:,} intervals, {messages:,} messages", file=sys.stderr)
+
+    written = write_city(city, out, show)
+    if as_json:
+        print_json({"folder": str(out), **asdict(written)})
+    else:
+        print(
+            f"{written.messages:,} messages of {written.meters:,} meters over {written.intervals:,} intervals, with "
+            f"{written.events:,} events, in {out}"
+        )
+
+
+def _live(
+    city: City,
+    config: Path | None,
+    ledger: Path | None,
+    duration: float | None,
+    rate: float,
+    speed: float,
+    *,
+    fast: bool,
+    as_json: bool,
+) -> None:
+    from meterline.bootstrap import stop_on_signals
+    from meterline.city import publish
+
+    settings = read_settings(config)
+    folder = ledger or _ledger_folder()
+    summary = publish(
+        settings,
+        city,
+        folder,
+        stop=stop_on_signals(),
+        duration_s=duration,
+        rate=rate,
+        speed=None if fast else speed,
+        progress=_shower(as_json=as_json),
+    )
+    _report(summary, folder, as_json=as_json)
+
+
+def _demonstration(
+    config: Path | None,
+    ledger: Path | None,
+    duration: float | None,
+    areas: int | None,
+    days: float,
+    rate: float,
+    speed: float,
+    *,
+    resume: bool,
+    as_json: bool,
+) -> None:
+    from meterline.bootstrap import stop_on_signals
+    from meterline.demonstration import make_twin
+    from meterline.demonstration import simulate as publish
+
+    settings = read_settings(config)
+    folder = ledger or _ledger_folder()
+    stop = stop_on_signals()
+    summary = publish(
+        settings,
+        make_twin(areas),
+        folder,
+        stop=stop,
+        duration_s=duration,
+        days=days,
+        resume=resume,
+        rate=rate,
+        speed=speed,
+        progress=_shower(as_json=as_json),
+    )
+    _report(summary, folder, as_json=as_json)
+
+
+def _ledger_folder() -> Path:
+    return Path(".meterline") / "ledger" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
+
+
+def _shower(*, as_json: bool) -> Any:
+    last = [0.0]
+
+    def show(summary: Summary) -> None:
+        if not as_json and time.monotonic() - last[0] >= _SHOW_S:
+            last[0] = time.monotonic()
+            until = "" if summary.observed_at is None else f", up to {summary.observed_at:%Y-%m-%d %H:%M} UTC"
+            print(f"{summary.published:,} messages published, {summary.acked:,} acknowledged{until}", file=sys.stderr)
+
+    return show
+
+
+def _report(summary: Summary, folder: Path, *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    if as_json:
+        print_json(asdict(summary))
+    else:
+        print(f"published {summary.published:,} messages, {summary.acked:,} acknowledged; ledger in {folder}")
