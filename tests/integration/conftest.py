@@ -6,6 +6,9 @@ A template database is migrated once and cloned for each test.
 from __future__ import annotations
 
 import itertools
+import socket
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,3 +111,34 @@ def make_database(stack: StackSpec, config_path: Path, template: str) -> Iterato
 def database(make_database: Callable[[], Database]) -> Database:
     """A database of the test's own."""
     return make_database()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[tuple[int, Callable[[], None]]]:
+    """Port of a broker without accounts, and what kills it and starts it again."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    settings = tmp_path / "mosquitto.conf"
+    settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_inflight_messages 50\n")
+
+    def start() -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(["mosquitto", "-c", str(settings)], stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    return process
+            time.sleep(0.05)
+        raise AssertionError("mosquitto doesn't start")
+
+    running = [start()]
+
+    def restart() -> None:
+        running[0].kill()
+        running[0].wait()
+        running[0] = start()
+
+    yield port, restart
+    running[0].kill()
+    running[0].wait()
