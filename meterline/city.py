@@ -10,11 +10,16 @@ from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from meterline.bootstrap import opener
 from meterline.config import ConfigError, Settings, read_secret
+from store.points import load_points
+from sync.load import load_grid
 from twin.city import City, CityPlan
 from twin.city_live import play_city
+from twin.city_play import CityPlay
 from twin.event_text import parse_events, parse_plan
 from twin.publisher import Summary
+from twin.replicas import ReplicaSpec
 
 #: Where SimBench's grids and profiles are from.
 ZONE = ZoneInfo("Europe/Berlin")
@@ -34,6 +39,7 @@ def make_city(
     events: str = "default",
     households: Path | None = None,
     live: bool = False,
+    copy: int = 0,
 ) -> City:
     """The city of the given options.
 
@@ -44,6 +50,8 @@ def make_city(
         ago.
     events
         A plan, or the path of a JSON list.
+    copy
+        Number of a copy for a load test: it has codes of its own, and a seed that follows from `seed`.
 
     Raises
     ------
@@ -65,7 +73,8 @@ def make_city(
             zone=ZONE,
             city=code,
             areas=areas,
-            seed=seed,
+            seed=ReplicaSpec(copy + 1, seed).seed_of(copy),
+            copy=copy,
             counts=None if listed is not None else parse_plan(events),
             events=listed,
             households=households,
@@ -73,6 +82,14 @@ def make_city(
             threads=os.cpu_count() or 1,
         )
     )
+
+
+def load(settings: Settings, city: City) -> None:
+    """Load the city's grid as it is recorded, and its SCADA points, into the configured database. Safe to repeat."""
+    with opener(settings, "meterline-load")() as connection:
+        load_grid(connection, city.recorded)
+        load_points(connection, CityPlay(city).points)
+        connection.commit()
 
 
 def publish(
@@ -97,6 +114,9 @@ def publish(
     if folder is None:
         raise ConfigError("mqtt.gateway_passwords_dir is not set: the gateways' passwords are read from there")
     accounts = sorted({unit.gateway for unit in city.units})
+    if missing := [name for name in accounts if not (folder / name).exists()]:
+        names = " ".join(missing)
+        raise ConfigError(f"no password for {names} in {folder}; of our own stack: meterline stack gateways {names}")
     return play_city(
         city,
         host=settings.mqtt.host,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -19,12 +19,13 @@ from twin.delivery_faults import DeliveryTruth, Fate
 from twin.message_files import write_messages
 from twin.outbox import Sent, in_order_of_sending
 from twin.recorded import associations, recorded_changes
+from twin.replicas import join_models
 from twin.sources.write import write_sources, write_truth
 from twin.telemetry_points import points_file
 from twin.truth_files import Associations, Manifest, UnitTruthWriter, write_associations, write_events, write_manifest
 
-#: Progress by interval: those that are done, and messages so far.
-Progress = Callable[[int, int], None]
+#: Intervals that are done, of how many, and messages so far.
+Progress = Callable[[int, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def write_city(city: City, folder: Path, progress: Progress | None = None) -> Wr
             fates.write(play.delivery.truth)
             done[0] += len(stretch.steps.ends_s)
             if progress is not None:
-                progress(done[0], done[1])
+                progress(done[0], intervals, done[1])
 
         def counted(messages: Iterable[Sent]) -> Iterator[Sent]:
             for message in messages:
@@ -93,6 +94,41 @@ def write_city(city: City, folder: Path, progress: Progress | None = None) -> Wr
         counts["events"],
         datetime.fromtimestamp(plan.begin_s, UTC),
         datetime.fromtimestamp(end_s, UTC),
+    )
+
+
+def write_copies(make: Callable[[int], City], copies: int, folder: Path, progress: Progress | None = None) -> Written:
+    """Write so many copies of a city, for load tests: each a whole one in `copy-N`, one after the other.
+
+    `grid.json` and `points.json` of all lie beside them.
+
+    Parameters
+    ----------
+    make
+        The city of a copy's number.
+
+    Raises
+    ------
+    FileExistsError
+        When the folder holds anything.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} isn't empty: name another folder for a city's files")
+    done: list[Written] = []
+    models, points = [], []
+    for copy in range(copies):
+        city = make(copy)
+        done.append(write_city(city, folder / f"copy-{copy}", progress))
+        models.append(city.recorded)
+        points += json.loads((folder / f"copy-{copy}" / "points.json").read_bytes())
+    write_model(folder / "grid.json", join_models(models))
+    (folder / "points.json").write_text(json.dumps(points, ensure_ascii=False) + "\n", "utf-8")
+    return replace(
+        done[0],
+        messages=sum(w.messages for w in done),
+        units=sum(w.units for w in done),
+        meters=sum(w.meters for w in done),
+        events=sum(w.events for w in done),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +27,9 @@ def simulate(
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes")] = 0,
     households: Annotated[Path | None, typer.Option(help="Real meters' series (.npz) to draw households from")] = None,
     out: Annotated[Path | None, typer.Option(help="Write files with the truth beside them, and send nothing")] = None,
+    copies: Annotated[
+        int, typer.Option(min=1, max=1000, help="With --out: so many cities, each with its own seed")
+    ] = 1,
     begin: Annotated[datetime | None, typer.Option(help="Of a city's first day, UTC", formats=["%Y-%m-%d"])] = None,
     ledger: Annotated[Path | None, typer.Option(help="Folder for the ledger of what was published")] = None,
     duration: Annotated[float | None, typer.Option("--for", min=1, metavar="SECONDS")] = None,
@@ -34,6 +38,7 @@ def simulate(
     rate: Annotated[float, typer.Option(min=1, help="Most messages a second")] = 600.0,
     speed: Annotated[float, typer.Option(min=1, help="Of the scenario's clock; above 1 needs --for")] = 1.0,
     fast: Annotated[bool, typer.Option("--as-fast-as-possible", help="Of a city: send its days and end")] = False,
+    load: Annotated[bool, typer.Option("--load", help="Of a city: load its grid and points first")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Take up where each unit's stored results end")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -43,8 +48,8 @@ def simulate(
     """
     if speed > 1 and duration is None:
         raise typer.BadParameter("a speed above 1 needs --for, since the scenario ends at the wall clock")
-    if city is None and (out is not None or fast or households is not None or begin is not None):
-        raise typer.BadParameter("--out, --begin, --households and --as-fast-as-possible are of a --city")
+    if city is None and (out is not None or fast or load or households is not None or begin is not None):
+        raise typer.BadParameter("--out, --begin, --households, --load and --as-fast-as-possible are of a --city")
     if city is None:
         _demonstration(config, ledger, duration, areas, days, rate, speed, resume=resume, as_json=as_json)
         return
@@ -52,40 +57,46 @@ def simulate(
         raise typer.BadParameter("a city plays whole days: --days 1 or more")
     if resume:
         raise typer.BadParameter("a city begins anew each time: --resume is of the demonstration")
-    if out is not None and (duration is not None or speed > 1):
-        raise typer.BadParameter("--for and --speed are of sending: with --out nothing is sent")
+    if out is not None and (duration is not None or speed > 1 or load or fast):
+        raise typer.BadParameter(
+            "--for, --speed, --load and --as-fast-as-possible are of sending: with --out nothing is sent"
+        )
+    if copies > 1 and out is None:
+        raise typer.BadParameter("--copies are written as files: they need --out")
     from meterline.city import make_city
 
-    made = make_city(
-        city,
-        areas=areas,
-        begin=None if begin is None else begin.replace(tzinfo=UTC),
-        days=int(days),
-        seed=seed,
-        events=events,
-        households=households,
-        live=out is None,
-    )
+    def make(copy: int) -> City:
+        return make_city(
+            city,
+            areas=areas,
+            begin=None if begin is None else begin.replace(tzinfo=UTC),
+            days=int(days),
+            seed=seed,
+            events=events,
+            households=households,
+            live=out is None,
+            copy=copy,
+        )
+
     if out is not None:
-        _files(made, out, as_json=as_json)
+        _files(make, copies, out, as_json=as_json)
     else:
-        _live(made, config, ledger, duration, rate, speed, fast=fast, as_json=as_json)
+        _live(make(0), config, ledger, duration, rate, speed, load=load, fast=fast, as_json=as_json)
 
 
-def _files(city: City, out: Path, *, as_json: bool) -> None:
+def _files(make: Callable[[int], City], copies: int, out: Path, *, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from meterline.city_files import write_city
+    from meterline.city_files import write_city, write_copies
 
-    total = city.plan.days * 86_400 // city.plan.interval_s
     last = [time.monotonic()]
 
-    def show(intervals: int, messages: int) -> None:
-        if not as_json and (time.monotonic() - last[0] >= _SHOW_S or intervals == total):
+    def show(intervals: int, of: int, messages: int) -> None:
+        if not as_json and (time.monotonic() - last[0] >= _SHOW_S or intervals == of):
             last[0] = time.monotonic()
-            print(f"{intervals:,} of {total:,} intervals, {messages:,} messages", file=sys.stderr)
+            print(f"{intervals:,} of {of:,} intervals, {messages:,} messages", file=sys.stderr)
 
-    written = write_city(city, out, show)
+    written = write_city(make(0), out, show) if copies == 1 else write_copies(make, copies, out, show)
     if as_json:
         print_json({"folder": str(out), **asdict(written)})
     else:
@@ -103,13 +114,17 @@ def _live(
     rate: float,
     speed: float,
     *,
+    load: bool,
     fast: bool,
     as_json: bool,
 ) -> None:
     from meterline.bootstrap import stop_on_signals
+    from meterline.city import load as load_city
     from meterline.city import publish
 
     settings = read_settings(config)
+    if load:
+        load_city(settings, city)
     folder = ledger or _ledger_folder()
     summary = publish(
         settings,

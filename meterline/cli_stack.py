@@ -68,6 +68,50 @@ def load_demonstration(
         print(f"{units:,} units with {meters:,} meters {'are loaded' if loaded else 'are there already'}")
 
 
+@load_app.command("grid")
+def load_grid_file(
+    file: Annotated[Path, typer.Argument(help="A grid model as JSON", metavar="FILE")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Load a grid model from a file, in place of what the database has of its units. Safe to repeat.
+
+    Example: meterline load grid ./city/grid.json
+    """
+    from meterline.bootstrap import opener
+    from meterline.model_file import read_model
+    from sync.load import load_grid
+
+    model = read_model(file)
+    with opener(read_settings(config, quiet=True), "meterline-load")() as connection:
+        load_grid(connection, model)
+        connection.commit()
+    units, meters = len(model.areas) + len(model.feeders), len(model.meters)
+    if as_json:
+        print_json({"units": units, "meters": meters})
+    else:
+        print(f"{units:,} units with {meters:,} meters are loaded")
+
+
+@stack_app.command("gateways")
+def stack_gateways(
+    names: Annotated[list[str], typer.Argument(help="Accounts of the senders", metavar="NAME...")],
+    home: HomeOption = _HOME,
+) -> None:
+    """Give gateways accounts at the stack's broker. Safe to repeat.
+
+    Example: meterline stack gateways headend-7 rtu-7
+    """
+    from deploy.stack import set_gateways
+    from grid.model import check_code
+
+    for name in names:
+        check_code(name)
+    spec = _spec(home, 1, 0)
+    set_gateways(spec, names)
+    print(f"{len(names)} gateways have accounts; their passwords are in {spec.secrets_dir / 'gateways'}")
+
+
 @stack_app.command("up")
 def stack_up(
     home: HomeOption = _HOME,

@@ -26,6 +26,7 @@ from twin.households import Households
 from twin.metering import MeterErrors
 from twin.phases import assign_phases, zero_sequence
 from twin.recorded import recorded_model
+from twin.replicas import copy_network
 from twin.scenario import Unit, meter_sources, units_of
 from twin.simbench import read_profiles
 from twin.steps import Steps, make_steps
@@ -58,6 +59,8 @@ class CityPlan:
         File of real meters to draw household series from; None = the stochastic model.
     per_interval
         Load steps in an interval.
+    copy
+        Number of a copy, whose codes are its own; see `twin.replicas`.
     threads
         Of the power flow; results don't depend on it.
     """
@@ -73,6 +76,7 @@ class CityPlan:
     households: Path | None = None
     interval_s: int = 900
     per_interval: int = 3
+    copy: int = 0
     threads: int = 1
     errors: MeterErrors | None = None
     faults: DeliveryFaults | None = None
@@ -125,7 +129,7 @@ class City:
     def __init__(self, plan: CityPlan) -> None:
         self.plan = plan
         seed = plan.seed
-        self.network = network = read_city(plan.city, plan.areas)
+        self.network = network = copy_network(read_city(plan.city, plan.areas), plan.copy)
         self.phase = assign_phases(network, seed)
         closed = assign_closed(network, seed)
         self.model: GridModel = build_grid_model(

@@ -8,7 +8,7 @@ codes hold for it, but for the region of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TypeVar
@@ -117,7 +117,11 @@ def copies_of(model: GridModel, copies: int) -> Iterator[GridModel]:
 
 def replicate(model: GridModel, copies: int) -> GridModel:
     """All copies as one model: a thing's position is that in the model plus the copy's number times their count."""
-    models = list(copies_of(model, copies))
+    return join_models(list(copies_of(model, copies)))
+
+
+def join_models(models: Sequence[GridModel]) -> GridModel:
+    """Several models as one, in their order; a greater unit that several have is there once."""
     networks = [m.network for m in models if m.network is not None]
     return GridModel(
         substations=_all(m.substations for m in models),
@@ -126,7 +130,7 @@ def replicate(model: GridModel, copies: int) -> GridModel:
         meters=_all(m.meters for m in models),
         accounts=_all(m.accounts for m in models),
         feeder_gateways={feeder: account for m in models for feeder, account in m.feeder_gateways.items()},
-        greater=_all(m.greater for m in models),
+        greater=tuple({unit.code: unit for m in models for unit in m.greater}.values()),
         parents=_all(m.parents for m in models),
         organisations=_all(m.organisations for m in models),
         persons=_all(m.persons for m in models),

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from meterline.city import make_city
-from meterline.city_files import write_city
+from meterline.city_files import write_city, write_copies
 from meterline.model_file import read_model
 from twin.city import City, CityPlan, Stretch
 from twin.city_play import CityPlay
@@ -201,3 +201,19 @@ def test_an_explicit_list_of_events_is_taken(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="kind"):
         make_city("demonstration", areas=12, events="thieving=3")
     assert parse_plan("none") == {}
+
+
+def test_copies_have_codes_and_loads_of_their_own(tmp_path: Path) -> None:
+    written = write_copies(lambda n: make_city("1-LV-rural1--0-sw", seed=3, copy=n), 2, tmp_path / "load")
+    one, other = (read_model(tmp_path / "load" / f"copy-{n}" / "grid.json") for n in (0, 1))
+    both = read_model(tmp_path / "load" / "grid.json")
+    assert not {m.code for m in one.meters} & {m.code for m in other.meters}
+    assert len(both.meters) == len(one.meters) + len(other.meters) == written.meters
+    assert len(both.greater) == 1
+    loads = [
+        np.concatenate([r.energies.import_wh for r in read_unit_rows(tmp_path / "load" / f"copy-{n}" / "truth")])
+        for n in (0, 1)
+    ]
+    assert (loads[0] != loads[1]).any()
+    with pytest.raises(FileExistsError):
+        write_copies(lambda n: make_city("1-LV-rural1--0-sw", copy=n), 2, tmp_path / "load")
