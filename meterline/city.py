@@ -29,6 +29,10 @@ _DAY_S = 86_400
 _INTERVAL_S = 900
 
 
+class CityError(RuntimeError):
+    """There is no city of these options; the message says why."""
+
+
 def make_city(
     code: str,
     *,
@@ -55,8 +59,8 @@ def make_city(
 
     Raises
     ------
-    ValueError
-        For an unknown city, an unknown kind of event or a list that can't be read.
+    CityError
+        For an unknown city, an unknown kind of event, too many of one, or a file that holds no events or households.
     OSError
         When a file can't be read.
     """
@@ -65,23 +69,26 @@ def make_city(
     else:
         day = begin or _BEGIN
         begin_s = int(datetime(day.year, day.month, day.day, tzinfo=ZONE).timestamp())
-    listed = parse_events(Path(events).read_text(encoding="utf-8")) if events.endswith(".json") else None
-    return City(
-        CityPlan(
-            begin_s=begin_s,
-            days=days,
-            zone=ZONE,
-            city=code,
-            areas=areas,
-            seed=ReplicaSpec(copy + 1, seed).seed_of(copy),
-            copy=copy,
-            counts=None if listed is not None else parse_plan(events),
-            events=listed,
-            households=households,
-            interval_s=_INTERVAL_S,
-            threads=os.cpu_count() or 1,
+    try:
+        listed = parse_events(Path(events).read_text(encoding="utf-8")) if events.endswith(".json") else None
+        return City(
+            CityPlan(
+                begin_s=begin_s,
+                days=days,
+                zone=ZONE,
+                city=code,
+                areas=areas,
+                seed=ReplicaSpec(copy + 1, seed).seed_of(copy),
+                copy=copy,
+                counts=None if listed is not None else parse_plan(events),
+                events=listed,
+                households=households,
+                interval_s=_INTERVAL_S,
+                threads=os.cpu_count() or 1,
+            )
         )
-    )
+    except ValueError as error:
+        raise CityError(str(error)) from error
 
 
 def load(settings: Settings, city: City) -> None:

@@ -48,8 +48,18 @@ def simulate(
     """
     if speed > 1 and duration is None:
         raise typer.BadParameter("a speed above 1 needs --for, since the scenario ends at the wall clock")
-    if city is None and (out is not None or fast or load or households is not None or begin is not None):
-        raise typer.BadParameter("--out, --begin, --households, --load and --as-fast-as-possible are of a --city")
+    of_a_city = {
+        "--out": out,
+        "--begin": begin,
+        "--households": households,
+        "--load": load,
+        "--as-fast-as-possible": fast,
+        "--events": events != "default",
+        "--seed": seed,
+        "--copies": copies > 1,
+    }
+    if city is None and (given := [name for name, value in of_a_city.items() if value]):
+        raise typer.BadParameter(f"{', '.join(given)}: of a --city alone")
     if city is None:
         _demonstration(config, ledger, duration, areas, days, rate, speed, resume=resume, as_json=as_json)
         return

@@ -8,6 +8,7 @@ from kafka.errors import KafkaError
 from deploy.stack import StackError
 from ingest.sources.files import FileError
 from ingest.sources.mqtt.bridge import BridgeError
+from meterline.city import CityError
 from meterline.config import ConfigError
 from meterline.demonstration import PublisherError
 from meterline.model_file import ModelFileError
@@ -26,6 +27,7 @@ from twin.truth_tables import TruthError
 _PLAIN = (
     BridgeError,
     BrokerError,
+    CityError,
     ConfigError,
     DataMissingError,
     FileError,

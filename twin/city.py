@@ -124,12 +124,22 @@ class City:
         Who sends, for which meters: positions in `recorded.meters`.
     truth_units
         Codes of areas and feeders.
+
+    Raises
+    ------
+    ValueError
+        For an unknown city, more events of a kind than there is room for, or a file that holds no households.
+    OSError
+        When the file of households can't be read.
     """
 
     def __init__(self, plan: CityPlan) -> None:
         self.plan = plan
         seed = plan.seed
         self.network = network = copy_network(read_city(plan.city, plan.areas), plan.copy)
+        self._households = (
+            Households.stochastic(seed) if plan.households is None else Households.resampled(plan.households, seed)
+        )
         self.phase = assign_phases(network, seed)
         closed = assign_closed(network, seed)
         self.model: GridModel = build_grid_model(
@@ -166,12 +176,7 @@ class City:
     def _demand(self) -> Demand:
         plan, points = self.plan, self.network.points
         profiles = read_profiles(parse_city(plan.city).folder, sorted({p.profile for p in points}))
-        made = (
-            Households.stochastic(plan.seed)
-            if plan.households is None
-            else Households.resampled(plan.households, plan.seed)
-        )
-        return Demand(points, profiles, made, plan.seed, self.effects.runs_as)
+        return Demand(points, profiles, self._households, plan.seed, self.effects.runs_as)
 
     @cached_property
     def _physics(self) -> Unbalanced:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -10,9 +11,14 @@ from threading import Event
 from zoneinfo import ZoneInfo
 
 import pytest
+from typer.testing import CliRunner
 
-from meterline.city import make_city
+from meterline.bootstrap import opener, prepare
+from meterline.city import load, make_city, publish
 from meterline.city_files import write_city
+from meterline.cli import app
+from meterline.config import ConfigError, Settings
+from meterline.model_file import write_model
 from meterline.points_file import read_points
 from meterline.replaying import ReplayOptions, provide_model, replay
 from meterline.score.reading import score_truth
@@ -147,3 +153,23 @@ def test_a_city_goes_on_live_until_it_is_stopped(tmp_path: Path, broker: tuple[i
     assert timedelta(0) < datetime.now(UTC) - summary.observed_at < timedelta(minutes=40)
     with pytest.raises(ValueError, match="no password"):
         play_city(grid, host="127.0.0.1", port=port, credentials={}, ledger_dir=tmp_path / "other", stop=stop)
+
+
+def test_a_citys_grid_and_points_are_loaded_and_its_gateways_must_have_accounts(
+    settings: Settings, config_path: Path, tmp_path: Path
+) -> None:
+    prepare(settings)
+    grid = make_city("1-LV-rural1--0-sw", seed=2, copy=9, events="none")
+    write_model(tmp_path / "grid.json", grid.recorded)
+    run = CliRunner()
+    loaded = run.invoke(app, ["load", "grid", str(tmp_path / "grid.json"), "--json", "--config", str(config_path)])
+    assert loaded.exit_code == 0, loaded.output
+    assert json.loads(loaded.stdout) == {"units": 2, "meters": len(grid.recorded.meters)}
+    load(settings, grid)
+    with opener(settings, "test")() as connection:
+        query = "select count(*) from grid.meter where code like 'C9-%'"
+        assert connection.execute(query).fetchone() == (len(grid.recorded.meters),)
+        points = connection.execute("select count(*) from grid.point where code like 'C9-%'").fetchone()
+    assert points == (5,)
+    with pytest.raises(ConfigError, match="meterline stack gateways headend-C9"):
+        publish(settings, grid, tmp_path / "ledger", stop=Event(), duration_s=1.0, rate=100.0, speed=1.0)
