@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -24,7 +23,7 @@ _PROGRESS_S = 0.5
 _DRAIN_S = 20.0
 #: Messages that are made ahead of the sender.
 _AHEAD = 20_000
-#: As many as a live city may have, until it is stopped.
+#: A live city plays so long, until it is stopped.
 _NO_END_DAYS = 366
 
 
@@ -114,7 +113,6 @@ class _Sending:
         self._outstanding: dict[int, int] = {}
         #: Points and repeats aren't in the ledger: their numbers are below 0.
         self._unlisted = 0
-        self._gaps: deque[float] = deque()
 
     @property
     def over(self) -> bool:
