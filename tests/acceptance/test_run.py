@@ -73,7 +73,7 @@ def test_the_whole_grid_arrives_once_and_is_settled(spec: StackSpec, tmp_path: P
     assert report["readings_stored"] == report["readings_acknowledged"] > 2_000_000
     assert report["messages_missing"] == report["messages_doubled"] == 0
     assert report["rejected"] == 0
-    # The goal of 5 s is measured by the run itself; here it only must not be wildly off on a machine that is shared, and
+    # The goal of 5 s is measured by the run itself; here it only must not be wildly off on a machine that is shared,
     # whose workers begin while a day is sent: 19 s were seen once, 2 to 8 s otherwise.
     assert report["delay_p99_s"] < 30
     assert left_behind(spec) == []
