@@ -18,8 +18,8 @@ from twin.city import City, CityPlan
 from twin.city_live import play_city
 from twin.city_play import CityPlay
 from twin.event_text import parse_events, parse_plan
-from twin.publisher import Summary
 from twin.replicas import ReplicaSpec
+from twin.sending import Summary
 
 #: Where SimBench's grids and profiles are from.
 ZONE = ZoneInfo("Europe/Berlin")

@@ -15,7 +15,7 @@ from meterline.cli_common import ConfigOption, JsonOption, print_json, read_sett
 
 if TYPE_CHECKING:
     from twin.city import City
-    from twin.publisher import Summary
+    from twin.sending import Summary
 
 _SHOW_S = 2.0
 

@@ -12,9 +12,9 @@ from meterline.bootstrap import opener
 from meterline.config import ConfigError, Settings, read_secret
 from store.grid_writer import LoadReport
 from sync.load import load_grid
-from twin.publisher import Summary
 from twin.publisher import simulate as publish
 from twin.scenario import DEMONSTRATION_UNMETERED, Twin, demonstration_grid
+from twin.sending import Summary
 
 _LEFT_OFF = """
 select u.code, newest.observed_at - newest.interval_s * interval '1 second'

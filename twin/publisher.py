@@ -6,7 +6,7 @@ import math
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
@@ -16,50 +16,14 @@ from twin.gateway import GatewayClient
 from twin.ledger import LedgerWriter
 from twin.messages import Message, MessageBuilder
 from twin.scenario import Interval, Readings, Twin
+from twin.sending import ScenarioClock, Sending, Summary, make_clients
 
 _FILL_S = 900
 _DAY_S = 86_400
 #: Live messages of one interval are spread over at most this long, as concentrators report one after the other.
 _SPREAD_S = 5.0
-_POLL_S = 0.005
-_DRAIN_S = 20.0
-_PROGRESS_S = 0.5
 #: Intervals that are computed ahead of the publisher.
 _AHEAD = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What a run has done so far."""
-
-    published: int = 0
-    """Messages handed to the client."""
-    acked: int = 0
-    """Messages that the broker has taken."""
-    refused: int = 0
-    """Messages that the broker answered with a failure."""
-    readings: int = 0
-    """Readings in the published messages."""
-    readings_acked: int = 0
-    intervals: int = 0
-    """Intervals published in full."""
-    observed_at: datetime | None = None
-    """End of the last of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScenarioClock:
-    """The scenario's time: never ahead of the wall clock, and faster than it only where it started further back."""
-
-    now: Callable[[], datetime]
-    wall_start_s: float
-    start_s: float
-    speed: float = 1.0
-
-    def __call__(self) -> float:
-        """Seconds since 1970 UTC."""
-        wall_s = self.now().timestamp()
-        return min(wall_s, self.start_s + (wall_s - self.wall_start_s) * self.speed)
 
 
 def schedule(
@@ -149,155 +113,74 @@ def simulate(
     """
     if rate <= 0 or speed < 1 or (speed > 1 and duration_s is None):
         raise ValueError("rate must be positive, speed at least 1, and a speed above 1 needs a duration")
-    accounts = sorted({unit.gateway for unit in twin.units})
-    if missing := [account for account in accounts if account not in credentials]:
-        raise ValueError(f"no password for {', '.join(missing)}")
+    clients = make_clients((unit.gateway for unit in twin.units), credentials, host, port, in_flight, tls)
     wall_s = now().timestamp()
     start_s = wall_s - (speed - 1) * (duration_s or 0.0)
     clock = ScenarioClock(now, wall_s, start_s, speed)
     left_off_s = [since[unit.code].timestamp() if since and unit.code in since else -math.inf for unit in twin.units]
     resumed_s = min(left_off_s)
     intervals = schedule(start_s, days, live_interval_s, None if math.isinf(resumed_s) else resumed_s)
-    stop = stop or Event()
-    clients = {
-        account: GatewayClient(host, port, account, credentials[account], in_flight=in_flight, tls=tls)
-        for account in accounts
-    }
-    run = _Run(clients, stop, time.monotonic() + duration_s if duration_s is not None else None, progress, left_off_s)
     # Greater than any number of an earlier run, so that what is sent again supersedes it; and so far beyond that nobody
     # takes what lies between for missing messages.
     builder = MessageBuilder(twin, first_sequence=int(wall_s) * 1_000_000)
     with LedgerWriter(ledger_dir, [unit.code for unit in twin.units]) as ledger:
-        run.ledger = ledger
+        sending = Sending(clients, ledger, stop or Event(), duration_s, progress)
         try:
-            for client in clients.values():
-                client.connect()
+            sending.connect()
             source = Ahead(twin.readings(intervals), _AHEAD)
             try:
-                run.play(source, builder, clock, rate, len(twin.units), speed, live_interval_s)
+                _play(sending, source, builder, clock, rate, len(twin.units), speed, live_interval_s, left_off_s)
             finally:
                 source.close()
-            run.drain()
+            sending.drain()
         finally:
-            for client in clients.values():
-                client.close()
-    return run.summary
+            sending.close()
+    return sending.summary
 
 
-class _Run:
-    """The publishing thread's state."""
+def _play(
+    sending: Sending,
+    source: Iterator[Readings],
+    builder: MessageBuilder,
+    clock: ScenarioClock,
+    rate: float,
+    units: int,
+    speed: float,
+    live_interval_s: int,
+    left_off_s: Sequence[float],
+) -> None:
+    """Publish interval after interval until the run is over."""
+    due = time.monotonic()
+    for readings in source:
+        interval = readings.interval
+        while clock() < interval.end_s:
+            if sending.wait():
+                return
+        behind = clock() >= interval.end_s + live_interval_s  # the next one has ended as well
+        spread_s = 0.0 if behind else min(_SPREAD_S, live_interval_s / speed / 4)
+        spacing_s = max(1 / rate, spread_s / units)
+        due = max(due, time.monotonic())
+        begin_s = interval.end_s - interval.length_s
+        stored = {unit for unit, at_s in enumerate(left_off_s) if begin_s < at_s}
+        for message in builder.build(readings, stored):
+            client = sending.clients[message.gateway]
+            if not sending.until_ready(client, due):
+                return
+            _publish(sending, client, message, interval)
+            # Catches up after a short delay, not after a long one.
+            due = max(due + spacing_s, time.monotonic() - 10 * spacing_s)
+        summary = sending.summary
+        sending.summary = replace(summary, intervals=summary.intervals + 1, observed_at=interval.observed_at)
 
-    ledger: LedgerWriter
 
-    def __init__(
-        self,
-        clients: Mapping[str, GatewayClient],
-        stop: Event,
-        deadline: float | None,
-        progress: Callable[[Summary], None] | None,
-        left_off_s: Sequence[float],
-    ) -> None:
-        self.summary = Summary()
-        self._left_off_s = left_off_s
-        self._clients = clients
-        self._stop = stop
-        self._deadline = deadline
-        self._progress = progress
-        self._reported = 0.0
-        self._readings_of: dict[int, int] = {}
-
-    @property
-    def over(self) -> bool:
-        return self._stop.is_set() or (self._deadline is not None and time.monotonic() >= self._deadline)
-
-    def play(
-        self,
-        source: Iterator[Readings],
-        builder: MessageBuilder,
-        clock: ScenarioClock,
-        rate: float,
-        units: int,
-        speed: float,
-        live_interval_s: int,
-    ) -> None:
-        """Publish interval after interval until the run is over."""
-        due = time.monotonic()
-        for readings in source:
-            interval = readings.interval
-            while clock() < interval.end_s:
-                if self._wait():
-                    return
-            behind = clock() >= interval.end_s + live_interval_s  # the next one has ended as well
-            spread_s = 0.0 if behind else min(_SPREAD_S, live_interval_s / speed / 4)
-            spacing_s = max(1 / rate, spread_s / units)
-            due = max(due, time.monotonic())
-            begin_s = interval.end_s - interval.length_s
-            stored = {unit for unit, left_off_s in enumerate(self._left_off_s) if begin_s < left_off_s}
-            for message in builder.build(readings, stored):
-                client = self._clients[message.gateway]
-                while not client.ready or time.monotonic() < due:
-                    if self._wait():
-                        return
-                self._note()
-                if self.over:
-                    return
-                self._publish(client, message, interval)
-                # Catches up after a short delay, not after a long one.
-                due = max(due + spacing_s, time.monotonic() - 10 * spacing_s)
-            self.summary = replace(self.summary, intervals=self.summary.intervals + 1, observed_at=interval.observed_at)
-
-    def _publish(self, client: GatewayClient, message: Message, interval: Interval) -> None:
-        number = self.ledger.published(
-            message.unit,
-            interval.length_s,
-            interval.end_s * 1_000_000,
-            time.time_ns() // 1_000,
-            message.readings,
-            message.import_wh,
-            message.export_wh,
-        )
-        self._readings_of[number] = message.readings
-        client.publish(message.topic, message.payload, number)
-        summary = self.summary
-        self.summary = replace(summary, published=summary.published + 1, readings=summary.readings + message.readings)
-
-    def _wait(self) -> bool:
-        """Note what has come and pause; true when the run is over."""
-        self._note()
-        if self.over:
-            return True
-        time.sleep(_POLL_S)
-        return False
-
-    def _note(self) -> None:
-        acked = refused = readings = 0
-        for client in self._clients.values():
-            for number, at_us, taken in client.answers():
-                count = self._readings_of.pop(number)
-                if taken:
-                    self.ledger.acked(number, at_us)
-                    acked, readings = acked + 1, readings + count
-                else:
-                    refused += 1
-        summary = self.summary
-        if acked or refused:
-            self.summary = replace(
-                summary,
-                acked=summary.acked + acked,
-                refused=summary.refused + refused,
-                readings_acked=summary.readings_acked + readings,
-            )
-        self.ledger.flush()
-        if self._progress and time.monotonic() - self._reported >= _PROGRESS_S:
-            self._reported = time.monotonic()
-            self._progress(self.summary)
-
-    def drain(self) -> None:
-        """Wait for outstanding acknowledgements, for a while."""
-        deadline = time.monotonic() + _DRAIN_S
-        self._note()
-        while self._readings_of and time.monotonic() < deadline:
-            time.sleep(_POLL_S)
-            self._note()
-        if self._progress:
-            self._progress(self.summary)
+def _publish(sending: Sending, client: GatewayClient, message: Message, interval: Interval) -> None:
+    number = sending.ledger.published(
+        message.unit,
+        interval.length_s,
+        interval.end_s * 1_000_000,
+        time.time_ns() // 1_000,
+        message.readings,
+        message.import_wh,
+        message.export_wh,
+    )
+    sending.send(client, message.topic, message.payload, number, message.readings)

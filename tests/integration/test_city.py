@@ -31,7 +31,7 @@ from twin.delivery_faults import DeliveryFaults
 from twin.event_text import parse_plan
 from twin.ledger import read_ledger
 from twin.metering import MeterErrors
-from twin.publisher import Summary
+from twin.sending import Summary
 
 BEGIN_S = 1_774_306_800  # 2026-03-24, midnight in Berlin
 

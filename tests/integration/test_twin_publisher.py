@@ -7,8 +7,9 @@ from pathlib import Path
 from threading import Event, Thread
 
 from twin.ledger import read_ledger
-from twin.publisher import Summary, simulate
+from twin.publisher import simulate
 from twin.scenario import demonstration_grid
+from twin.sending import Summary
 
 
 def test_a_killed_broker_loses_and_doubles_nothing(tmp_path: Path, broker: tuple[int, Callable[[], None]]) -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from tests.unit.twin_grid import one_feeder
 from twin.gateway import BrokerError
-from twin.publisher import ScenarioClock, schedule, simulate
+from twin.publisher import schedule, simulate
 from twin.scenario import Interval
+from twin.sending import ScenarioClock
 
 NOW = datetime(2026, 11, 22, 2, 22, 31, tzinfo=UTC)
 
