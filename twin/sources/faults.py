@@ -225,6 +225,16 @@ def rating(table_values: Mapping[str, list[Value]], kind: Kind, column: str, uni
     return Slot(kind, column, change)
 
 
+def scaled(table_values: Mapping[str, list[Value]], kind: Kind, column: str, factors: tuple[float, ...]) -> Slot:
+    """One of some multiples of the true value stands in the column."""
+    values = table_values[column]
+
+    def change(row: int, draw: int) -> Value:
+        return round(float(values[row] or 0) * factors[draw % len(factors)], 3)
+
+    return Slot(kind, column, change)
+
+
 def changed(kind: Kind, column: str, change: Change) -> Slot:
     """What `change` says stands in the column."""
     return Slot(kind, column, change)

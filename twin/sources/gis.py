@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from grid.model import Meter, Role, UnitKind
 from twin.sources.addresses import shortened
-from twin.sources.faults import changed, misspelt, orphan, rating, replaced, whole
+from twin.sources.faults import changed, misspelt, orphan, rating, replaced, scaled, whole
 from twin.sources.positions import node_positions
 from twin.sources.scene import Scene
 from twin.sources.table import Column, Kind, Position, Table, Value, numbered_keys
@@ -141,17 +141,12 @@ def _meters(scene: Scene, nodes: dict[str, Position], transformers: Table, asset
             return None
         return public[(at[str(mine[i])] + (1, -1, 2, -2)[draw % 4]) % len(public)]
 
-    capacity = values["capacity_kva"]
-
-    def other_capacity(i: int, draw: int) -> Value:
-        return round(float(capacity[i] or 0) * (0.5, 0.8, 1.25, 2.0)[draw % 4], 3)
-
     slots = (
         *whole(),
         orphan("transformer_id"),
         misspelt(values, "address"),
         changed(Kind.WRONG_RELATION, "transformer_id", other_transformer),
-        changed(Kind.CONFLICTING_CAPACITY, "capacity_kva", other_capacity),
+        scaled(values, Kind.CONFLICTING_CAPACITY, "capacity_kva", (0.5, 0.8, 1.25, 2.0)),
     )
     return Table(
         SYSTEM, "meters", "表箱: places of meters, as points",

@@ -7,7 +7,7 @@ from datetime import date
 import numpy as np
 
 from grid.model import Meter, Role, UnitKind
-from twin.sources.faults import changed, misspelt, orphan, rating, replaced, whole
+from twin.sources.faults import changed, misspelt, orphan, rating, replaced, scaled, whole
 from twin.sources.scene import Scene
 from twin.sources.table import Column, Kind, Table, Value, dates, draws, numbered_keys
 
@@ -126,7 +126,7 @@ def _customers(scene: Scene) -> Table:
         "opened_date": dates(random[:, 1], _FIRST_DAY, _LAST_DAY),
     }
     former: list[Value] = [TARIFFS[name] for name in ("household", "commercial", "agricultural", "industrial")]
-    contracts, tariffs = values["contract_kva"], values["tariff_code"]
+    tariffs = values["tariff_code"]
     slots = (
         *whole(),
         misspelt(values, "address"),
@@ -135,11 +135,7 @@ def _customers(scene: Scene) -> Table:
             "tariff_code",
             lambda i, draw: former[draw % len(former)] if tariffs[i] != TARIFFS["generation"] else None,
         ),
-        changed(
-            Kind.CONFLICTING_CAPACITY,
-            "contract_kva",
-            lambda i, draw: round(float(contracts[i] or 0) * (0.5, 0.8, 1.25, 2.0)[draw % 4], 3),
-        ),
+        scaled(values, Kind.CONFLICTING_CAPACITY, "contract_kva", (0.5, 0.8, 1.25, 2.0)),
     )
     return Table(
         SYSTEM, "customers", "用户: accounts with what is known of their customers",

@@ -7,7 +7,7 @@ from datetime import date
 
 from grid.model import Owner, UnitKind
 from grid.network import Segment, Switch, SwitchPosition
-from twin.sources.faults import changed, misspelt, orphan, rating, replaced, whole
+from twin.sources.faults import changed, misspelt, orphan, rating, replaced, scaled, whole
 from twin.sources.scene import Scene
 from twin.sources.table import Column, Kind, Table, Value, dates, draws, numbered_keys
 
@@ -168,11 +168,7 @@ def _lines(scene: Scene, feeders: Table, found: list[tuple[Segment, str, int]]) 
         changed(Kind.RENAMED, "name", lambda i, draw: name_of(i, 500 + draw % 500)),
         misspelt(values, "name"),
         replaced(Kind.WRONG_RELATION, "feeder_id", feeders.keys),
-        changed(
-            Kind.OUT_OF_DATE,
-            "length_m",
-            lambda i, draw: round(found[i][0].length_m * (0.6, 0.8, 1.2, 1.5)[draw % 4], 3),
-        ),
+        scaled(values, Kind.OUT_OF_DATE, "length_m", (0.6, 0.8, 1.2, 1.5)),
     )
     return Table(
         SYSTEM, "lines", "线段: medium-voltage line sections",
