@@ -75,7 +75,13 @@ VOTING: dict[str, Channel] = {
     **_named("opening_import_wh opening_export_wh final_us", wide=True),
 }
 
+#: What a member that is a unit says of all that is below it: technical loss in thousandths of a watt-hour, standard
+#: deviation of what was sold, and the part of it from classes of accuracy.
+TECHNICAL = "technical_milli_wh"
+SOLD_SIGMA = "sold_sigma_wh"
+SOLD_SYSTEMATIC = "sold_systematic_wh"
+
 #: Channels that are set together with the import, by its precedence: loss inside a unit, deviation of a substitute.
-FOLLOWING: dict[str, Channel] = _named("loss_wh sigma_wh", wide=True)
+FOLLOWING: dict[str, Channel] = _named(f"loss_wh sigma_wh {TECHNICAL} {SOLD_SIGMA} {SOLD_SYSTEMATIC}", wide=True)
 
 CHANNELS: dict[str, Channel] = {**VOTING, **FOLLOWING}

@@ -36,6 +36,7 @@ class LossReason(IntFlag):
     NO_TECHNICAL = 8_192  # the technical loss isn't known
     SUSPECT = 16_384  # a reading that was suspect when it came has entered
     REGISTERS = 32_768  # from registers over the whole of it, as from daily frozen ones
+    PART_UNKNOWN = 65_536  # the loss inside a smaller unit isn't known: what is below isn't all there
 
 
 def reason_names(reasons: int) -> list[str]:

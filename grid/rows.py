@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid.channels import Values
+from grid.loss_class import LossClass
 
 #: No instant: nothing was published, nothing is due.
 NEVER_US = np.iinfo(np.int64).min
@@ -88,8 +89,19 @@ class BalanceRows:
     ----------
     coverage
         float32.
+    computable
+        Whether a loss is told: every member is there, be it estimated.
     uncontracted_wh
         int64: taken by customers' meters in the part of the interval in which they had no active account.
+    technical_wh, averaging_wh, technical_sigma_wh
+        float64: technical loss, the part of it that the mean over the interval hides, and its standard deviation; NaN
+        where not known.
+    members_technical_wh
+        float64: technical loss inside the smaller units; NaN where not known of one of them.
+    total_sigma_wh, total_systematic_sigma_wh
+        float64: standard deviation of `loss_wh` + `members_loss_wh`, and its systematic part.
+    loss_class, reasons
+        int8 and int32, of `grid.loss_class`.
     status
         int8, of `Status`.
     revision
@@ -107,6 +119,18 @@ class BalanceRows:
     sigma_wh: NDArray[np.float64]
     coverage: NDArray[np.float32]
     computable: NDArray[np.bool_]
+    generation_wh: NDArray[np.int64]
+    estimated_wh: NDArray[np.int64]
+    technical_wh: NDArray[np.float64]
+    averaging_wh: NDArray[np.float64]
+    technical_sigma_wh: NDArray[np.float64]
+    members_technical_wh: NDArray[np.float64]
+    systematic_sigma_wh: NDArray[np.float64]
+    ends_sigma_wh: NDArray[np.float64]
+    total_sigma_wh: NDArray[np.float64]
+    total_systematic_sigma_wh: NDArray[np.float64]
+    loss_class: NDArray[np.int8]
+    reasons: NDArray[np.int32]
     status: NDArray[np.int8]
     revision: NDArray[np.int32]
     published_us: NDArray[np.int64]
@@ -122,7 +146,16 @@ class BalanceRows:
 
 BALANCE_COLUMNS = tuple(BalanceRows.__dataclass_fields__)
 #: Columns by which two results are the same result.
-FIGURES = BALANCE_COLUMNS[:8]
+FIGURES = BALANCE_COLUMNS[: BALANCE_COLUMNS.index("status")]
+
+
+def figures_differ(one: BalanceRows, rows: NDArray[np.intp], other: BalanceRows) -> NDArray[np.bool_]:
+    """Whether figures of some rows differ from those of `other`, in its order; two that aren't known are the same."""
+    differs = np.zeros(len(rows), np.bool_)
+    for name in FIGURES:
+        a, b = getattr(one, name)[rows], getattr(other, name)
+        differs |= (a != b) & ((a == a) | (b == b))  # noqa: PLR0124  # NaN alone differs from itself
+    return differs
 
 
 def empty_balances(size: int) -> BalanceRows:
@@ -136,6 +169,18 @@ def empty_balances(size: int) -> BalanceRows:
         sigma_wh=np.zeros(size, np.float64),
         coverage=np.zeros(size, np.float32),
         computable=np.zeros(size, np.bool_),
+        generation_wh=np.zeros(size, np.int64),
+        estimated_wh=np.zeros(size, np.int64),
+        technical_wh=np.full(size, np.nan),
+        averaging_wh=np.full(size, np.nan),
+        technical_sigma_wh=np.full(size, np.nan),
+        members_technical_wh=np.zeros(size, np.float64),
+        systematic_sigma_wh=np.zeros(size, np.float64),
+        ends_sigma_wh=np.zeros(size, np.float64),
+        total_sigma_wh=np.zeros(size, np.float64),
+        total_systematic_sigma_wh=np.zeros(size, np.float64),
+        loss_class=np.full(size, LossClass.NOT_COMPUTABLE, np.int8),
+        reasons=np.zeros(size, np.int32),
         status=np.full(size, Status.PROVISIONAL, np.int8),
         revision=np.zeros(size, np.int32),
         published_us=np.full(size, NEVER_US, np.int64),

@@ -31,6 +31,11 @@ class UnitEnergies:
         Loss inside the child with all that is below; `MISSING_WH` where not computable.
     sigma_wh
         Standard deviation of what it took beyond its gateways' class, from substitutes and splits.
+    technical_milli_wh
+        Technical loss inside the child with all that is below, thousandths of a watt-hour; `MISSING_WH` where not
+        known.
+    sold_sigma_wh, sold_systematic_wh
+        Standard deviation of what customers below took less what they fed in, and its systematic part.
     final_us
         When the child's figures became final; `MISSING_WH` while they aren't.
     """
@@ -45,6 +50,9 @@ class UnitEnergies:
     returned_wh: NDArray[np.int64]
     loss_wh: NDArray[np.int64]
     sigma_wh: NDArray[np.int64]
+    technical_milli_wh: NDArray[np.int64]
+    sold_sigma_wh: NDArray[np.int64]
+    sold_systematic_wh: NDArray[np.int64]
     final_us: NDArray[np.int64]
     quality: NDArray[np.uint8]
 
@@ -62,6 +70,9 @@ _COLUMNS = {
     "returned_wh": pa.int64(),
     "loss_wh": pa.int64(),
     "sigma_wh": pa.int64(),
+    "technical_milli_wh": pa.int64(),
+    "sold_sigma_wh": pa.int64(),
+    "sold_systematic_wh": pa.int64(),
     "final_us": pa.int64(),
     "quality": pa.uint8(),
 }

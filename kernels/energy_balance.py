@@ -1,4 +1,4 @@
-"""Energy balance of assessment units (考核单元): what went in, what came out, what is missing.
+"""Energy balance of assessment units (考核单元): what went in, what came out, what is missing, and how sure that is.
 
 The definitions follow Chinese utility practice for synchronous line loss (同期线损): inflow is gateway import plus
 generation fed in, outflow is sales plus gateway export, loss is inflow minus outflow. Many units are computed in
@@ -21,6 +21,10 @@ UNIT = 4
 #: The same as `grid.roster.UNCONTRACTED`.
 UNCONTRACTED = 8
 
+#: Bits of a reading's quality; the same as of `grid.quality.Quality`.
+ESTIMATED = 2
+SUBSTITUTED = 8
+
 #: A missing energy.
 MISSING_WH = np.iinfo(np.int64).min
 
@@ -37,15 +41,26 @@ class Balance:
         int64. Loss inside the smaller units; a line's loss with its areas is `loss_wh` + `members_loss_wh`.
     uncontracted_wh
         int64. Import of customers without an active account; part of `outflow_wh`.
+    generation_wh
+        int64. Fed in by customers and smaller units; part of `inflow_wh`.
+    estimated_wh
+        int64. Import and export of members that were estimated or substituted.
     taken_wh, returned_wh
         int64. Import and export of the gateways alone: what the unit took from its parent and gave back.
     sigma_wh
-        float64. Standard deviation of `loss_wh` from the meters' classes and register steps and from what is said of
-        single members, over present members.
+        float64. Standard deviation of `loss_wh` over present members, all parts together.
+    systematic_sigma_wh
+        float64. Part of it from classes of accuracy, which the intervals of a meter share.
+    ends_sigma_wh
+        float64. Part of it from register steps and clocks, which one interval takes from its neighbours.
     gateway_extra_sigma_wh
         float64. Standard deviation of `taken_wh` from what is said of single gateways, beyond their class.
+    sold_sigma_wh, sold_systematic_sigma_wh
+        float64. Standard deviation of what customers took less what they fed in, and its systematic part.
     coverage
-        float64, 0…1. Share of expected members that are there; NaN for a unit that expects none.
+        float64, 0…1. Share of expected members that were measured; NaN for a unit that expects none.
+    complete
+        bool. Every expected member is there, be it estimated; there is at least one.
     gateways_complete
         bool. At least one gateway is expected and every expected one is there.
     """
@@ -55,11 +70,18 @@ class Balance:
     loss_wh: NDArray[np.int64]
     members_loss_wh: NDArray[np.int64]
     uncontracted_wh: NDArray[np.int64]
+    generation_wh: NDArray[np.int64]
+    estimated_wh: NDArray[np.int64]
     taken_wh: NDArray[np.int64]
     returned_wh: NDArray[np.int64]
     sigma_wh: NDArray[np.float64]
+    systematic_sigma_wh: NDArray[np.float64]
+    ends_sigma_wh: NDArray[np.float64]
     gateway_extra_sigma_wh: NDArray[np.float64]
+    sold_sigma_wh: NDArray[np.float64]
+    sold_systematic_sigma_wh: NDArray[np.float64]
     coverage: NDArray[np.float64]
+    complete: NDArray[np.bool_]
     gateways_complete: NDArray[np.bool_]
 
 
@@ -74,11 +96,13 @@ def line_loss(
     starts: NDArray[np.int64],
     import_wh: NDArray[np.int64],
     export_wh: NDArray[np.int64],
-    loss_wh: NDArray[np.int64],
+    loss_wh: NDArray[np.int64] | None,
     multiplier: NDArray[np.int64],
     role: NDArray[np.uint8],
     accuracy_class: NDArray[np.float64],
     extra_sigma_wh: NDArray[np.int64] | None = None,
+    quality: NDArray[np.uint8] | None = None,
+    clock_share: NDArray[np.float64] | None = None,
 ) -> Balance:
     """Balance many units at one interval each.
 
@@ -90,17 +114,22 @@ def line_loss(
         int64 of shape (m,), before the multiplier. `MISSING_WH` where missing; a member is there when its import is,
         and a missing export then counts as 0.
     loss_wh
-        int64 of shape (m,): loss inside a member that is a unit; `MISSING_WH` where not known, which counts as 0.
+        int64 of shape (m,): loss inside a member that is a unit; `MISSING_WH` where not known, which counts as 0. None:
+        no member is a unit.
     multiplier
         int64 of shape (m,): CT × PT ratio. The caller keeps sums inside int64 (see `grid.model.MAX_ENERGY_WH`).
     role
         uint8 of shape (m,): bits GATEWAY, CUSTOMER, UNIT, UNCONTRACTED; 0 = not a member at this interval, and is
         passed over.
     accuracy_class
-        float64 of shape (m,), percent.
+        float64 of shape (m,), percent; of meter and instrument transformers together.
     extra_sigma_wh
         int64 of shape (m,), before the multiplier: standard deviation of a member's energy beyond its class and step,
-        as of a substitute or a split; `MISSING_WH` counts as 0. None: 0 throughout.
+        as of an estimate, a substitute or a split; `MISSING_WH` counts as 0. None: 0 throughout.
+    quality
+        uint8 of shape (m,): bits ESTIMATED and SUBSTITUTED. None: neither.
+    clock_share
+        float64 of shape (units,): standard deviation of the meters' clocks over the length of the interval. None: 0.
 
     Returns
     -------
@@ -113,89 +142,188 @@ def line_loss(
 
     Notes
     -----
-    A meter of class c is taken as uniform within ±c % of its energy (IEC 62053), so σ = c/100 × energy / √3; the
-    difference of two registers that step by one watt-hour has σ = multiplier × 1 Wh / √6. A member that is gateway
-    and customer at once (dedicated transformer) enters both sides with the same register, hence without error.
+    **Class.** A meter that left its test is within ±c % of its energy (IEC 62053; IEC 61869 for transformers). Its
+    error is taken as normal with the class at two σ, and cut off there: σ = 0.44 × c/100 × energy (JCGM 100:2008,
+    4.3.4). It stays the same from one interval to the next. A member that is gateway and customer at once (dedicated
+    transformer) enters both sides with the same register, hence without error.
+
+    **Register.** The difference of two registers that step by one watt-hour has σ = multiplier × 1 Wh / √6.
+
+    **Clocks.** A meter whose clock is δ ahead measures a window that is shifted by δ: it misses what flows in the last
+    δ and has what flowed in the δ before. With P the power, the error is δ (P(begin) − P(end)). The difference of a
+    customer's power at two instants is taken to have a standard deviation of √2 times its mean power, that of a unit a
+    tenth of it, and those of different members as independent; a gateway sees the sum of them with one clock.
     """
     members = len(import_wh)
-    if extra_sigma_wh is None:
-        extra_sigma_wh = np.zeros(members, np.int64)
-    for name, array in (
-        ("export_wh", export_wh),
-        ("loss_wh", loss_wh),
-        ("multiplier", multiplier),
-        ("role", role),
-        ("accuracy_class", accuracy_class),
-        ("extra_sigma_wh", extra_sigma_wh),
-    ):
-        if array.shape != (members,):
-            raise ValueError(f"{name} has shape {array.shape}, import_wh ({members},)")
+    none = np.empty(0, np.int64)
+    optional: dict[str, NDArray[np.int64] | NDArray[np.uint8]] = {
+        "loss_wh": none if loss_wh is None else loss_wh,
+        "extra_sigma_wh": none if extra_sigma_wh is None else extra_sigma_wh,
+        "quality": np.empty(0, np.uint8) if quality is None else quality,
+    }
+    clocks = np.empty(0, np.float64) if clock_share is None else clock_share
+    shapes = {
+        "export_wh": export_wh.shape,
+        "multiplier": multiplier.shape,
+        "role": role.shape,
+        "accuracy_class": accuracy_class.shape,
+        **{name: array.shape for name, array in optional.items() if len(array)},
+    }
+    for name, shape in shapes.items():
+        if shape != (members,):
+            raise ValueError(f"{name} has shape {shape}, import_wh ({members},)")
     if len(starts) < 1 or starts[0] != 0 or starts[-1] != members or np.any(np.diff(starts) < 0):
         raise ValueError("starts must rise from 0 to the number of members")
-    return Balance(*_line_loss(starts, import_wh, export_wh, loss_wh, multiplier, role, accuracy_class, extra_sigma_wh))
+    if clock_share is not None and clock_share.shape != (len(starts) - 1,):
+        raise ValueError(f"clock_share has shape {clock_share.shape}, not ({len(starts) - 1},)")
+    energies, sigmas, coverage, complete, gateways_complete = _line_loss(
+        starts,
+        import_wh,
+        export_wh,
+        optional["loss_wh"],
+        multiplier,
+        role,
+        accuracy_class,
+        optional["extra_sigma_wh"],
+        optional["quality"],
+        clocks,
+    )
+    inflow, outflow, members_loss, uncontracted, taken, returned, estimated = energies
+    return Balance(
+        inflow_wh=inflow,
+        outflow_wh=outflow,
+        loss_wh=inflow - outflow,
+        members_loss_wh=members_loss,
+        uncontracted_wh=uncontracted,
+        generation_wh=inflow - taken,
+        estimated_wh=estimated,
+        taken_wh=taken,
+        returned_wh=returned,
+        **dict(zip(_SIGMAS, sigmas, strict=True)),
+        coverage=coverage,
+        complete=complete,
+        gateways_complete=gateways_complete,
+    )
 
 
+_SIGMAS = (
+    "sigma_wh",
+    "systematic_sigma_wh",
+    "ends_sigma_wh",
+    "gateway_extra_sigma_wh",
+    "sold_sigma_wh",
+    "sold_systematic_sigma_wh",
+)
 _STEP_VARIANCE = 1.0 / 6.0
-_CLASS_TO_SIGMA = 1.0 / (100.0 * math.sqrt(3.0))
+#: Standard deviation of a normal error that is cut off at two of its σ, as a share of that limit; percent.
+_CLASS_TO_SIGMA = 0.44 / 100.0
+#: How much of a customer's share of its mean power the power of a unit differs by at two instants.
+_UNIT_STEADINESS = 0.1
 
 
 @njit(cache=True, nogil=True)
-def _line_loss(starts, import_wh, export_wh, loss_wh, multiplier, role, accuracy_class, extra_sigma_wh):  # type: ignore[no-untyped-def]  # noqa: PLR0915  # numba infers; one pass
+def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915  # numba infers; one pass
+    starts, import_wh, export_wh, loss_wh, multiplier, role, accuracy_class, extra_sigma_wh, quality, clock_share
+):
     units = len(starts) - 1
-    inflow = np.zeros(units, np.int64)
-    outflow = np.zeros(units, np.int64)
-    members_loss = np.zeros(units, np.int64)
-    uncontracted = np.zeros(units, np.int64)
-    taken = np.zeros(units, np.int64)
-    returned = np.zeros(units, np.int64)
-    sigma = np.zeros(units, np.float64)
-    gateway_sigma = np.zeros(units, np.float64)
+    energies = np.zeros((7, units), np.int64)
+    sigmas = np.zeros((6, units), np.float64)
     coverage = np.full(units, np.nan)
     complete = np.zeros(units, np.bool_)
+    gateways_complete = np.zeros(units, np.bool_)
+    has_loss, has_extra, has_quality = len(loss_wh) > 0, len(extra_sigma_wh) > 0, len(quality) > 0
+    has_clocks = len(clock_share) > 0
     for u in range(units):
-        expected = 0
-        present = 0
-        gateways = 0
-        gateways_present = 0
-        variance = 0.0
-        gateway_variance = 0.0
+        expected = present = guessed = gateways = gateways_present = 0
+        taken = returned = sold = fed_in = members_loss = uncontracted = estimated = np.int64(0)
+        # Variances of members that stand on one side only, and squares of their powers' differences.
+        of_class = of_rest = of_steps = of_moves = 0.0
+        customer_class = customer_rest = customer_steps = 0.0
+        # Of customers that are gateways too; of all gateways.
+        both_class = both_rest = extra_of_gateways = 0.0
+        has_gateway = False
         for i in range(starts[u], starts[u + 1]):
             kind = role[i]
             if kind == 0:
                 continue
             expected += 1
-            is_gateway = kind & GATEWAY != 0
-            is_sink = kind & (CUSTOMER | UNIT) != 0
-            gateways += is_gateway
-            if import_wh[i] == MISSING_WH:
+            energy = import_wh[i]
+            if kind & GATEWAY:
+                gateways += 1
+                gateways_present += energy != MISSING_WH
+            if energy == MISSING_WH:
                 continue
             present += 1
-            gateways_present += is_gateway
-            taken_i = import_wh[i] * multiplier[i]
-            given_i = np.int64(0) if export_wh[i] == MISSING_WH else export_wh[i] * multiplier[i]
+            ratio = multiplier[i]
+            taken_i = energy * ratio
+            given_i = export_wh[i]
+            given_i = np.int64(0) if given_i == MISSING_WH else given_i * ratio
+            taken_f, given_f = np.float64(taken_i), np.float64(given_i)
+            share = accuracy_class[i] * _CLASS_TO_SIGMA
+            class_i = share * share * (taken_f * taken_f + given_f * given_f)
+            ratio_f = np.float64(ratio)
+            step_i = ratio_f * ratio_f
+            extra_i = np.float64(0.0)
+            if has_extra and extra_sigma_wh[i] > 0:
+                extra_i = (np.float64(extra_sigma_wh[i]) * ratio_f) ** 2
+            if has_quality and quality[i] & (ESTIMATED | SUBSTITUTED):
+                estimated += taken_i + given_i
+                if quality[i] & ESTIMATED:
+                    guessed += 1
+                    step_i = np.float64(0.0)
+            if kind == CUSTOMER:
+                sold += taken_i
+                fed_in += given_i
+                move = taken_f - given_f
+                of_moves += move * move
+                customer_class += class_i
+                customer_steps += step_i
+                customer_rest += extra_i
+                continue
+            is_gateway = kind & GATEWAY != 0
+            is_sink = kind & (CUSTOMER | UNIT) != 0
             if is_gateway:
-                inflow[u] += taken_i
-                outflow[u] += given_i
-                taken[u] += taken_i
-                returned[u] += given_i
+                taken += taken_i
+                returned += given_i
+                extra_of_gateways += extra_i
             if is_sink:
-                outflow[u] += taken_i
-                inflow[u] += given_i
-                uncontracted[u] += taken_i if kind & UNCONTRACTED else 0
-            if loss_wh[i] != MISSING_WH:
-                members_loss[u] += loss_wh[i]
-            if is_gateway != is_sink:
-                of_class = accuracy_class[i] * _CLASS_TO_SIGMA
-                step = _STEP_VARIANCE * np.float64(multiplier[i]) * np.float64(multiplier[i])
-                variance += (of_class * taken_i) ** 2 + (of_class * given_i) ** 2 + step
-            if extra_sigma_wh[i] > 0:
-                extra = (np.float64(extra_sigma_wh[i]) * multiplier[i]) ** 2
-                gateway_variance += extra if is_gateway else 0.0
-                variance += extra if is_gateway != is_sink else 0.0
+                sold += taken_i
+                fed_in += given_i
+                uncontracted += taken_i if kind & UNCONTRACTED else 0
+            if has_loss and kind & UNIT and loss_wh[i] != MISSING_WH:
+                members_loss += loss_wh[i]
+            if is_gateway and is_sink:
+                both_class += class_i if kind & CUSTOMER else 0.0
+                both_rest += _STEP_VARIANCE * step_i + extra_i if kind & CUSTOMER else 0.0
+                continue
+            if kind & CUSTOMER:
+                move = taken_f - given_f
+                of_moves += move * move
+                customer_class += class_i
+                customer_steps += step_i
+                customer_rest += extra_i
+                continue
+            of_class += class_i
+            of_steps += step_i
+            of_rest += extra_i
+            if is_gateway:
+                has_gateway = True
+            else:
+                move = _UNIT_STEADINESS * (taken_f - given_f)
+                of_moves += move * move
         if expected > 0:
-            coverage[u] = present / expected
-        complete[u] = gateways > 0 and gateways == gateways_present
-        sigma[u] = math.sqrt(variance)
-        gateway_sigma[u] = math.sqrt(gateway_variance)
-    loss = inflow - outflow
-    return inflow, outflow, loss, members_loss, uncontracted, taken, returned, sigma, gateway_sigma, coverage, complete
+            coverage[u] = (present - guessed) / expected
+        complete[u] = expected > 0 and present == expected
+        gateways_complete[u] = gateways > 0 and gateways == gateways_present
+        energies[:, u] = (taken + fed_in, returned + sold, members_loss, uncontracted, taken, returned, estimated)
+        clocks = 2.0 * clock_share[u] ** 2 * of_moves if has_clocks else 0.0
+        of_ends = _STEP_VARIANCE * (of_steps + customer_steps) + (2.0 * clocks if has_gateway else clocks)
+        of_class += customer_class
+        sold_class = customer_class + both_class
+        sigmas[0, u] = math.sqrt(of_class + of_ends + of_rest + customer_rest)
+        sigmas[1, u] = math.sqrt(of_class)
+        sigmas[2, u] = math.sqrt(of_ends)
+        sigmas[3, u] = math.sqrt(extra_of_gateways)
+        sigmas[4, u] = math.sqrt(sold_class + customer_rest + both_rest + _STEP_VARIANCE * customer_steps + clocks)
+        sigmas[5, u] = math.sqrt(sold_class)
+    return energies, sigmas, coverage, complete, gateways_complete

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import numpy as np
 
 from grid.channels import FOLLOWING, VOTING, Values
-from grid.rows import BALANCE_COLUMNS, NEVER_US, BalanceRows, BlockRows, Status, StoredBlock, Superseded
+from grid.loss_class import LossClass
+from grid.rows import (
+    BALANCE_COLUMNS,
+    FIGURES,
+    NEVER_US,
+    BalanceRows,
+    BlockRows,
+    Status,
+    StoredBlock,
+    Superseded,
+    empty_balances,
+)
 from store.connection import Connection
 from store.pgbinary import EPOCH_US, HEADER, NULL, TRAILER, ArrayColumn
 from store.precedence import Layout, pack, unpack
@@ -18,6 +31,8 @@ from store.sql import load_queries
 _SQL = load_queries("blocks")
 _STATUS = {status: status.name.lower() for status in Status}
 _STATUS_OF = {name: int(status) for status, name in _STATUS.items()}
+_CLASS = {int(c): c.name.lower() for c in LossClass}
+_CLASS_OF = {name: number for number, name in _CLASS.items()}
 _COLUMNS = (*VOTING, *FOLLOWING)
 _FIELDS = 5 + 2 + len(_COLUMNS) + 1 + len(BALANCE_COLUMNS)
 
@@ -63,6 +78,10 @@ def _stored(row: Sequence[object]) -> StoredBlock:
     precedence, received_us = unpack(channels, quality, packed_precedence, packed_received)  # type: ignore[arg-type]
     balance: dict[str, float] = dict(zip(BALANCE_COLUMNS, row[5 + len(_COLUMNS) :], strict=True))  # type: ignore[arg-type]
     balance["status"] = _STATUS_OF[balance["status"]]  # type: ignore[index]
+    balance["loss_class"] = _CLASS_OF[balance["loss_class"]]  # type: ignore[index]
+    for name in _UNKNOWN:
+        if balance[name] is None:
+            balance[name] = math.nan
     for name in ("published_us", "due_us"):
         if balance[name] is None:
             balance[name] = NEVER_US
@@ -119,15 +138,22 @@ def _plain(superseded: Superseded) -> Iterable[tuple[object, ...]]:
             int(superseded.unit_id[i]),
             to_datetime(int(superseded.observed_at_us[i])),
             int(superseded.interval_s[i]),
-            *(getattr(b, name)[i].item() for name in BALANCE_COLUMNS[:8]),
+            *(_plain_value(name, getattr(b, name)[i].item()) for name in FIGURES),
             _STATUS[Status(int(b.status[i]))],
             int(b.revision[i]),
             to_datetime(int(b.published_us[i])),
         )
 
 
+def _plain_value(name: str, value: float) -> object:
+    if name == "loss_class":
+        return _CLASS[int(value)]
+    return None if value != value else value  # noqa: PLR0124  # NaN: not known
+
+
 _KEY = struct.Struct(">hiiiqiiiqiq")
-_RESULT = struct.Struct(">iqiqiqiqiqidifi?")
+#: Where NaN says that it isn't known.
+_UNKNOWN = ("technical_wh", "averaging_wh", "technical_sigma_wh", "members_technical_wh")
 
 
 def _encode(rows: BlockRows, balances: BalanceRows) -> bytes:
@@ -152,7 +178,8 @@ def _encode(rows: BlockRows, balances: BalanceRows) -> bytes:
         parts.append(layout.precedence.field(*layout.span(r)))
         parts.append(layout.received_us.field(*layout.span(r)))
         parts += [NULL if column is None or not there[r] else column.field(a, b) for column, there in fields]
-        parts += (struct.pack(">i", b - a), quality[a:b], *_result(result))
+        parts += (struct.pack(">i", b - a), quality[a:b])
+        parts += [pack(value) for pack, value in zip(_PACKERS, result, strict=True)]
     parts.append(TRAILER)
     return b"".join(parts)
 
@@ -168,14 +195,37 @@ def _fields(rows: BlockRows, layout: Layout) -> list[tuple[ArrayColumn | None, l
     return fields
 
 
-def _result(result: tuple[float, ...]) -> Iterable[bytes]:
-    inflow, outflow, loss, members_loss, uncontracted, sigma, coverage, computable, status, revision = result[:10]
-    name = _STATUS[Status(int(status))].encode()
-    yield _RESULT.pack(
-        8, inflow, 8, outflow, 8, loss, 8, members_loss, 8, uncontracted, 8, sigma, 4, coverage, 1, bool(computable)
-    )
-    yield struct.pack(">i", len(name))
-    yield name
-    yield struct.pack(">ii", 4, int(revision))
-    for instant_us in result[10:]:
-        yield NULL if instant_us == NEVER_US else struct.pack(">iq", 8, int(instant_us) - EPOCH_US)
+_FORMATS = {"int64": ">iq", "float64": ">id", "float32": ">if", "bool": ">i?", "int32": ">ii"}
+
+
+def _packers() -> list[Callable[[float], bytes]]:
+    """How each column of a result becomes a field."""
+    of_type = {}
+    for kind, layout in _FORMATS.items():
+        pack, size = struct.Struct(layout).pack, struct.calcsize(layout) - 4
+        of_type[kind] = partial(pack, size)
+    empty = empty_balances(0)
+    packers: dict[str, Callable[[float], bytes]] = {
+        name: of_type.get(str(getattr(empty, name).dtype), of_type["int64"]) for name in BALANCE_COLUMNS
+    }
+    unknown = of_type["float64"]
+    for name in _UNKNOWN:
+        packers[name] = lambda value: NULL if value != value else unknown(value)  # noqa: PLR0124
+    classes = {number: _text(name) for number, name in _CLASS.items()}
+    statuses = {int(status): _text(name) for status, name in _STATUS.items()}
+    packers["loss_class"] = classes.__getitem__  # type: ignore[assignment]
+    packers["status"] = statuses.__getitem__  # type: ignore[assignment]
+    for name in ("published_us", "due_us"):
+        packers[name] = _instant
+    return list(packers.values())
+
+
+def _text(name: str) -> bytes:
+    return struct.pack(">i", len(name)) + name.encode()
+
+
+def _instant(instant_us: float) -> bytes:
+    return NULL if instant_us == NEVER_US else struct.pack(">iq", 8, int(instant_us) - EPOCH_US)
+
+
+_PACKERS = _packers()

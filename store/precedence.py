@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from grid.channels import CHANNELS, EXPORT, IMPORT, LOSS, SIGMA, VOTING, Values
+from grid.channels import CHANNELS, EXPORT, FOLLOWING, IMPORT, VOTING, Values
 from grid.quality import NO_PRECEDENCE, Quality
 from grid.rows import NEVER_US, BlockRows, any_by_row
 from store.pgbinary import ArrayColumn
@@ -57,7 +57,7 @@ def pack(rows: BlockRows) -> Layout:
         there[name] = any_by_row(said | (rows.channels[name] != CHANNELS[name].missing), starts)
     for name in (IMPORT, EXPORT):
         there[name] = np.ones(len(rows), np.bool_)
-    for name in (LOSS, SIGMA):
+    for name in FOLLOWING:
         if name in rows.channels:
             there[name] = any_by_row(rows.channels[name] != CHANNELS[name].missing, starts)
     # A position of which nothing is said goes with any.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import SimpleNamespace
 
 from grid.limits import Limits
 from grid.model import GridModel, Role, UnitKind
 from grid.roster import BEGINNING_US, END_US, Membership, Parentage, UnitView
-from grid.rows import BALANCE_COLUMNS, StoredBlock
+from grid.rows import BALANCE_COLUMNS, BalanceRows, StoredBlock
 from streams.steps.contribution import Contribution, Key
 from streams.steps.settle import Settled, keys_to_read, settle
 
@@ -34,7 +35,7 @@ class MemoryStore:
         for r in range(len(rows)):
             key = (int(rows.unit_id[r]), int(rows.observed_at_us[r]), int(rows.interval_s[r]))
             part = rows.part(r)
-            balance = {name: getattr(balances, name)[r].item() for name in BALANCE_COLUMNS}
+            balance = plain(balances, r)
             before = self.rows.get(key)
             assert int(rows.read_version[r]) == (before.version if before else 0)
             if before is not None and 0 < before.balance["revision"] < balance["revision"]:
@@ -51,13 +52,22 @@ class MemoryStore:
         s = settled.superseded
         for i in range(len(s.unit_id)):
             key = (int(s.unit_id[i]), int(s.observed_at_us[i]), int(s.interval_s[i]))
-            balance = {name: getattr(s.balances, name)[i].item() for name in BALANCE_COLUMNS}
-            self._keep(key, balance)
+            self._keep(key, plain(s.balances, i))
         return settled
 
     def _keep(self, key: Key, balance: Mapping[str, float]) -> None:
         kept = {name: value for name, value in balance.items() if name != "due_us"}
         assert self.superseded.setdefault((key, int(balance["revision"])), kept) == kept
+
+
+def plain(balances: BalanceRows, row: int) -> dict[str, float]:
+    """A result as a dict that equals its like: what isn't known is one and the same NaN."""
+    return plain_values({name: getattr(balances, name)[row].item() for name in BALANCE_COLUMNS})
+
+
+def plain_values(values: Mapping[str, float]) -> dict[str, float]:
+    """The same of one that is a mapping already."""
+    return {name: math.nan if value != value else value for name, value in values.items()}  # noqa: PLR0124
 
 
 def views_of(model: GridModel) -> dict[str, UnitView]:

@@ -8,8 +8,10 @@ select
   b.import_wh, b.export_wh, b.register_import_wh, b.register_export_wh,
   b.voltage_a_dv, b.voltage_b_dv, b.voltage_c_dv, b.current_a_ca, b.current_b_ca, b.current_c_ca,
   b.power_factor_permille, b.opening_import_wh, b.opening_export_wh, b.final_us,
-  b.loss_wh, b.sigma_wh, b.quality,
+  b.loss_wh, b.sigma_wh, b.technical_milli_wh, b.sold_sigma_wh, b.sold_systematic_wh, b.quality,
   l.inflow_wh, l.outflow_wh, l.loss_wh, l.members_loss_wh, l.uncontracted_wh, l.sigma_wh, l.coverage, l.computable,
+  l.generation_wh, l.estimated_wh, l.technical_wh, l.averaging_wh, l.technical_sigma_wh, l.members_technical_wh,
+  l.systematic_sigma_wh, l.ends_sigma_wh, l.total_sigma_wh, l.total_systematic_sigma_wh, l.class, l.reasons,
   l.status, l.revision,
   (extract(epoch from l.published_at) * 1000000)::bigint,
   (extract(epoch from l.due_at) * 1000000)::bigint
@@ -52,6 +54,9 @@ create temporary table if not exists stage_block (
   final_us bigint[] storage external,
   loss_wh bigint[] storage external,
   sigma_wh bigint[] storage external,
+  technical_milli_wh bigint[] storage external,
+  sold_sigma_wh bigint[] storage external,
+  sold_systematic_wh bigint[] storage external,
   quality bytea storage external,
   inflow_wh bigint,
   outflow_wh bigint,
@@ -61,6 +66,18 @@ create temporary table if not exists stage_block (
   own_sigma_wh double precision,
   coverage real,
   computable boolean,
+  generation_wh bigint,
+  estimated_wh bigint,
+  technical_wh double precision,
+  averaging_wh double precision,
+  technical_sigma_wh double precision,
+  members_technical_wh double precision,
+  systematic_sigma_wh double precision,
+  ends_sigma_wh double precision,
+  total_sigma_wh double precision,
+  total_systematic_sigma_wh double precision,
+  class text,
+  reasons integer,
   status text,
   revision integer,
   published_at timestamptz,
@@ -78,6 +95,18 @@ create temporary table if not exists stage_superseded (
   sigma_wh double precision,
   coverage real,
   computable boolean,
+  generation_wh bigint,
+  estimated_wh bigint,
+  technical_wh double precision,
+  averaging_wh double precision,
+  technical_sigma_wh double precision,
+  members_technical_wh double precision,
+  systematic_sigma_wh double precision,
+  ends_sigma_wh double precision,
+  total_sigma_wh double precision,
+  total_systematic_sigma_wh double precision,
+  class text,
+  reasons integer,
   status text,
   revision integer,
   published_at timestamptz
@@ -96,13 +125,15 @@ insert into telemetry.block as b (
   unit_id, observed_at, interval_s, version, received_at, precedence, received_us,
   import_wh, export_wh, register_import_wh, register_export_wh,
   voltage_a_dv, voltage_b_dv, voltage_c_dv, current_a_ca, current_b_ca, current_c_ca,
-  power_factor_permille, opening_import_wh, opening_export_wh, final_us, loss_wh, sigma_wh, quality
+  power_factor_permille, opening_import_wh, opening_export_wh, final_us, loss_wh, sigma_wh,
+  technical_milli_wh, sold_sigma_wh, sold_systematic_wh, quality
 )
 select
   unit_id, observed_at, interval_s, version, received_at, precedence, received_us,
   import_wh, export_wh, register_import_wh, register_export_wh,
   voltage_a_dv, voltage_b_dv, voltage_c_dv, current_a_ca, current_b_ca, current_c_ca,
-  power_factor_permille, opening_import_wh, opening_export_wh, final_us, loss_wh, sigma_wh, quality
+  power_factor_permille, opening_import_wh, opening_export_wh, final_us, loss_wh, sigma_wh,
+  technical_milli_wh, sold_sigma_wh, sold_systematic_wh, quality
 from pg_temp.stage_block
 order by unit_id, observed_at, interval_s
 on conflict (unit_id, observed_at, interval_s) do update set
@@ -127,6 +158,9 @@ on conflict (unit_id, observed_at, interval_s) do update set
   final_us = excluded.final_us,
   loss_wh = excluded.loss_wh,
   sigma_wh = excluded.sigma_wh,
+  technical_milli_wh = excluded.technical_milli_wh,
+  sold_sigma_wh = excluded.sold_sigma_wh,
+  sold_systematic_wh = excluded.sold_systematic_wh,
   quality = excluded.quality
 where b.version & 4294967295 = excluded.version >> 32
 
@@ -134,18 +168,27 @@ where b.version & 4294967295 = excluded.version >> 32
 -- What was published goes where it can still be read, before another revision takes its place.
 insert into loss.superseded (
   unit_id, observed_at, interval_s, revision, inflow_wh, outflow_wh, loss_wh, members_loss_wh, uncontracted_wh,
-  sigma_wh, coverage, computable, status, published_at
+  sigma_wh, coverage, computable,
+  generation_wh, estimated_wh, technical_wh, averaging_wh, technical_sigma_wh, members_technical_wh,
+  systematic_sigma_wh, ends_sigma_wh, total_sigma_wh, total_systematic_sigma_wh, class, reasons,
+  status, published_at
 )
 select
   l.unit_id, l.observed_at, l.interval_s, l.revision, l.inflow_wh, l.outflow_wh, l.loss_wh, l.members_loss_wh,
-  l.uncontracted_wh, l.sigma_wh, l.coverage, l.computable, l.status, l.published_at
+  l.uncontracted_wh, l.sigma_wh, l.coverage, l.computable,
+  l.generation_wh, l.estimated_wh, l.technical_wh, l.averaging_wh, l.technical_sigma_wh, l.members_technical_wh,
+  l.systematic_sigma_wh, l.ends_sigma_wh, l.total_sigma_wh, l.total_systematic_sigma_wh, l.class, l.reasons,
+  l.status, l.published_at
 from pg_temp.stage_block s
 join loss.balance l using (unit_id, observed_at, interval_s)
 where l.observed_at between %(first)s and %(last)s and l.revision > 0 and s.revision > l.revision and s.version >> 32 > 0
 union all
 select
   unit_id, observed_at, interval_s, revision, inflow_wh, outflow_wh, loss_wh, members_loss_wh, uncontracted_wh,
-  sigma_wh, coverage, computable, status, published_at
+  sigma_wh, coverage, computable,
+  generation_wh, estimated_wh, technical_wh, averaging_wh, technical_sigma_wh, members_technical_wh,
+  systematic_sigma_wh, ends_sigma_wh, total_sigma_wh, total_systematic_sigma_wh, class, reasons,
+  status, published_at
 from pg_temp.stage_superseded
 order by 1, 2, 3, 4
 on conflict do nothing
@@ -155,11 +198,17 @@ on conflict do nothing
 -- it, what comes late starts from nothing: it must not take the place of what was published from all of it.
 insert into loss.balance as l (
   unit_id, observed_at, interval_s, inflow_wh, outflow_wh, loss_wh, members_loss_wh, uncontracted_wh,
-  sigma_wh, coverage, computable, status, revision, published_at, due_at, received_at
+  sigma_wh, coverage, computable,
+  generation_wh, estimated_wh, technical_wh, averaging_wh, technical_sigma_wh, members_technical_wh,
+  systematic_sigma_wh, ends_sigma_wh, total_sigma_wh, total_systematic_sigma_wh, class, reasons,
+  status, revision, published_at, due_at, received_at
 )
 select
   unit_id, observed_at, interval_s, inflow_wh, outflow_wh, own_loss_wh, members_loss_wh, uncontracted_wh,
-  own_sigma_wh, coverage, computable, status, revision, published_at, due_at, received_at
+  own_sigma_wh, coverage, computable,
+  generation_wh, estimated_wh, technical_wh, averaging_wh, technical_sigma_wh, members_technical_wh,
+  systematic_sigma_wh, ends_sigma_wh, total_sigma_wh, total_systematic_sigma_wh, class, reasons,
+  status, revision, published_at, due_at, received_at
 from pg_temp.stage_block
 order by unit_id, observed_at, interval_s
 on conflict (unit_id, observed_at, interval_s) do update set
@@ -171,6 +220,18 @@ on conflict (unit_id, observed_at, interval_s) do update set
   sigma_wh = excluded.sigma_wh,
   coverage = excluded.coverage,
   computable = excluded.computable,
+  generation_wh = excluded.generation_wh,
+  estimated_wh = excluded.estimated_wh,
+  technical_wh = excluded.technical_wh,
+  averaging_wh = excluded.averaging_wh,
+  technical_sigma_wh = excluded.technical_sigma_wh,
+  members_technical_wh = excluded.members_technical_wh,
+  systematic_sigma_wh = excluded.systematic_sigma_wh,
+  ends_sigma_wh = excluded.ends_sigma_wh,
+  total_sigma_wh = excluded.total_sigma_wh,
+  total_systematic_sigma_wh = excluded.total_systematic_sigma_wh,
+  class = excluded.class,
+  reasons = excluded.reasons,
   status = excluded.status,
   revision = excluded.revision,
   published_at = excluded.published_at,

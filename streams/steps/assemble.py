@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from grid.channels import CHANNELS, CLOSING, EXPORT, IMPORT, OPENING, VOTING, Values
+from grid.channels import CHANNELS, CLOSING, EXPORT, FOLLOWING, IMPORT, OPENING, VOTING, Values
 from grid.quality import NO_PRECEDENCE, Quality
 from grid.roster import UnitView
 from grid.rows import NEVER_US, BlockRows, StoredBlock
@@ -121,7 +121,7 @@ def _follow(
         return
     quality = np.concatenate([c.quality for c in contributions])
     rows.quality[target[taken]] = quality[taken]
-    for name in ("loss_wh", "sigma_wh"):
+    for name in FOLLOWING:
         if name not in rows.channels:
             continue
         blank = CHANNELS[name].blank

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from grid.limits import Limits
 from grid.roster import UnitView
-from grid.rows import BALANCE_COLUMNS, FIGURES, NEVER_US, BalanceRows, Status, Superseded
+from grid.rows import BALANCE_COLUMNS, FIGURES, NEVER_US, BalanceRows, Status, Superseded, figures_differ
 
 _SECOND_US = 1_000_000
 
@@ -104,9 +104,7 @@ class Publication:
             Whether there was no row before.
         """
         b = self.balances
-        differs = new.copy()
-        for name in FIGURES:
-            differs |= getattr(b, name)[numbers] != getattr(figures, name)
+        differs = new | figures_differ(b, numbers, figures)
         status = b.status[numbers]
         open_ = status == Status.PROVISIONAL
         restated = ~open_ & differs

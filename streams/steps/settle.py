@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from grid.channels import FINAL
 from grid.limits import Limits
-from grid.model import Role
-from grid.quality import MISSING_WH
+from grid.loss_rules import LossRules
 from grid.roster import Roster, UnitView
 from grid.rows import (
     BALANCE_COLUMNS,
-    FIGURES,
     BalanceRows,
     BlockRows,
     StoredBlock,
     Superseded,
-    any_by_row,
     empty_balances,
+    figures_differ,
 )
 from grid.unit_energy import UnitEnergies
-from kernels.energy_balance import Balance, line_loss, no_balance
 from streams.steps.assemble import assemble, merge_round
+from streams.steps.balance import Members, Standing, balance_rows, gather
+from streams.steps.classify import classify
 from streams.steps.contribution import Cause, Contribution, Key
 from streams.steps.publish import Publication
 from streams.steps.registers import carriers_of, derive, keys_around, with_openings
-from streams.steps.shares import energies_of_unit, lapsed_wh
 from streams.steps.upward import Told, messages, tell
 
 
@@ -61,7 +58,12 @@ def keys_to_read(contributions: Sequence[Contribution]) -> list[Key]:
     return sorted({c.key for c in contributions if c.view.size} | set(keys_around(contributions)))
 
 
-def settle(contributions: Sequence[Contribution], stored: Mapping[Key, StoredBlock], limits: Limits) -> Settled:
+def settle(
+    contributions: Sequence[Contribution],
+    stored: Mapping[Key, StoredBlock],
+    limits: Limits,
+    rules: LossRules | None = None,
+) -> Settled:
     """Merge contributions with the stored rows, balance, and say what is to be written and told upwards.
 
     Each row takes its contributions in the order in which they were received. What it comes to doesn't depend on how
@@ -73,6 +75,10 @@ def settle(contributions: Sequence[Contribution], stored: Mapping[Key, StoredBlo
         Any order, repeats allowed.
     stored
         Stored rows of `keys_to_read(contributions)`.
+    limits
+        When figures are published.
+    rules
+        What losses are judged by; None = the defaults.
     """
     contributions = [c for c in contributions if c.view.size]
     # Rows are not made for the mere passing of time, or of beliefs.
@@ -82,7 +88,7 @@ def settle(contributions: Sequence[Contribution], stored: Mapping[Key, StoredBlo
     by_key: dict[Key, list[Contribution]] = {}
     for c in with_openings(contributions, stored):
         by_key.setdefault(c.key, []).append(c)
-    return _Batch(sorted(by_key), by_key, stored, limits).settle()
+    return _Batch(sorted(by_key), by_key, stored, limits, rules or LossRules()).settle()
 
 
 class _Batch:
@@ -94,7 +100,9 @@ class _Batch:
         by_key: Mapping[Key, list[Contribution]],
         stored: Mapping[Key, StoredBlock],
         limits: Limits,
+        rules: LossRules,
     ) -> None:
+        self._rules = rules
         self._queues = [by_key[key] for key in keys]
         self._views: list[UnitView] = [queue[-1].view for queue in self._queues]
         self._rosters: list[Roster] = [queue[-1].roster for queue in self._queues]
@@ -109,13 +117,13 @@ class _Batch:
             self._views, self._rows.observed_at_us, self._results, self._rows.version, limits
         )
         self._late_us = self._rows.observed_at_us + limits.first_s() * 1_000_000
-        self._members = _Members(self._rows, self._rosters)
+        self._members = Members(self._rows, self._rosters)
         self._told: list[Told] = []
         # Rows that have taken a part of what their next contribution brings.
         self._begun = np.zeros(len(keys), np.bool_)
         self._in_step = np.zeros(len(keys), np.bool_)
         # What rows came to, while nothing has been merged into them since.
-        self._standing = no_balance(len(keys))
+        self._standing: Standing | None = None
         self._balanced = np.zeros(len(keys), np.bool_)
         self._told_version = np.full(len(keys), -1, np.int64)
 
@@ -180,11 +188,14 @@ class _Batch:
         registers = carriers_of(rows, numbers, self._rosters)
         if len(registers):
             derive(rows, registers, [self._rosters[r] for r in registers.tolist()])
-        balance, coverage = self._balance(numbers)
-        figures = _figures(balance, coverage)
-        complete = (coverage == 1.0) & ~self._members.any_open(rows, numbers)
+        standing = self._balance(numbers)
+        figures = standing.figures()
+        rosters = [self._rosters[r] for r in numbers.tolist()]
+        views = [self._views[r] for r in numbers.tolist()]
+        classify(figures, standing, rows, numbers, views, rosters, self._rules.thresholds)
+        complete = (figures.coverage == 1.0) & ~self._members.any_open(rows, numbers)
         if look.any():
-            same = _same(self._results, figures, numbers)
+            same = ~figures_differ(self._results, numbers, figures)
             rows.version[numbers[look & ~same]] += 1
             idle = look & same & ~complete
             numbers, new, at_us, complete = numbers[~idle], new[~idle], at_us[~idle], complete[~idle]
@@ -194,27 +205,15 @@ class _Batch:
         rows.received_at_us[numbers] = at_us
         return self._publication.refigure(numbers, figures, complete, new, at_us)
 
-    def _balance(self, numbers: NDArray[np.intp]) -> tuple[Balance, NDArray[np.float32]]:
-        """Balance some rows, and keep what they came to; coverage as results hold it."""
-        rows, members = self._rows, self._members
-        own = energies_of_unit(rows, numbers, [self._rosters[r] for r in numbers.tolist()])
-        starts, at = _gather(rows.starts, numbers) if len(numbers) < len(rows) else (rows.starts, slice(None))
-        balance = line_loss(
-            starts,
-            own["import_wh"][at],
-            own["export_wh"][at],
-            own["loss_wh"][at],
-            members.multiplier[at],
-            members.role[at],
-            members.accuracy_class[at],
-            own["sigma_wh"][at],
-        )
-        for i, r in enumerate(numbers.tolist()):
-            balance.uncontracted_wh[i] += lapsed_wh(rows, r, self._rosters[r], own)
-        for field in fields(Balance):
-            getattr(self._standing, field.name)[numbers] = getattr(balance, field.name)
+    def _balance(self, numbers: NDArray[np.intp]) -> Standing:
+        """What some rows come to."""
+        rosters = [self._rosters[r] for r in numbers.tolist()]
+        standing = balance_rows(self._rows, numbers, rosters, self._members, self._rules)
+        if self._standing is None:
+            self._standing = standing.room(len(self._rows))
+        self._standing.put(numbers, standing)
         self._balanced[numbers] = True
-        return balance, np.nan_to_num(balance.coverage).astype(np.float32)
+        return standing
 
     def _last_limit(self, numbers: NDArray[np.intp]) -> NDArray[np.int64]:
         return np.maximum(self._rows.received_at_us[numbers], self._results.published_us[numbers])
@@ -225,69 +224,15 @@ class _Batch:
             return
         self._told_version[numbers] = self._rows.version[numbers]
         stale = numbers[~self._balanced[numbers]]
-        if len(stale):
+        if len(stale) or self._standing is None:
             self._balance(stale)
         at_us = self._rows.received_at_us[numbers]
+        assert self._standing is not None  # noqa: S101  # made with the first balance
         self._told.append(tell(self._rows, self._standing, self._results, numbers, at_us))
 
 
-class _Members:
-    """Attributes of all members of a batch's rows, as flat arrays."""
-
-    def __init__(self, rows: BlockRows, rosters: Sequence[Roster]) -> None:
-        total = int(rows.starts[-1])
-        self.role = np.zeros(total, np.uint8)
-        self.multiplier = np.ones(total, np.int64)
-        self.accuracy_class = np.zeros(total, np.float64)
-        for r, roster in enumerate(rosters):
-            begin = int(rows.starts[r])
-            part = slice(begin, begin + len(roster))
-            self.role[part] = roster.role
-            self.multiplier[part] = roster.multiplier
-            self.accuracy_class[part] = roster.accuracy_class
-
-    def any_open(self, rows: BlockRows, numbers: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """Whether a member that is a unit isn't final yet, for some rows."""
-        if FINAL not in rows.channels:
-            return np.zeros(len(numbers), np.bool_)
-        is_open = (self.role & int(Role.UNIT) != 0) & (rows.channels[FINAL] == MISSING_WH)
-        return any_by_row(is_open, rows.starts)[numbers]
-
-
-def _figures(balance: Balance, coverage: NDArray[np.float32]) -> BalanceRows:
-    figures = empty_balances(len(coverage))
-    # Until missing members are estimated, loss is only stated where every member is there.
-    computable = (coverage == 1.0) & balance.gateways_complete
-    for name, values in (
-        ("inflow_wh", balance.inflow_wh),
-        ("outflow_wh", balance.outflow_wh),
-        ("loss_wh", balance.loss_wh),
-        ("members_loss_wh", balance.members_loss_wh),
-        ("uncontracted_wh", balance.uncontracted_wh),
-        ("sigma_wh", balance.sigma_wh),
-        ("coverage", coverage),
-        ("computable", computable),
-    ):
-        getattr(figures, name)[:] = values
-    return figures
-
-
-def _same(results: BalanceRows, figures: BalanceRows, numbers: NDArray[np.intp]) -> NDArray[np.bool_]:
-    same = np.ones(len(numbers), np.bool_)
-    for name in FIGURES:
-        same &= getattr(results, name)[numbers] == getattr(figures, name)
-    return same
-
-
-def _gather(starts: NDArray[np.int64], numbers: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Starts of some rows laid one after another, and where their members lie now."""
-    sizes = np.diff(starts)[numbers]
-    packed = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
-    return packed, np.repeat(starts[numbers] - packed[:-1], sizes) + np.arange(packed[-1])
-
-
 def _take_rows(rows: BlockRows, keep: NDArray[np.intp]) -> BlockRows:
-    starts, at = _gather(rows.starts, keep)
+    starts, at = gather(rows.starts, keep)
     return BlockRows(
         unit_id=rows.unit_id[keep],
         interval_s=rows.interval_s[keep],

@@ -13,7 +13,7 @@ from grid.quality import MISSING_WH, Quality
 from grid.roster import UnitView
 from grid.rows import BalanceRows, BlockRows, Status
 from grid.unit_energy import UnitEnergies
-from kernels.energy_balance import Balance
+from streams.steps.balance import Standing
 
 #: States in one record: some 700 kB.
 _MAX_STATES = 10_000
@@ -29,7 +29,7 @@ class Told:
 
 def tell(
     rows: BlockRows,
-    balance: Balance,
+    balance: Standing,
     results: BalanceRows,
     numbers: NDArray[np.intp],
     at_us: NDArray[np.int64],
@@ -46,6 +46,9 @@ def tell(
     taken, returned = balance.taken_wh[numbers], balance.returned_wh[numbers]
     known = balance.gateways_complete[numbers] & _is_sound(taken) & _is_sound(returned)
     below = balance.loss_wh[numbers] + balance.members_loss_wh[numbers]
+    loss_known = results.computable[numbers] & known & balance.parts_known[numbers] & _is_sound(below)
+    technical = 1_000 * (balance.technical_wh[numbers] + balance.members_technical_wh[numbers])
+    technical_known = known & (np.abs(technical) <= 1_000.0 * MAX_UNIT_ENERGY_WH)
     final = results.status[numbers] != Status.PROVISIONAL
     return Told(
         numbers,
@@ -54,8 +57,11 @@ def tell(
             "version": rows.version[numbers],
             "taken_wh": np.where(known, taken, MISSING_WH),
             "returned_wh": np.where(known, returned, MISSING_WH),
-            "loss_wh": np.where(results.computable[numbers] & known & _is_sound(below), below, MISSING_WH),
+            "loss_wh": np.where(loss_known, below, MISSING_WH),
             "sigma_wh": np.ceil(balance.gateway_extra_sigma_wh[numbers]).astype(np.int64),
+            "technical_milli_wh": _whole(technical, technical_known),
+            "sold_sigma_wh": np.ceil(balance.sold_sigma_wh[numbers]).astype(np.int64),
+            "sold_systematic_wh": np.ceil(balance.sold_systematic_sigma_wh[numbers]).astype(np.int64),
             "final_us": np.where(final, results.published_us[numbers], MISSING_WH),
             "quality": np.where(known, int(Quality.VALID), int(Quality.MISSING)),
         },
@@ -93,3 +99,7 @@ def messages(told: Sequence[Told], rows: BlockRows, views: Sequence[UnitView]) -
 
 def _is_sound(energy_wh: NDArray[np.int64]) -> NDArray[np.bool_]:
     return np.asarray((energy_wh <= MAX_UNIT_ENERGY_WH) & (energy_wh >= -MAX_UNIT_ENERGY_WH))
+
+
+def _whole(values: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.int64]:
+    return np.where(known, np.rint(np.where(known, values, 0.0)).astype(np.int64), MISSING_WH)

@@ -18,12 +18,13 @@ from deploy.stack.postgres import superuser_dsn
 from grid.channels import VOTING, Values
 from grid.errors import Reason, Rejection
 from grid.quality import MAX_SEQUENCE, MISSING_WH, NO_PRECEDENCE, Quality
-from grid.rows import BALANCE_COLUMNS, NEVER_US, BalanceRows, BlockRows, Superseded, empty_balances
+from grid.rows import NEVER_US, BalanceRows, BlockRows, Superseded, empty_balances
 from store.blocks import _SQL, LostBlockError, StaleVersionError, lock_units, read_blocks, to_datetime, write_blocks
 from store.connection import Connection, connect
 from store.migrate import migrate
 from store.rejected import add_rejections, list_rejected, read_original
 from tests.integration.conftest import Database
+from tests.memory import plain, plain_values
 
 DAY_US = 86_400_000_000
 JUNE_US = 1_780_272_000_000_000  # 2026-06-01T00:00:00Z
@@ -76,6 +77,18 @@ def balances_of(rows: BlockRows, status: int = 1) -> BalanceRows:
         ("sigma_wh", figures / 7),
         ("coverage", np.ones(k)),
         ("computable", np.ones(k, np.bool_)),
+        ("generation_wh", figures + 3),
+        ("estimated_wh", figures + 4),
+        ("technical_wh", np.where(figures % 2 == 0, figures / 3, np.nan)),
+        ("averaging_wh", np.where(figures % 2 == 0, figures / 30, np.nan)),
+        ("technical_sigma_wh", np.where(figures % 2 == 0, figures / 9, np.nan)),
+        ("members_technical_wh", figures / 11),
+        ("systematic_sigma_wh", figures / 13),
+        ("ends_sigma_wh", figures / 17),
+        ("total_sigma_wh", figures / 19),
+        ("total_systematic_sigma_wh", figures / 23),
+        ("loss_class", figures % 4),
+        ("reasons", figures * 3),
         ("status", np.full(k, status)),
         ("revision", np.ones(k)),
         ("published_us", rows.received_at_us),
@@ -107,7 +120,7 @@ def assert_equal(connection: Connection, rows: BlockRows) -> None:
     for r, key in enumerate(keys):
         block, part = stored[key], rows.part(r)
         assert (block.version, block.received_at_us) == (rows.version[r], rows.received_at_us[r])
-        assert block.balance == {name: getattr(balances, name)[r].item() for name in BALANCE_COLUMNS}
+        assert plain_values(block.balance) == plain(balances, r)
         assert block.quality.tolist() == rows.quality[part].tolist()
         for name, values in rows.channels.items():
             wanted = values[part]

@@ -15,6 +15,8 @@ class Member(NamedTuple):
     multiplier: int
     role: int
     accuracy_class: float
+    extra_sigma_wh: int = MISSING
+    quality: int = 0
 
 
 class Result(NamedTuple):
@@ -24,12 +26,19 @@ class Result(NamedTuple):
     members_loss_wh: int
     taken_wh: int
     returned_wh: int
+    generation_wh: int
+    estimated_wh: int
     sigma_wh: float
+    systematic_sigma_wh: float
+    ends_sigma_wh: float
+    sold_sigma_wh: float
+    sold_systematic_sigma_wh: float
     coverage: float
+    complete: bool
     gateways_complete: bool
 
 
-def balance(members: list[Member]) -> Result:
+def balance(members: list[Member], clock_share: float = 0.0) -> Result:
     expected = [m for m in members if m.role]
     present = [m for m in expected if m.import_wh != MISSING]
     gateways = [m for m in expected if m.role & 1]
@@ -39,25 +48,48 @@ def balance(members: list[Member]) -> Result:
     def given(m: Member) -> int:
         return 0 if m.export_wh == MISSING else m.export_wh * m.multiplier
 
+    def of_class(m: Member) -> float:
+        limit = m.accuracy_class / 100
+        return (0.44 * limit * m.import_wh * m.multiplier) ** 2 + (0.44 * limit * given(m)) ** 2
+
+    def of_step(m: Member) -> float:
+        return 0.0 if m.quality & 2 else m.multiplier**2 / 6
+
+    def of_extra(m: Member) -> float:
+        return float(max(m.extra_sigma_wh, 0) * m.multiplier) ** 2
+
+    def of_clock(m: Member) -> float:
+        steadiness = 1.0 if m.role & 2 else 0.1
+        return 2 * (clock_share * steadiness * (m.import_wh * m.multiplier - given(m))) ** 2
+
     taken = sum(m.import_wh * m.multiplier for m in there)
     returned = sum(given(m) for m in there)
     inflow = taken + sum(given(m) for m in sinks)
     outflow = returned + sum(m.import_wh * m.multiplier for m in sinks)
-    variance = math.fsum(
-        (m.accuracy_class / 100 * m.import_wh * m.multiplier) ** 2 / 3
-        + (m.accuracy_class / 100 * given(m)) ** 2 / 3
-        + m.multiplier**2 / 6
-        for m in present
-        if bool(m.role & 1) != bool(m.role & 6)
-    )
+    one_sided = [m for m in present if bool(m.role & 1) != bool(m.role & 6)]
+    clocks = math.fsum(of_clock(m) for m in one_sided if m.role & 6)
+    systematic = math.fsum(of_class(m) for m in one_sided)
+    ends = math.fsum(of_step(m) for m in one_sided) + clocks
+    if any(m.role & 1 for m in one_sided):
+        ends += clocks
+    customers = [m for m in present if m.role & 2]
+    sold = math.fsum(of_class(m) for m in customers)
+    sold_rest = math.fsum(of_step(m) + of_extra(m) for m in customers) + clocks
     return Result(
-        inflow,
-        outflow,
-        inflow - outflow,
-        sum(m.loss_wh for m in present if m.loss_wh != MISSING),
-        taken,
-        returned,
-        math.sqrt(variance),
-        len(present) / len(expected) if expected else math.nan,
-        bool(gateways) and len(there) == len(gateways),
+        inflow_wh=inflow,
+        outflow_wh=outflow,
+        loss_wh=inflow - outflow,
+        members_loss_wh=sum(m.loss_wh for m in present if m.role & 4 and m.loss_wh != MISSING),
+        taken_wh=taken,
+        returned_wh=returned,
+        generation_wh=sum(given(m) for m in sinks),
+        estimated_wh=sum(m.import_wh * m.multiplier + given(m) for m in present if m.quality & 10),
+        sigma_wh=math.sqrt(systematic + ends + math.fsum(of_extra(m) for m in one_sided)),
+        systematic_sigma_wh=math.sqrt(systematic),
+        ends_sigma_wh=math.sqrt(ends),
+        sold_sigma_wh=math.sqrt(sold + sold_rest),
+        sold_systematic_sigma_wh=math.sqrt(sold),
+        coverage=len([m for m in present if not m.quality & 2]) / len(expected) if expected else math.nan,
+        complete=bool(expected) and len(present) == len(expected),
+        gateways_complete=bool(gateways) and len(there) == len(gateways),
     )

@@ -18,14 +18,16 @@ members = st.builds(
     export_wh=energies,
     loss_wh=st.one_of(st.just(MISSING), st.integers(-(10**12), 10**12)),
     multiplier=st.integers(1, MAX_MULTIPLIER),
-    role=st.sampled_from([0, 1, 2, 3, 4]),
+    role=st.sampled_from([0, 1, 2, 3, 4, 10]),
     accuracy_class=st.sampled_from([0.2, 0.5, 1.0, 2.0]),
+    extra_sigma_wh=st.one_of(st.just(MISSING), st.integers(0, 10**6)),
+    quality=st.sampled_from([0, 0, 2, 4, 8, 10]),
 )
 
 
 @settings(deadline=None)
-@given(st.lists(st.lists(members, max_size=20), max_size=8))
-def test_agrees_with_plain_python_to_the_watt_hour(units: list[list[Member]]) -> None:
+@given(st.lists(st.lists(members, max_size=20), max_size=8), st.sampled_from([0.0, 0.01, 0.2]))
+def test_agrees_with_plain_python_to_the_watt_hour(units: list[list[Member]], clock_share: float) -> None:
     flat = [member for unit in units for member in unit]
     result = line_loss(
         np.cumsum([0, *(len(unit) for unit in units)]).astype(np.int64),
@@ -35,9 +37,23 @@ def test_agrees_with_plain_python_to_the_watt_hour(units: list[list[Member]]) ->
         np.array([m.multiplier for m in flat], np.int64),
         np.array([m.role for m in flat], np.uint8),
         np.array([m.accuracy_class for m in flat], np.float64),
+        np.array([m.extra_sigma_wh for m in flat], np.int64),
+        np.array([m.quality for m in flat], np.uint8),
+        np.full(len(units), clock_share),
     )
     for u, unit in enumerate(units):
-        expected = balance(unit)
+        expected = balance(unit, clock_share)
+        assert int(result.generation_wh[u]) == expected.generation_wh
+        assert int(result.estimated_wh[u]) == expected.estimated_wh
+        assert bool(result.complete[u]) == expected.complete
+        for name in (
+            "sigma_wh",
+            "systematic_sigma_wh",
+            "ends_sigma_wh",
+            "sold_sigma_wh",
+            "sold_systematic_sigma_wh",
+        ):
+            assert math.isclose(getattr(result, name)[u], getattr(expected, name), rel_tol=1e-9, abs_tol=1e-9), name
         assert int(result.inflow_wh[u]) == expected.inflow_wh
         assert int(result.outflow_wh[u]) == expected.outflow_wh
         assert int(result.loss_wh[u]) == expected.loss_wh
@@ -45,7 +61,6 @@ def test_agrees_with_plain_python_to_the_watt_hour(units: list[list[Member]]) ->
         assert int(result.taken_wh[u]) == expected.taken_wh
         assert int(result.returned_wh[u]) == expected.returned_wh
         assert bool(result.gateways_complete[u]) == expected.gateways_complete
-        assert math.isclose(result.sigma_wh[u], expected.sigma_wh, rel_tol=1e-9, abs_tol=1e-9)
         assert result.coverage[u] == expected.coverage or (
             math.isnan(expected.coverage) and np.isnan(result.coverage[u])
         )

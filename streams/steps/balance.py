@@ -1,0 +1,179 @@
+"""What rows come to: balance, its error, and what is below; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid.channels import CHANNELS, EXPORT, FINAL, IMPORT, LOSS, SIGMA, SOLD_SIGMA, SOLD_SYSTEMATIC, TECHNICAL
+from grid.loss_rules import LossRules
+from grid.model import Role
+from grid.quality import MISSING_WH
+from grid.roster import Roster
+from grid.rows import BalanceRows, BlockRows, any_by_row, empty_balances
+from kernels.energy_balance import line_loss
+from kernels.unit_members import total_of_members
+from streams.steps.shares import energies_of_unit, lapsed_wh
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """What rows come to, of shape (k,); for the figures see `kernels.energy_balance.Balance` and `BalanceRows`.
+
+    Attributes
+    ----------
+    computable
+        Whether a loss is told.
+    parts_known
+        Whether the loss inside every smaller unit is known.
+    """
+
+    inflow_wh: NDArray[np.int64]
+    outflow_wh: NDArray[np.int64]
+    loss_wh: NDArray[np.int64]
+    members_loss_wh: NDArray[np.int64]
+    uncontracted_wh: NDArray[np.int64]
+    generation_wh: NDArray[np.int64]
+    estimated_wh: NDArray[np.int64]
+    taken_wh: NDArray[np.int64]
+    returned_wh: NDArray[np.int64]
+    sigma_wh: NDArray[np.float64]
+    systematic_sigma_wh: NDArray[np.float64]
+    ends_sigma_wh: NDArray[np.float64]
+    total_sigma_wh: NDArray[np.float64]
+    total_systematic_sigma_wh: NDArray[np.float64]
+    gateway_extra_sigma_wh: NDArray[np.float64]
+    sold_sigma_wh: NDArray[np.float64]
+    sold_systematic_sigma_wh: NDArray[np.float64]
+    technical_wh: NDArray[np.float64]
+    averaging_wh: NDArray[np.float64]
+    technical_sigma_wh: NDArray[np.float64]
+    members_technical_wh: NDArray[np.float64]
+    coverage: NDArray[np.float32]
+    computable: NDArray[np.bool_]
+    gateways_complete: NDArray[np.bool_]
+    parts_known: NDArray[np.bool_]
+
+    def room(self, size: int) -> Standing:
+        """Room for many rows of which nothing is known yet."""
+        blank: dict[str, Any] = {f.name: np.zeros(size, getattr(self, f.name).dtype) for f in fields(self)}
+        return Standing(**blank)
+
+    def put(self, rows: NDArray[np.intp], of_rows: Standing) -> None:
+        """Take over what some rows come to."""
+        for field in fields(self):
+            getattr(self, field.name)[rows] = getattr(of_rows, field.name)
+
+    def figures(self) -> BalanceRows:
+        """As results, without class and publication."""
+        figures = empty_balances(len(self.coverage))
+        for field in fields(self):
+            if hasattr(figures, field.name):
+                getattr(figures, field.name)[:] = getattr(self, field.name)
+        return figures
+
+
+class Members:
+    """Attributes of all members of a batch's rows, as flat arrays."""
+
+    def __init__(self, rows: BlockRows, rosters: Sequence[Roster]) -> None:
+        total = int(rows.starts[-1])
+        self.role = np.zeros(total, np.uint8)
+        self.multiplier = np.ones(total, np.int64)
+        self.accuracy_class = np.zeros(total, np.float64)
+        for r, roster in enumerate(rosters):
+            begin = int(rows.starts[r])
+            part = slice(begin, begin + len(roster))
+            self.role[part] = roster.role
+            self.multiplier[part] = roster.multiplier
+            self.accuracy_class[part] = roster.accuracy_class
+
+    def any_open(self, rows: BlockRows, numbers: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Whether a member that is a unit isn't final yet, for some rows."""
+        if FINAL not in rows.channels:
+            return np.zeros(len(numbers), np.bool_)
+        is_open = (self.role & int(Role.UNIT) != 0) & (rows.channels[FINAL] == MISSING_WH)
+        return any_by_row(is_open, rows.starts)[numbers]
+
+
+def gather(starts: NDArray[np.int64], numbers: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Starts of some rows laid one after another, and where their members lie now."""
+    sizes = np.diff(starts)[numbers]
+    packed = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+    return packed, np.repeat(starts[numbers] - packed[:-1], sizes) + np.arange(packed[-1])
+
+
+def balance_rows(
+    rows: BlockRows, numbers: NDArray[np.intp], rosters: Sequence[Roster], members: Members, rules: LossRules
+) -> Standing:
+    """What some rows come to.
+
+    Parameters
+    ----------
+    numbers
+        The rows, of shape (k,).
+    rosters
+        Of these rows.
+    members
+        Of all rows.
+    """
+    own = energies_of_unit(rows, numbers, rosters)
+    starts, at = gather(rows.starts, numbers) if len(numbers) < len(rows) else (rows.starts, slice(None))
+    role, multiplier, accuracy = members.role[at], members.multiplier[at], members.accuracy_class[at]
+    energies = (own[IMPORT][at], own[EXPORT][at], own[LOSS][at])
+    extra = own[SIGMA][at]
+    clock_share = rules.clock_sigma_s / rows.interval_s[numbers].astype(np.float64)
+    balance = line_loss(starts, *energies, multiplier, role, accuracy, extra, rows.quality[at], clock_share)
+    for i, r in enumerate(numbers.tolist()):
+        balance.uncontracted_wh[i] += lapsed_wh(rows, r, rosters[i], own)
+    size = len(numbers)
+    unknown = np.full(size, np.nan)
+    total, total_systematic = balance.sigma_wh, balance.systematic_sigma_wh
+    sold, sold_systematic = balance.sold_sigma_wh, balance.sold_systematic_sigma_wh
+    parts_known, technical, members_technical = np.ones(size, np.bool_), unknown, np.zeros(size)
+    computable = balance.complete & balance.gateways_complete
+    is_unit = role & int(Role.UNIT) != 0
+    if is_unit.any():
+        said = [rows.channels[n][at] if n in rows.channels else CHANNELS[n].blank(len(role)) for n in _SAID]
+        below = total_of_members(starts, *energies, multiplier, role, accuracy, extra, *said)
+        parts_known, members_technical = below.loss_known, below.technical_wh
+        total, total_systematic = below.total_sigma_wh, below.total_systematic_sigma_wh
+        sold, sold_systematic = below.sold_sigma_wh, below.sold_systematic_sigma_wh
+        # What is the sum of its parts loses nothing itself, and is known only where all parts are.
+        is_sum = any_by_row(is_unit & (role & int(Role.GATEWAY) != 0), starts)
+        technical = np.where(is_sum, 0.0, unknown)
+        computable &= parts_known | ~is_sum
+    return Standing(
+        inflow_wh=balance.inflow_wh,
+        outflow_wh=balance.outflow_wh,
+        loss_wh=balance.loss_wh,
+        members_loss_wh=balance.members_loss_wh,
+        uncontracted_wh=balance.uncontracted_wh,
+        generation_wh=balance.generation_wh,
+        estimated_wh=balance.estimated_wh,
+        taken_wh=balance.taken_wh,
+        returned_wh=balance.returned_wh,
+        sigma_wh=balance.sigma_wh,
+        systematic_sigma_wh=balance.systematic_sigma_wh,
+        ends_sigma_wh=balance.ends_sigma_wh,
+        total_sigma_wh=total,
+        total_systematic_sigma_wh=total_systematic,
+        gateway_extra_sigma_wh=balance.gateway_extra_sigma_wh,
+        sold_sigma_wh=sold,
+        sold_systematic_sigma_wh=sold_systematic,
+        technical_wh=technical,
+        averaging_wh=np.where(np.isnan(technical), np.nan, 0.0),
+        technical_sigma_wh=np.where(np.isnan(technical), np.nan, 0.0),
+        members_technical_wh=members_technical,
+        coverage=np.nan_to_num(balance.coverage).astype(np.float32),
+        computable=computable,
+        gateways_complete=balance.gateways_complete,
+        parts_known=parts_known,
+    )
+
+
+_SAID = (TECHNICAL, SOLD_SIGMA, SOLD_SYSTEMATIC)
