@@ -26,6 +26,7 @@ from pydantic_settings import (
 )
 
 from grid.limits import DEFAULTS, Limit, Limits
+from grid.loss_rules import LossRules
 from grid.model import UnitKind
 from ingest.checks import MAX_BEHIND_US
 
@@ -170,6 +171,16 @@ class SettlingSection(_Section):
         return ZoneInfo(self.time_zone)
 
 
+class LossSection(_Section):
+    """How the error of a loss is made."""
+
+    clock_sigma_s: float = Field(10.0, ge=0, le=3_600)
+
+    def rules(self) -> LossRules:
+        """What losses are judged by."""
+        return LossRules(clock_sigma_s=self.clock_sigma_s)
+
+
 class ScadaSection(_Section):
     """What is made of SCADA points."""
 
@@ -243,6 +254,7 @@ class Settings(BaseSettings):
     ingest: IngestSection = IngestSection()
     worker: WorkerSection = WorkerSection()
     settling: SettlingSection = SettlingSection()
+    loss: LossSection = LossSection()
     scada: ScadaSection = ScadaSection()
     alerts: AlertsSection = AlertsSection()
     sync: SyncSection = SyncSection()

@@ -14,6 +14,8 @@ from pathlib import Path
 import psycopg
 
 from grid.errors import Rejection
+from grid.limits import Limits
+from grid.loss_rules import LossRules
 from grid.ports import Directory
 from grid.topics import TELEMETRY_REJECTED
 from grid.unit_energy import UnitEnergies
@@ -70,6 +72,8 @@ class ReplayOptions:
         With the model as it was believed then; None = as it is believed now.
     batch
         Messages that are settled at once.
+    limits, rules
+        When figures are published, and what losses are judged by.
     """
 
     files: tuple[Path, ...] = ()
@@ -78,6 +82,8 @@ class ReplayOptions:
     until: datetime | None = None
     known_at: datetime | None = None
     batch: int = 1_000
+    limits: Limits = field(default_factory=Limits)
+    rules: LossRules = field(default_factory=LossRules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +208,9 @@ def replay(
     counters = Counters()
     views = ViewCache(known_at=options.known_at)
     points = PointCounters()
-    steps = _Steps(PointProcessor(open_target, points), Processor(open_target, counters, views=views))
+    steps = _Steps(
+        PointProcessor(open_target, points), Processor(open_target, counters, options.limits, options.rules, views)
+    )
     refusals = _Refusals(open_target)
     dues = open_target()
     messages = readings = 0

@@ -43,6 +43,7 @@ def run_worker(settings: Settings, instance: str, ops_port: int | None = None) -
                 gather=options.gather,
                 gather_s=options.gather_s,
                 limits=settings.settling.limits(),
+                rules=settings.loss.rules(),
                 backfill_after_s=settings.ingest.backfill_after_s,
                 stand_in_interval_s=settings.scada.stand_in_interval_s,
                 backfill_batch=options.backfill_batch,

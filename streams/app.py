@@ -23,6 +23,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponen
 
 from grid.errors import Reason, Rejection
 from grid.limits import Limits
+from grid.loss_rules import LossRules
 from grid.resettle import decode_resettle
 from grid.topics import ENERGY_UNIT, GRID_CHANGE, GRID_RESETTLE, TELEMETRY_AREA, TELEMETRY_REJECTED, TELEMETRY_SCADA
 from grid.unit_energy import UnitEnergies
@@ -79,6 +80,7 @@ class WorkerSettings:
     backfill_share: float = 0.5
     backfill_after_s: float = 7_200
     limits: Limits = field(default_factory=Limits)
+    rules: LossRules = field(default_factory=LossRules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +103,12 @@ def build_app(
     """
     app = _make_app(settings)
     energy = _Told(app.topic(ENERGY_UNIT), settings.partitions)
-    areas = Processor(open_connection, vitals.areas, settings.limits)
-    greater = Processor(open_connection, vitals.greater, settings.limits)
-    again = Processor(open_connection, vitals.again, settings.limits)
+    areas = Processor(open_connection, vitals.areas, settings.limits, settings.rules)
+    greater = Processor(open_connection, vitals.greater, settings.limits, settings.rules)
+    again = Processor(open_connection, vitals.again, settings.limits, settings.rules)
     again_refusals = RefusalWriter(open_connection)
     points = PointProcessor(open_connection, vitals.points, settings.stand_in_interval_s, switches)
-    late = Processor(open_connection, vitals.backfill, settings.limits)
+    late = Processor(open_connection, vitals.backfill, settings.limits, settings.rules)
     refusals = RefusalWriter(open_connection)
     sweeper = Sweeper(open_connection, settings.backfill_after_s)
     vitals.caches.update(

@@ -16,6 +16,7 @@ import structlog
 from grid.due import is_due
 from grid.errors import Rejection
 from grid.limits import Limits
+from grid.loss_rules import LossRules
 from grid.resettle import Resettle
 from grid.unit_energy import UnitEnergies
 from store.blocks import StaleVersionError, lock_units, read_blocks, write_blocks
@@ -67,8 +68,8 @@ class Processor:
         Opens a connection; called again after the connection was lost.
     counters
         Where it counts what it does.
-    limits
-        When figures are published.
+    limits, rules
+        When figures are published, and what losses are judged by.
     views
         What it holds of the grid model.
     """
@@ -78,9 +79,11 @@ class Processor:
         open_connection: Callable[[], Connection],
         counters: Counters,
         limits: Limits | None = None,
+        rules: LossRules | None = None,
         views: ViewCache | None = None,
     ) -> None:
         self._limits = limits or Limits()
+        self._rules = rules or LossRules()
         self._held = HeldConnection(open_connection)
         self.views = views or ViewCache()
         self._model_seen: int | None = None
@@ -225,7 +228,7 @@ class Processor:
         if registers:
             # A register concerns two rows, of which one may not be there yet for another worker's eyes.
             lock_units(connection, registers)
-        settled = settle(contributions, read_blocks(connection, keys_to_read(contributions)), self._limits)
+        settled = settle(contributions, read_blocks(connection, keys_to_read(contributions)), self._limits, self._rules)
         write_blocks(connection, settled.rows, settled.balances, settled.superseded)
         return settled
 
