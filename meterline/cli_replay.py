@@ -58,6 +58,8 @@ def replay(
 
     Example: meterline replay --from 2026-06-01T00:00:00Z --to 2026-06-02T00:00:00Z --embedded ./june-db
     """
+    from grid.limits import Limits
+    from grid.loss_rules import LossRules
     from meterline.bootstrap import default_config, stop_on_signals
     from meterline.logs import configure_logs
     from meterline.replaying import (
@@ -77,6 +79,9 @@ def replay(
         fail("--to and --unit belong to a span by --from", 2)
     configure_logs("warning")
     span = None if from_ is None else _span(from_, to, unit)
+    # Files with a model, and a database by name, need no configuration.
+    has_config = config is not None or default_config().is_file()
+    settings = read_settings(config, quiet=True) if has_config else None
     options = ReplayOptions(
         files=tuple(files or ()),
         span=span,
@@ -84,13 +89,13 @@ def replay(
         until=_instant("--until", until),
         known_at=_instant("--as-known-at", as_known_at),
         batch=batch,
+        limits=Limits() if settings is None else settings.settling.limits(),
+        rules=LossRules() if settings is None else settings.loss.rules(),
     )
 
     def configured() -> str:
         return read_settings(config, quiet=True).database.conninfo("app")
 
-    # Files with a model, and a database by name, need no configuration.
-    has_config = config is not None or default_config().is_file()
     open_source: Callable[[], Connection] | None = None
     if source is not None or span is not None or has_config:
         open_source = partial(connect, source or configured(), "meterline-replay")

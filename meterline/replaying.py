@@ -6,7 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -208,9 +208,8 @@ def replay(
     counters = Counters()
     views = ViewCache(known_at=options.known_at)
     points = PointCounters()
-    steps = _Steps(
-        PointProcessor(open_target, points), Processor(open_target, counters, options.limits, options.rules, views)
-    )
+    processor = Processor(open_target, counters, options.limits, options.rules, views)
+    steps = _Steps(PointProcessor(open_target, points), processor)
     refusals = _Refusals(open_target)
     dues = open_target()
     messages = readings = 0
