@@ -7,6 +7,8 @@ from enum import IntEnum, IntFlag, StrEnum
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
+from grid.area_network import AreaNetwork
+
 if TYPE_CHECKING:
     from grid.network import Network
 
@@ -274,6 +276,8 @@ class GridModel:
     responsibilities: tuple[Responsibility, ...] = ()
     network: Network | None = None
     """Nodes, line segments and switches; None when nothing is known of them."""
+    area_networks: tuple[AreaNetwork, ...] = ()
+    """Low-voltage lines of some areas."""
 
     def __post_init__(self) -> None:
         kinds = [(f.code, UnitKind.FEEDER) for f in self.feeders]
@@ -298,6 +302,8 @@ class GridModel:
             _resolve("node", "substation", [(n.code, n.substation) for n in self.network.nodes], substations)
             _resolve("head", "feeder", [(h.node, h.feeder) for h in self.network.heads], feeders)
             _resolve("connection", "area", [(c.node, c.area) for c in self.network.connections], areas)
+        _unique("network of area", [n.area for n in self.area_networks])
+        _resolve("network", "area", [(n.area, n.area) for n in self.area_networks], {a.code for a in self.areas})
 
     def _check_parents(self, kinds: dict[str, UnitKind], units: set[str]) -> None:
         _resolve("part", "unit", [(p.unit, p.unit) for p in self.parents], units)

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from grid.area_network import NetworkPeriod
 from grid.model import Role, UnitKind
 
 #: Ends of an open period, microseconds since 1970.
@@ -22,6 +23,7 @@ UNCONTRACTED = 8
 UNMETERED_KINDS = frozenset({UnitKind.REGION, UnitKind.VOLTAGE_LEVEL, UnitKind.ELEMENT})
 
 _MAX_ROSTERS = 8
+_PHASE_BITS = {"A": 1, "B": 2, "C": 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class Membership:
     end_export_wh: int | None = None
     register_modulus_wh: int | None = None
     """What the register counts up to before it begins at 0 again; None = not known."""
+    phases: str | None = None
+    """Of `grid.model.PHASES`; None = not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,8 @@ class Roster:
         A meter that has several positions in the interval, since its multiplier changed, is named with the last.
     others
         Further positions of such a meter, by the last.
+    phases
+        uint8: bits 1, 2, 4 for the phases A, B, C that a member is connected to; 0 where not known.
     modulus_wh
         int64: what a member's register counts up to; 0 where not known.
     parts
@@ -121,6 +127,7 @@ class Roster:
     multiplier: NDArray[np.int64]
     accuracy_class: NDArray[np.float64]
     modulus_wh: NDArray[np.int64]
+    phases: NDArray[np.uint8]
     position_of_meter: dict[str, int]
     position_of_child: dict[int, int]
     others: dict[int, tuple[int, ...]] = field(default_factory=dict)
@@ -144,6 +151,7 @@ class UnitView:
     members: tuple[Membership, ...]
     parents: tuple[Parentage, ...]
     lapses: tuple[Lapse, ...] = ()
+    networks: tuple[NetworkPeriod, ...] = ()
     size: int = field(init=False)
     _edges: NDArray[np.int64] = field(init=False)
     _rosters: dict[tuple[int, int], Roster] = field(init=False, default_factory=dict)
@@ -174,6 +182,11 @@ class UnitView:
             self._rosters[key] = roster
         return self._rosters[key]
 
+    def network_at(self, observed_at_us: int, interval_s: int) -> NetworkPeriod | None:
+        """Low-voltage network when an interval begins; None when it isn't known."""
+        begin_us = observed_at_us - interval_s * 1_000_000
+        return next((n for n in self.networks if n.valid_from_us <= begin_us < n.valid_to_us), None)
+
     def parents_over(self, observed_at_us: int, interval_s: int) -> list[Parentage]:
         """Units of which this one is a member in any part of the interval that ends at `observed_at_us`."""
         begin_us = observed_at_us - interval_s * 1_000_000
@@ -198,6 +211,7 @@ def _dense(size: int, members: Iterable[Membership], lapses: Iterable[Lapse], be
         multiplier=np.ones(size, np.int64),
         accuracy_class=np.zeros(size, np.float64),
         modulus_wh=np.zeros(size, np.int64),
+        phases=np.zeros(size, np.uint8),
         position_of_meter={},
         position_of_child={},
     )
@@ -209,6 +223,7 @@ def _dense(size: int, members: Iterable[Membership], lapses: Iterable[Lapse], be
         roster.multiplier[position] = member.multiplier
         roster.accuracy_class[position] = member.accuracy_class
         roster.modulus_wh[position] = member.register_modulus_wh or 0
+        roster.phases[position] = sum(_PHASE_BITS[phase] for phase in member.phases or "")
         if member.meter is not None:
             before = roster.position_of_meter.get(member.meter)
             if before is not None and before != position:

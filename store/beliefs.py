@@ -54,6 +54,19 @@ UNIT_STATE = Relation(
 )
 ACCOUNT_STATE = Relation("account_state", "account_id", ("tariff_class", "contract_w", "status"))
 METER_STATE = Relation("meter_state", "meter_id", ("accuracy_class", "register_modulus_wh"))
+AREA_NETWORK = Relation(
+    "area_network",
+    "unit_id",
+    (
+        "parent",
+        "resistance_ohm",
+        "reactance_ohm",
+        "zero_resistance_ohm",
+        "zero_reactance_ohm",
+        "meters",
+        "meter_node",
+    ),
+)
 ORGANISATION_STATE = Relation("organisation_state", "organisation_id", ("name", "parent_id"))
 INSTALLATION = Relation("installation", "usage_point_id", ("meter_id",))
 INSTALLED_METER = Relation("installation", "meter_id", ("usage_point_id",))

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from grid.model import MAX_MEMBERS, GridModel, Role, UnitKind, usage_point_of
-from store.beliefs import ACCOUNT_STATE, METER_STATE, UNIT_STATE, Relation
+from store.beliefs import ACCOUNT_STATE, AREA_NETWORK, METER_STATE, UNIT_STATE, Relation
 from store.connection import Connection
 from store.grid_change import RosterFullError
 from store.network import find_switched, load_network
@@ -25,7 +25,7 @@ _SQL = load_queries("grid_writer")
 #: From when on a model holds that doesn't say so: before any reading.
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 
-_STATES = (UNIT_STATE, ACCOUNT_STATE, METER_STATE)
+_STATES = (UNIT_STATE, ACCOUNT_STATE, METER_STATE, AREA_NETWORK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +175,7 @@ _COPY: dict[str, LiteralString] = {
     "account": "copy pg_temp.stage_account from stdin",
     "meter": "copy pg_temp.stage_meter from stdin",
     "member": "copy pg_temp.stage_member from stdin",
+    "area_network": "copy pg_temp.stage_area_network from stdin",
 }
 
 
@@ -196,6 +197,10 @@ def _staged(model: GridModel) -> Iterator[tuple[str, Iterable[tuple[object, ...]
         ((m.code, m.accuracy_class, m.register_modulus_wh, usage_point_of(m), m.account) for m in model.meters),
     )
     yield "member", _members(model)
+    yield (
+        "area_network",
+        ((n.area, *(list(getattr(n, column)) for column in AREA_NETWORK.columns)) for n in model.area_networks),
+    )
 
 
 def _units(model: GridModel) -> Iterator[tuple[object, ...]]:

@@ -7,6 +7,9 @@ from datetime import datetime
 from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
+
+from grid.area_network import NetworkPeriod
 from grid.model import UnitKind
 from grid.roster import BEGINNING_US, END_US, Lapse, Membership, Parentage, UnitView
 from store.connection import Connection
@@ -43,7 +46,7 @@ def load_views(connection: Connection, codes: list[str], known_at: datetime | No
     meters = _meter_states(connection, sorted({row[2] for row in rows if row[2] and row[6] is None}), arguments)
     children = _gateway_states(connection, sorted({row[3] for row in rows if row[3] is not None}), arguments)
     members: dict[int, list[Membership]] = defaultdict(list)
-    for unit_id, position, meter, child_id, role, multiplier, accuracy, modulus, start, end, *registers in rows:
+    for unit_id, position, meter, child_id, role, multiplier, accuracy, modulus, phases, start, end, *registers in rows:
         first, last = _start(start), _end(end)
         if accuracy is not None:
             parts = [_State(accuracy, modulus, first, last)]
@@ -65,6 +68,7 @@ def load_views(connection: Connection, codes: list[str], known_at: datetime | No
                     end_import_wh=registers[2] if part.to_us == last else None,
                     end_export_wh=registers[3] if part.to_us == last else None,
                     register_modulus_wh=part.register_modulus_wh,
+                    phases=phases,
                 )
             )
     parents: dict[int, list[Parentage]] = defaultdict(list)
@@ -73,9 +77,30 @@ def load_views(connection: Connection, codes: list[str], known_at: datetime | No
     lapses: dict[int, list[Lapse]] = defaultdict(list)
     for unit_id, position, start, end in connection.execute(_SQL["lapses"], arguments):
         lapses[unit_id].append(Lapse(position, _start(start), _end(end)))
+    networks: dict[int, list[NetworkPeriod]] = defaultdict(list)
+    for unit_id, start, end, *columns in connection.execute(_SQL["area_networks"], arguments):
+        parent, resistance, reactance, zero_resistance, zero_reactance, codes_there, nodes = columns
+        networks[unit_id].append(
+            NetworkPeriod(
+                parent=np.array(parent, np.int64),
+                resistance_ohm=np.array(resistance, np.float64),
+                reactance_ohm=np.array(reactance, np.float64),
+                zero_resistance_ohm=np.array(zero_resistance, np.float64),
+                zero_reactance_ohm=np.array(zero_reactance, np.float64),
+                node_of_meter=dict(zip(codes_there, nodes, strict=True)),
+                valid_from_us=_start(start),
+                valid_to_us=_end(end),
+            )
+        )
     return {
         code: UnitView(
-            unit_id, code, UnitKind(kind), tuple(members[unit_id]), tuple(parents[unit_id]), tuple(lapses[unit_id])
+            unit_id,
+            code,
+            UnitKind(kind),
+            tuple(members[unit_id]),
+            tuple(parents[unit_id]),
+            tuple(lapses[unit_id]),
+            tuple(networks[unit_id]),
         )
         for unit_id, code, kind in units
     }

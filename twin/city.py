@@ -143,7 +143,11 @@ class City:
         self.phase = assign_phases(network, seed)
         closed = assign_closed(network, seed)
         self.model: GridModel = build_grid_model(
-            network, self.phase, accuracy=assign_accuracy(network, seed), closed=closed
+            network,
+            self.phase,
+            accuracy=assign_accuracy(network, seed),
+            closed=closed,
+            zero_sequence=zero_sequence(network.lines),
         )
         self.events = self._planned() if plan.events is None else tuple(sorted(plan.events))
         self.effects = Effects(self.events, network, self.model, plan.zone, seed)

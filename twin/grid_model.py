@@ -21,6 +21,7 @@ from grid.model import (
     UnitKind,
     UnitParent,
 )
+from twin.area_networks import area_networks
 from twin.network import HIGH_VOLTAGE_V, FeederLine, Network, Point
 from twin.phases import PHASE_NAMES
 from twin.tariffs import tariff_class
@@ -61,6 +62,7 @@ def build_grid_model(
     *,
     accuracy: NDArray[np.float64] | None = None,
     closed: NDArray[np.bool_] | None = None,
+    zero_sequence: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]] | None = None,
 ) -> GridModel:
     """The grid model of a network, as the loader receives it.
 
@@ -77,6 +79,8 @@ def build_grid_model(
         Shape (points,), from `twin.accounts.assign_accuracy`: class in percent of each low-voltage point's meter.
     closed
         Shape (points,), from `twin.accounts.assign_closed`: whether the point's account is closed.
+    zero_sequence
+        From `twin.phases.zero_sequence`: with it the model has the areas' low-voltage lines.
     """
     members: dict[int, list[int]] = defaultdict(list)
     for i, point in enumerate(network.points):
@@ -176,6 +180,7 @@ def build_grid_model(
             *(UnitParent(a.code, REGION) for a in areas if a.feeder is None),
         ),
         network=network.switched,
+        area_networks=() if zero_sequence is None else area_networks(network, zero_sequence),
     )
 
 

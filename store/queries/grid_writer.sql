@@ -16,6 +16,10 @@ create temporary table stage_meter (
 create temporary table stage_member (
   unit text, ordinal integer, meter text, child text, role smallint, multiplier integer, phases text
 ) on commit drop;
+create temporary table stage_area_network (
+  area text, parent smallint[], resistance_ohm double precision[], reactance_ohm double precision[],
+  zero_resistance_ohm double precision[], zero_reactance_ohm double precision[], meters text[], meter_node smallint[]
+) on commit drop;
 -- Units whose workers must load them anew, and those of them whose results may be others.
 create temporary table changed_unit (unit_id integer) on commit drop;
 create temporary table resettled_unit (unit_id integer) on commit drop;
@@ -89,6 +93,12 @@ from pg_temp.stage_meter s
 join grid.meter g using (code)
 left join grid.usage_point p on p.code = s.usage_point
 left join grid.account a on a.code = s.account;
+create temporary table want_area_network on commit drop as
+select
+  u.unit_id, s.parent, s.resistance_ohm, s.reactance_ohm, s.zero_resistance_ohm, s.zero_reactance_ohm, s.meters,
+  s.meter_node
+from pg_temp.stage_area_network s
+join grid.unit u on u.code = s.area;
 analyze pg_temp.want_unit_state;
 analyze pg_temp.want_account_state;
 analyze pg_temp.want_meter_state
@@ -359,7 +369,9 @@ order by w.position, w.unit_id
 -- name: changed_states
 -- An account concerns the units where it has meters, a meter those where it is a member; the accuracy of a unit's
 -- gateways is used by the units above it.
-insert into pg_temp.changed_unit select id from pg_temp.differing_unit_state;
+insert into pg_temp.changed_unit
+select id from pg_temp.differing_unit_state union select id from pg_temp.differing_area_network;
+insert into pg_temp.resettled_unit select id from pg_temp.differing_area_network;
 insert into pg_temp.changed_account select id from pg_temp.differing_account_state;
 insert into pg_temp.changed_meter select id from pg_temp.differing_meter_state;
 analyze pg_temp.changed_account;

@@ -20,6 +20,7 @@ select
   m.multiplier,
   s.accuracy_class::float8,
   s.register_modulus_wh,
+  m.phases,
   grid.us(lower(m.valid)),
   grid.us(upper(m.valid)),
   first.import_wh,
@@ -71,6 +72,14 @@ select
 from grid.member m
 join grid.unit p on p.unit_id = m.unit_id
 where m.child_id = any(%(unit_ids)s) and (m.recorded @> %(known_at)s::timestamptz) is true
+
+-- name: area_networks
+select
+  unit_id, grid.us(lower(valid)), grid.us(upper(valid)),
+  parent, resistance_ohm, reactance_ohm, zero_resistance_ohm, zero_reactance_ohm, meters, meter_node
+from grid.area_network
+where unit_id = any(%(unit_ids)s) and (recorded @> %(known_at)s::timestamptz) is true
+order by unit_id, lower(valid)
 
 -- name: directory
 select code, kind, gateway from grid.unit
