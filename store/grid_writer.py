@@ -137,6 +137,8 @@ def load_model(connection: Connection, model: GridModel, valid_from: datetime = 
         arguments["moved"] = list(moved.units)
         run("changed_states")
         run("changed_members")
+        if connections:
+            run("rewired")
         run("changed_parents")
         run("present")
         cursor.execute(_SQL["counts"])

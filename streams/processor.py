@@ -16,12 +16,15 @@ import structlog
 from grid.due import is_due
 from grid.errors import Rejection
 from grid.limits import Limits
+from grid.line_network import LineNetwork
 from grid.loss_rules import LossRules
+from grid.model import UnitKind
 from grid.resettle import Resettle
 from grid.unit_energy import UnitEnergies
 from store.blocks import StaleVersionError, lock_units, read_blocks, write_blocks
 from store.connection import STORE_ERRORS, Connection
 from store.held import HeldConnection
+from store.line_networks import LineNetworks
 from store.outbox import changes_since, last_change, lock_model
 from store.rejected import add_rejections
 from store.resettling import former_homes, intervals_of
@@ -87,6 +90,7 @@ class Processor:
         self._held = HeldConnection(open_connection)
         self.views = views or ViewCache()
         self._model_seen: int | None = None
+        self._lines = LineNetworks()
         self.counters = counters
 
     def close(self) -> None:
@@ -218,7 +222,10 @@ class Processor:
             self._model_seen = last_change(connection)
             self.views.clear()
             return set()
-        self._model_seen, units = changes_since(connection, self._model_seen)
+        seen = self._model_seen
+        self._model_seen, units = changes_since(connection, seen)
+        if self._model_seen != seen:
+            self._lines.clear()
         for unit in units:
             self.views.drop(unit)
         return units
@@ -228,9 +235,21 @@ class Processor:
         if registers:
             # A register concerns two rows, of which one may not be there yet for another worker's eyes.
             lock_units(connection, registers)
-        settled = settle(contributions, read_blocks(connection, keys_to_read(contributions)), self._limits, self._rules)
+        stored = read_blocks(connection, keys_to_read(contributions))
+        settled = settle(contributions, stored, self._limits, self._rules, self._lines_of(connection, contributions))
         write_blocks(connection, settled.rows, settled.balances, settled.superseded)
         return settled
+
+    def _lines_of(self, connection: Connection, contributions: Sequence[Contribution]) -> dict[Key, LineNetwork]:
+        """What the feeders of a batch consist of; of an earlier belief it isn't known."""
+        if self.views.frozen:
+            return {}
+        found = {
+            c.key: self._lines.get(connection, c.view.unit, c.observed_at_us - c.interval_s * 1_000_000)
+            for c in contributions
+            if c.view.kind is UnitKind.FEEDER
+        }
+        return {key: line for key, line in found.items() if line is not None}
 
     def _reject(self, record: Record, error: Exception) -> None:
         rejection = Rejection.of_failure(error, record.topic, record.value)

@@ -414,6 +414,13 @@ select child_id from pg_temp.believed join pg_temp.differing using (unit_id, pos
 union
 select child_id from pg_temp.wanted join pg_temp.differing using (unit_id, position) where child_id is not null
 
+-- name: rewired
+-- The network has changed: lines have other losses.
+insert into pg_temp.changed_unit
+select unit_id from grid.unit where kind = 'feeder' and code in (select code from pg_temp.stage_unit);
+insert into pg_temp.resettled_unit
+select unit_id from grid.unit where kind = 'feeder' and code in (select code from pg_temp.stage_unit)
+
 -- name: changed_parents
 -- Areas that switches place elsewhere than was believed, and the feeders that they left or came to.
 insert into pg_temp.changed_unit select unit_id from grid.unit where code = any(%(moved)s);

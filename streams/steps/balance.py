@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid.channels import CHANNELS, EXPORT, FINAL, IMPORT, LOSS, SIGMA, SOLD_SIGMA, SOLD_SYSTEMATIC, TECHNICAL
+from grid.line_network import LineNetwork
 from grid.loss_rules import LossRules
 from grid.model import Role
 from grid.quality import MISSING_WH
@@ -18,6 +19,7 @@ from grid.rows import BalanceRows, BlockRows, any_by_row, empty_balances
 from kernels.energy_balance import line_loss
 from kernels.unit_members import total_of_members
 from streams.steps.shares import energies_of_unit, lapsed_wh
+from streams.steps.technical import TechnicalLoss, line_losses
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,7 +110,12 @@ def gather(starts: NDArray[np.int64], numbers: NDArray[np.intp]) -> tuple[NDArra
 
 
 def balance_rows(
-    rows: BlockRows, numbers: NDArray[np.intp], rosters: Sequence[Roster], members: Members, rules: LossRules
+    rows: BlockRows,
+    numbers: NDArray[np.intp],
+    rosters: Sequence[Roster],
+    members: Members,
+    rules: LossRules,
+    lines: Sequence[LineNetwork | None],
 ) -> Standing:
     """What some rows come to.
 
@@ -116,8 +123,8 @@ def balance_rows(
     ----------
     numbers
         The rows, of shape (k,).
-    rosters
-        Of these rows.
+    rosters, lines
+        Of these rows: their members, and what a feeder consists of.
     members
         Of all rows.
     """
@@ -131,11 +138,11 @@ def balance_rows(
     for i, r in enumerate(numbers.tolist()):
         balance.uncontracted_wh[i] += lapsed_wh(rows, r, rosters[i], own)
     size = len(numbers)
-    unknown = np.full(size, np.nan)
     total, total_systematic = balance.sigma_wh, balance.systematic_sigma_wh
     sold, sold_systematic = balance.sold_sigma_wh, balance.sold_systematic_sigma_wh
-    parts_known, technical, members_technical = np.ones(size, np.bool_), unknown, np.zeros(size)
+    parts_known, members_technical = np.ones(size, np.bool_), np.zeros(size)
     computable = balance.complete & balance.gateways_complete
+    technical = _technical(rows, numbers, rosters, own, computable, lines)
     is_unit = role & int(Role.UNIT) != 0
     if is_unit.any():
         said = [rows.channels[n][at] if n in rows.channels else CHANNELS[n].blank(len(role)) for n in _SAID]
@@ -145,7 +152,7 @@ def balance_rows(
         sold, sold_systematic = below.sold_sigma_wh, below.sold_systematic_sigma_wh
         # What is the sum of its parts loses nothing itself, and is known only where all parts are.
         is_sum = any_by_row(is_unit & (role & int(Role.GATEWAY) != 0), starts)
-        technical = np.where(is_sum, 0.0, unknown)
+        technical.none(is_sum)
         computable &= parts_known | ~is_sum
     return Standing(
         inflow_wh=balance.inflow_wh,
@@ -165,15 +172,33 @@ def balance_rows(
         gateway_extra_sigma_wh=balance.gateway_extra_sigma_wh,
         sold_sigma_wh=sold,
         sold_systematic_sigma_wh=sold_systematic,
-        technical_wh=technical,
-        averaging_wh=np.where(np.isnan(technical), np.nan, 0.0),
-        technical_sigma_wh=np.where(np.isnan(technical), np.nan, 0.0),
+        technical_wh=technical.wh,
+        averaging_wh=technical.averaging_wh,
+        technical_sigma_wh=technical.sigma_wh,
         members_technical_wh=members_technical,
         coverage=np.nan_to_num(balance.coverage).astype(np.float32),
         computable=computable,
         gateways_complete=balance.gateways_complete,
         parts_known=parts_known,
     )
+
+
+def _technical(
+    rows: BlockRows,
+    numbers: NDArray[np.intp],
+    rosters: Sequence[Roster],
+    own: Mapping[str, NDArray[np.int64]],
+    computable: NDArray[np.bool_],
+    lines: Sequence[LineNetwork | None],
+) -> TechnicalLoss:
+    """Technical losses of rows whose members are all there."""
+    lost = TechnicalLoss.unknown(len(numbers))
+    of_lines = [i for i, (line, told) in enumerate(zip(lines, computable.tolist(), strict=True)) if line and told]
+    if of_lines:
+        at = np.array(of_lines)
+        some = [rosters[i] for i in of_lines]
+        lost.put(at, line_losses(rows, numbers[at], some, own, [lines[i] for i in of_lines]))
+    return lost
 
 
 _SAID = (TECHNICAL, SOLD_SIGMA, SOLD_SYSTEMATIC)

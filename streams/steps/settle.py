@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid.limits import Limits
+from grid.line_network import LineNetwork
 from grid.loss_rules import LossRules
 from grid.roster import Roster, UnitView
 from grid.rows import (
@@ -63,6 +64,7 @@ def settle(
     stored: Mapping[Key, StoredBlock],
     limits: Limits,
     rules: LossRules | None = None,
+    lines: Mapping[Key, LineNetwork] | None = None,
 ) -> Settled:
     """Merge contributions with the stored rows, balance, and say what is to be written and told upwards.
 
@@ -79,6 +81,8 @@ def settle(
         When figures are published.
     rules
         What losses are judged by; None = the defaults.
+    lines
+        What feeders consist of at their rows' intervals, where it is known.
     """
     contributions = [c for c in contributions if c.view.size]
     # Rows are not made for the mere passing of time, or of beliefs.
@@ -88,7 +92,7 @@ def settle(
     by_key: dict[Key, list[Contribution]] = {}
     for c in with_openings(contributions, stored):
         by_key.setdefault(c.key, []).append(c)
-    return _Batch(sorted(by_key), by_key, stored, limits, rules or LossRules()).settle()
+    return _Batch(sorted(by_key), by_key, stored, limits, rules or LossRules(), lines or {}).settle()
 
 
 class _Batch:
@@ -101,8 +105,10 @@ class _Batch:
         stored: Mapping[Key, StoredBlock],
         limits: Limits,
         rules: LossRules,
+        lines: Mapping[Key, LineNetwork],
     ) -> None:
         self._rules = rules
+        self._lines = [lines.get(key) for key in keys]
         self._queues = [by_key[key] for key in keys]
         self._views: list[UnitView] = [queue[-1].view for queue in self._queues]
         self._rosters: list[Roster] = [queue[-1].roster for queue in self._queues]
@@ -208,7 +214,8 @@ class _Batch:
     def _balance(self, numbers: NDArray[np.intp]) -> Standing:
         """What some rows come to."""
         rosters = [self._rosters[r] for r in numbers.tolist()]
-        standing = balance_rows(self._rows, numbers, rosters, self._members, self._rules)
+        lines = [self._lines[r] for r in numbers.tolist()]
+        standing = balance_rows(self._rows, numbers, rosters, self._members, self._rules, lines)
         if self._standing is None:
             self._standing = standing.room(len(self._rows))
         self._standing.put(numbers, standing)

@@ -78,7 +78,7 @@ class TestLoad:
         told = len(outbox(connection, "unit.resettle"))
         report = load_grid(connection, rebuilt, valid_from=later)
         assert memberships(connection, "F1-A") == [("F1", 1, Range(BEGINNING, later)), ("F2", 6, Range(later, None))]
-        assert report.units_resettled == 3
+        assert report.units_resettled == 4  # every feeder of a network that has changed, and the area
         orders = outbox(connection, "unit.resettle")[told:]
         assert {(o["unit"], o["from"]) for o in orders} == {(u, "2026-06-01T14:00:00Z") for u in ("F1", "F1-A", "F2")}
         assert len({o["model_version"] for o in orders}) == 1

@@ -1,0 +1,19 @@
+-- name: substation
+-- Of a feeder: where its head is connected, at the instant.
+select n.substation, s.medium_voltage_v
+from grid.unit u
+join grid.connection c on c.unit_id = u.unit_id
+join grid.node n on n.node_id = c.from_node_id
+join grid.substation s on s.code = n.substation
+where u.code = %(feeder)s and upper_inf(c.recorded) and c.valid @> %(at)s::timestamptz
+
+-- name: segments
+select code, resistance_ohm, reactance_ohm from grid.segment where code = any(%(codes)s)
+
+-- name: plates
+-- Areas and dedicated customers, with what was on the plates of their transformers at the instant.
+select u.code, u.unit_id, u.kind, s.rating_va, s.no_load_loss_w, s.load_loss_w
+from grid.unit u
+left join grid.unit_state s
+  on s.unit_id = u.unit_id and (upper_inf(s.recorded)) is true and (s.valid @> %(at)s::timestamptz) is true
+where u.code = any(%(codes)s)
