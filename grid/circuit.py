@@ -156,6 +156,20 @@ class Capacitor:
 
 
 @dataclass(frozen=True, slots=True)
+class Earthing:
+    """Where a neutral conductor is joined to earth, besides the transformer that feeds it."""
+
+    code: str
+    bus: str
+    resistance_ohm: float
+    """0: solidly."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.resistance_ohm < float("inf"):
+            raise ValueError(f"earthing {self.code}: resistance {self.resistance_ohm}")
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """What the circuit is fed from (EnergySource): a stiff voltage behind an impedance."""
 
@@ -181,20 +195,23 @@ class Circuit:
     transformers: tuple[Transformer, ...] = ()
     loads: tuple[Load, ...] = ()
     capacitors: tuple[Capacitor, ...] = ()
+    earthings: tuple[Earthing, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.buses) > MAX_BUSES:
             raise ValueError(f"a circuit of {len(self.buses)} buses, of at most {MAX_BUSES}")
         known = _unique("bus", (b.code for b in self.buses))
-        _unique("line", (x.code for x in self.lines))
-        _unique("switch", (x.code for x in self.switches))
-        _unique("transformer", (x.code for x in self.transformers))
-        _unique("load", (x.code for x in self.loads))
-        _unique("capacitor", (x.code for x in self.capacitors))
-        branches: tuple[Line | Switch | Transformer, ...] = (*self.lines, *self.switches, *self.transformers)
-        hanging: tuple[Load | Capacitor | Source, ...] = (*self.loads, *self.capacitors, self.source)
-        ends = [(branch.code, end) for branch in branches for end in _ends(branch)]
-        ends += [(item.code, item.bus) for item in hanging]
+        for what, items in (
+            ("line", self.lines),
+            ("switch", self.switches),
+            ("transformer", self.transformers),
+            ("load", self.loads),
+            ("capacitor", self.capacitors),
+            ("earthing", self.earthings),
+        ):
+            _unique(what, (item.code for item in items))
+        ends = [(b.code, end) for b in (*self.lines, *self.switches, *self.transformers) for end in _ends(b)]
+        ends += [(x.code, x.bus) for x in (*self.loads, *self.capacitors, *self.earthings, self.source)]
         for code, bus in ends:
             if bus not in known:
                 raise ValueError(f"{code} names an unknown bus: {bus}")

@@ -12,13 +12,12 @@ loops use the processor's vector units. Each lane walks through consecutive case
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from kernels.load_flow_tree import Integers, Shape, orient
+from kernels.load_flow_tree import Integers, Outcome, Shape, orient
 
 Floats = NDArray[np.float64]
 
@@ -29,15 +28,6 @@ Shares = tuple[float, float, float] | Floats
 LANES = 16
 #: Where they stand in a row of the working arrays: voltage (or current), real and imaginary; active, reactive power.
 X, Y, P, Q = 0, LANES, 2 * LANES, 3 * LANES
-
-
-class Outcome(IntEnum):
-    """What became of one case of one network."""
-
-    CONVERGED = 0
-    DIVERGED = 1  # no solution within the sweeps allowed
-    MISSING = 2  # a power or source voltage isn't finite
-    NOT_SOLVED = 3  # the network isn't radial: see its shape
 
 
 @dataclass(frozen=True, slots=True, eq=False)

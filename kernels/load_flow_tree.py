@@ -30,6 +30,15 @@ class Shape(IntEnum):
     ISLANDED = 2  # buses that the source doesn't reach
 
 
+class Outcome(IntEnum):
+    """What became of one case of one network."""
+
+    CONVERGED = 0
+    DIVERGED = 1  # no solution within the sweeps allowed
+    MISSING = 2  # a power or source voltage isn't finite
+    NOT_SOLVED = 3  # the network isn't radial: see its shape
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Orientation:
     """Result of `orient`. A position is a bus's place in the order in which every bus follows the one it hangs on.
