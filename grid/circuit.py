@@ -201,17 +201,18 @@ class Circuit:
         if len(self.buses) > MAX_BUSES:
             raise ValueError(f"a circuit of {len(self.buses)} buses, of at most {MAX_BUSES}")
         known = _unique("bus", (b.code for b in self.buses))
-        for what, items in (
-            ("line", self.lines),
-            ("switch", self.switches),
-            ("transformer", self.transformers),
-            ("load", self.loads),
-            ("capacitor", self.capacitors),
-            ("earthing", self.earthings),
-        ):
-            _unique(what, (item.code for item in items))
-        ends = [(b.code, end) for b in (*self.lines, *self.switches, *self.transformers) for end in _ends(b)]
-        ends += [(x.code, x.bus) for x in (*self.loads, *self.capacitors, *self.earthings, self.source)]
+        _unique("line", (x.code for x in self.lines))
+        _unique("switch", (x.code for x in self.switches))
+        _unique("transformer", (x.code for x in self.transformers))
+        _unique("load", (x.code for x in self.loads))
+        _unique("capacitor", (x.code for x in self.capacitors))
+        _unique("earthing", (x.code for x in self.earthings))
+        branches: tuple[Line | Switch | Transformer, ...] = (*self.lines, *self.switches, *self.transformers)
+        hanging: tuple[Load | Capacitor | Earthing | Source, ...] = (
+            *self.loads, *self.capacitors, *self.earthings, self.source,
+        )  # fmt: skip
+        ends = [(branch.code, end) for branch in branches for end in _ends(branch)]
+        ends += [(item.code, item.bus) for item in hanging]
         for code, bus in ends:
             if bus not in known:
                 raise ValueError(f"{code} names an unknown bus: {bus}")

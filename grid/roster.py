@@ -102,7 +102,7 @@ class Part:
         return begun or (self.ends and (last.end_import_wh is not None or last.end_export_wh is not None))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Roster:
     """Members of one unit over one interval; arrays of shape (size,), role 0 where a position isn't a member then.
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from grid.area_network import NetworkPeriod
 from grid.channels import CHANNELS, EXPORT, FINAL, IMPORT, LOSS, SIGMA, SOLD_SIGMA, SOLD_SYSTEMATIC, TECHNICAL
 from grid.line_network import LineNetwork
 from grid.loss_rules import LossRules
@@ -19,7 +20,10 @@ from grid.rows import BalanceRows, BlockRows, any_by_row, empty_balances
 from kernels.energy_balance import line_loss
 from kernels.unit_members import total_of_members
 from streams.steps.shares import energies_of_unit, lapsed_wh
-from streams.steps.technical import TechnicalLoss, line_losses
+from streams.steps.technical import TechnicalLoss, area_losses, line_losses
+
+#: Of each row what its unit consists of; None where it isn't known.
+Networks = Sequence[LineNetwork | NetworkPeriod | None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,7 +119,7 @@ def balance_rows(
     rosters: Sequence[Roster],
     members: Members,
     rules: LossRules,
-    lines: Sequence[LineNetwork | None],
+    networks: Networks,
 ) -> Standing:
     """What some rows come to.
 
@@ -123,8 +127,8 @@ def balance_rows(
     ----------
     numbers
         The rows, of shape (k,).
-    rosters, lines
-        Of these rows: their members, and what a feeder consists of.
+    rosters, networks
+        Of these rows: their members, and the lines that they consist of.
     members
         Of all rows.
     """
@@ -142,7 +146,7 @@ def balance_rows(
     sold, sold_systematic = balance.sold_sigma_wh, balance.sold_systematic_sigma_wh
     parts_known, members_technical = np.ones(size, np.bool_), np.zeros(size)
     computable = balance.complete & balance.gateways_complete
-    technical = _technical(rows, numbers, rosters, own, computable, lines)
+    technical = _technical(rows, numbers, rosters, own, computable, networks)
     is_unit = role & int(Role.UNIT) != 0
     if is_unit.any():
         said = [rows.channels[n][at] if n in rows.channels else CHANNELS[n].blank(len(role)) for n in _SAID]
@@ -189,15 +193,19 @@ def _technical(
     rosters: Sequence[Roster],
     own: Mapping[str, NDArray[np.int64]],
     computable: NDArray[np.bool_],
-    lines: Sequence[LineNetwork | None],
+    networks: Networks,
 ) -> TechnicalLoss:
     """Technical losses of rows whose members are all there."""
     lost = TechnicalLoss.unknown(len(numbers))
-    of_lines = [i for i, (line, told) in enumerate(zip(lines, computable.tolist(), strict=True)) if line and told]
-    if of_lines:
-        at = np.array(of_lines)
-        some = [rosters[i] for i in of_lines]
-        lost.put(at, line_losses(rows, numbers[at], some, own, [lines[i] for i in of_lines]))
+    some = np.flatnonzero(computable & np.array([n is not None for n in networks], np.bool_))
+    lines = [(i, n) for i in some.tolist() if isinstance(n := networks[i], LineNetwork)]
+    areas = [(i, n) for i in some.tolist() if isinstance(n := networks[i], NetworkPeriod)]
+    if lines:
+        at = np.array([i for i, _ in lines])
+        lost.put(at, line_losses(rows, numbers[at], [rosters[i] for i in at], own, [n for _, n in lines]))
+    if areas:
+        at = np.array([i for i, _ in areas])
+        lost.put(at, area_losses(rows, numbers[at], [rosters[i] for i in at], own, [n for _, n in areas]))
     return lost
 
 

@@ -108,7 +108,8 @@ class _Batch:
         lines: Mapping[Key, LineNetwork],
     ) -> None:
         self._rules = rules
-        self._lines = [lines.get(key) for key in keys]
+        views = [by_key[key][-1].view for key in keys]
+        self._networks = [lines.get(key) or v.network_at(*key[1:]) for key, v in zip(keys, views, strict=True)]
         self._queues = [by_key[key] for key in keys]
         self._views: list[UnitView] = [queue[-1].view for queue in self._queues]
         self._rosters: list[Roster] = [queue[-1].roster for queue in self._queues]
@@ -214,8 +215,8 @@ class _Batch:
     def _balance(self, numbers: NDArray[np.intp]) -> Standing:
         """What some rows come to."""
         rosters = [self._rosters[r] for r in numbers.tolist()]
-        lines = [self._lines[r] for r in numbers.tolist()]
-        standing = balance_rows(self._rows, numbers, rosters, self._members, self._rules, lines)
+        networks = [self._networks[r] for r in numbers.tolist()]
+        standing = balance_rows(self._rows, numbers, rosters, self._members, self._rules, networks)
         if self._standing is None:
             self._standing = standing.room(len(self._rows))
         self._standing.put(numbers, standing)

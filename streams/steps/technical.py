@@ -1,7 +1,7 @@
 """Technical loss of settled intervals: what physics takes, from what flowed through the lines; pure.
 
 Of a line by a balanced load flow over its nodes, with what its areas and dedicated customers took, and the losses of
-the transformers whose loss is the line's.
+the transformers whose loss is the line's. Of an area phase by phase, over its low-voltage lines.
 """
 
 from __future__ import annotations
@@ -14,18 +14,31 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from grid.channels import EXPORT, IMPORT
+from grid.area_network import NetworkPeriod
+from grid.channels import CHANNELS, EXPORT, IMPORT
 from grid.line_network import LineNetwork
+from grid.model import Role
 from grid.quality import MISSING_WH
 from grid.roster import Roster
 from grid.rows import BlockRows
-from kernels.load_flow import Outcome, RadialNetworks, balanced_flow, radial_networks
+from kernels.load_flow import RadialNetworks, balanced_flow, radial_networks
+from kernels.load_flow_phases import Elements, PhaseNetwork, phase_network, unbalanced_flow
+from kernels.load_flow_tree import Outcome, orient
 
 #: Taken where nothing is measured: of loads in distribution networks it lies between 0.9 and 1.
 POWER_FACTOR = 0.95
 #: Standard deviation of a load loss that is computed from records: impedances, voltages and power factors are known
 #: to some percent each, and the loss goes with the square of the current.
 LOAD_LOSS_SHARE = 0.1
+
+#: Of a low-voltage network, phase to earth, where the gateway meter doesn't say it.
+_LOW_VOLTAGE_V = 400.0 / math.sqrt(3.0)
+#: A voltage that is further off, as a share of the nominal one, is an error of the meter's.
+_VOLTAGE_BOUND = 0.2
+_VOLTAGES = ("voltage_a_dv", "voltage_b_dv", "voltage_c_dv")
+POWER_FACTOR_CHANNEL = "power_factor_permille"
+#: Angles of the phases at the source.
+_PHASORS = np.exp(-2j * np.pi / 3 * np.arange(3))
 
 _TANGENT = math.tan(math.acos(POWER_FACTOR))
 _made: WeakKeyDictionary[LineNetwork, RadialNetworks] = WeakKeyDictionary()
@@ -69,7 +82,7 @@ def line_losses(
     numbers: NDArray[np.intp],
     rosters: Sequence[Roster],
     energies: Mapping[str, NDArray[np.int64]],
-    networks: Sequence[LineNetwork | None],
+    networks: Sequence[LineNetwork],
 ) -> TechnicalLoss:
     """Losses of lines with their transformers.
 
@@ -78,18 +91,16 @@ def line_losses(
     numbers
         The rows, shape (k,): their members must all be there.
     rosters, networks
-        Of these rows; a row without network stays unknown.
+        Of these rows.
     energies
         Import and export of all members of all rows as far as they are the unit's.
     """
     lost = TechnicalLoss.unknown(len(numbers))
     by_network: dict[int, list[int]] = {}
     for i, network in enumerate(networks):
-        if network is not None:
-            by_network.setdefault(id(network), []).append(i)
+        by_network.setdefault(id(network), []).append(i)
     for of_network in by_network.values():
         network = networks[of_network[0]]
-        assert network is not None  # noqa: S101  # those without were left out
         power_w = np.zeros((len(of_network), network.nodes))
         reactive_var = np.zeros_like(power_w)
         transformers = np.zeros((len(of_network), 2))  # without load, at load
@@ -131,6 +142,123 @@ def _load(
             mean_w += no_load_w + load_w
         # What hangs on no node that is known is taken at the head, where it loads no line.
         power_w[network.child_node.get(child, 0)] += mean_w
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Area:
+    """An area's lines with the meters of one roster on them: position of each load, and its share of the meter's."""
+
+    lines: NetworkPeriod
+    network: PhaseNetwork
+    position: NDArray[np.int64]
+    share: NDArray[np.float64]
+
+
+_of_rosters: WeakKeyDictionary[Roster, _Area] = WeakKeyDictionary()
+
+
+def area_losses(
+    rows: BlockRows,
+    numbers: NDArray[np.intp],
+    rosters: Sequence[Roster],
+    energies: Mapping[str, NDArray[np.int64]],
+    networks: Sequence[NetworkPeriod],
+) -> TechnicalLoss:
+    """Losses of areas' low-voltage lines; parameters as of `line_losses`, `networks` those of the areas.
+
+    Notes
+    -----
+    A meter whose phases aren't known is taken as three-phase. Where a meter tells its power factor that one is taken;
+    the voltage at the busbar is what the gateway meter tells.
+    """
+    lost = TechnicalLoss.unknown(len(numbers))
+    by_roster: dict[int, list[int]] = {}
+    for i, roster in enumerate(rosters):
+        by_roster.setdefault(id(roster), []).append(i)
+    for of_roster in by_roster.values():
+        roster = rosters[of_roster[0]]
+        area = _area(roster, networks[of_roster[0]])
+        if not len(area.position):
+            continue
+        at = np.array(of_roster)
+        members = rows.starts[numbers[at]][:, None] + area.position
+        hours = rows.interval_s[numbers[at]] / 3_600.0
+        given = np.where(energies[EXPORT][members] == MISSING_WH, 0, energies[EXPORT][members])
+        ratio = roster.multiplier[area.position]
+        power_w = (energies[IMPORT][members] - given) * ratio * area.share / hours[:, None]
+        reactive_var = np.abs(power_w) * _tangents(rows, members)
+        source_v = _source_v(rows, numbers[at], roster)
+        flow = unbalanced_flow(area.network, power_w, reactive_var, source_v)
+        lost.wh[at] = flow.loss_w * hours
+        lost.averaging_wh[at] = np.where(np.isnan(flow.loss_w), np.nan, 0.0)
+        lost.sigma_wh[at] = LOAD_LOSS_SHARE * flow.loss_w * hours
+    return lost
+
+
+def _area(roster: Roster, lines: NetworkPeriod) -> _Area:
+    """The lines as the kernel takes them, made once for a roster."""
+    held = _of_rosters.get(roster)
+    if held is not None and held.lines is lines:
+        return held
+    nodes = len(lines.parent)
+    child = np.arange(1, nodes)
+    tree = orient(np.array([0, nodes]), np.zeros(1, np.int64), lines.parent[1:], child)
+    one = lines.resistance_ohm + 1j * lines.reactance_ohm
+    zero = lines.zero_resistance_ohm + 1j * lines.zero_reactance_ohm
+    bus = tree.bus
+    eye = np.broadcast_to(np.eye(3, dtype=np.complex128), (nodes, 3, 3)).copy()
+    mutual = ((zero - one) / 3.0)[bus][:, None, None]
+    series = mutual + one[bus][:, None, None] * np.eye(3)
+    nothing = np.zeros((nodes, 3, 3), np.complex128)
+    is_load = (roster.role & int(Role.CUSTOMER) != 0) & (roster.role & int(Role.GATEWAY) == 0)
+    phases = np.where(roster.phases == 0, 7, roster.phases)
+    on = np.stack([phases & 1, phases >> 1 & 1, phases >> 2 & 1], axis=1).astype(np.bool_) & is_load[:, None]
+    position, phase = np.nonzero(on)
+    node = lines.nodes_of(roster.position_of_meter, len(roster))[position]
+    count = len(position)
+    constant_power = np.tile([1.0, 0.0, 0.0], (count, 1))
+    elements = Elements(
+        position=np.argsort(bus)[node],
+        from_conductor=phase.astype(np.int64),
+        to_conductor=np.full(count, -1, np.int64),
+        nominal_v=np.full(count, _LOW_VOLTAGE_V),
+        shares=constant_power,
+        reactive_shares=constant_power,
+    )
+    network = phase_network(
+        tree,
+        (eye, series, eye, nothing),
+        nothing,
+        nothing,
+        np.full(nodes, _LOW_VOLTAGE_V),
+        elements,
+        np.empty((0, 2), np.int64),
+    )
+    area = _Area(lines, network, position, 1.0 / on.sum(axis=1)[position])
+    _of_rosters[roster] = area
+    return area
+
+
+def _tangents(rows: BlockRows, members: NDArray[np.int64]) -> NDArray[np.float64] | float:
+    """Reactive over active power of some members."""
+    if POWER_FACTOR_CHANNEL not in rows.channels:
+        return _TANGENT
+    told = rows.channels[POWER_FACTOR_CHANNEL][members]
+    factor = np.clip(np.abs(told) / 1_000.0, 0.1, 1.0)
+    return np.asarray(np.where(told == CHANNELS[POWER_FACTOR_CHANNEL].missing, _TANGENT, np.tan(np.arccos(factor))))
+
+
+def _source_v(rows: BlockRows, numbers: NDArray[np.intp], roster: Roster) -> NDArray[np.complex128]:
+    """Voltage at the busbar, (rows, 3): what the gateway meter tells of each phase, of all where it tells one."""
+    volts = np.full((len(numbers), 3), np.nan)
+    gateways = np.flatnonzero(roster.role & int(Role.GATEWAY))
+    for phase, name in enumerate(_VOLTAGES):
+        if name in rows.channels and len(gateways):
+            told = rows.channels[name][rows.starts[numbers] + gateways[0]].astype(np.float64)
+            volts[:, phase] = np.where(told > 0, told / 10.0, np.nan)
+    volts = np.where(np.isnan(volts), volts[:, :1], volts)
+    is_sound = np.abs(volts / _LOW_VOLTAGE_V - 1.0) < _VOLTAGE_BOUND
+    return np.asarray(np.where(is_sound, volts, _LOW_VOLTAGE_V) * _PHASORS)
 
 
 def _ready(network: LineNetwork) -> RadialNetworks:
