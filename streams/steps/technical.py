@@ -208,7 +208,7 @@ def _area(roster: Roster, lines: NetworkPeriod) -> _Area:
     bus = tree.bus
     eye = np.broadcast_to(np.eye(3, dtype=np.complex128), (nodes, 3, 3)).copy()
     mutual = ((zero - one) / 3.0)[bus][:, None, None]
-    series = mutual + one[bus][:, None, None] * np.eye(3)
+    series = np.asarray(mutual + one[bus][:, None, None] * np.eye(3), np.complex128)
     nothing = np.zeros((nodes, 3, 3), np.complex128)
     is_load = (roster.role & int(Role.CUSTOMER) != 0) & (roster.role & int(Role.GATEWAY) == 0)
     phases = np.where(roster.phases == 0, 7, roster.phases)
