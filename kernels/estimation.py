@@ -10,7 +10,6 @@ least expected absolute error.
 from __future__ import annotations
 
 import math
-from statistics import NormalDist
 
 import numpy as np
 from numba import njit
@@ -40,7 +39,8 @@ def estimate_missing(
     energy_wh
         int64 of shape (meters, intervals), consecutive intervals, not negative; `MISSING_WH` where missing.
     slot
-        int64 of shape (intervals,), not negative: slot of the local day. Days of 23 or 25 hours leave out or repeat a slot.
+        int64 of shape (intervals,), not negative: slot of the local day. A day of 23 or 25 hours leaves out or repeats
+        slots.
     day_type
         int64 of shape (intervals,): equal for days that are alike, as 0 for working days and 1 for others.
     interval_minutes
@@ -173,6 +173,13 @@ def _correlation(apart, shares, decay):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def _straight(a, b, way):  # type: ignore[no-untyped-def]
+    """Value on the line from `a` to `b`, and its deviation: as the ends are apart, and half of the value itself."""
+    value = a + (b - a) * way
+    return value, 0.5 * math.sqrt((b - a) ** 2 + value**2)
+
+
+@njit(cache=True, nogil=True)
 def _distributions(wh, at, slot, day_type, order, place, online, days, other_type, beside, shares, decay, method, free):  # type: ignore[no-untyped-def]
     """Strata, kriged score and its spread, and the expected energy of each missing value of a meter."""
     n = len(at)
@@ -194,8 +201,7 @@ def _distributions(wh, at, slot, day_type, order, place, online, days, other_typ
         left = first > 0
         right = not online and after < len(wh)
         # A value beside the gap that has no history of its own has the score 0 and says nothing.
-        score_left, beyond_left = 0.0, 0.0
-        score_right, beyond_right = 0.0, 0.0
+        score_left = beyond_left = score_right = beyond_right = 0.0
         if left:
             found = sample(wh, slot, day_type, order, place, first - 1, end, days, other_type, beside, value, weight)
             score_left, beyond_left = place_in_history(value, weight, found, wh[first - 1])
@@ -221,10 +227,8 @@ def _distributions(wh, at, slot, day_type, order, place, online, days, other_typ
             elif left or right:
                 a = wh[first - 1] if left else wh[after]
                 b = wh[after] if right else wh[first - 1]
-                expected[g] = a + (b - a) * (t - first + 1) / (after - first + 1)
+                expected[g], free[t] = _straight(a, b, (t - first + 1) / (after - first + 1))
                 mean[g] = expected[g]
-                # As uncertain as the ends are apart, and no better than half of itself.
-                free[t] = math.sqrt(0.25 * (b - a) ** 2 + 0.25 * expected[g] ** 2)
                 method[t] = INTERPOLATED
             else:
                 method[t] = UNKNOWN
@@ -235,47 +239,47 @@ def _distributions(wh, at, slot, day_type, order, place, online, days, other_typ
 @njit(cache=True, nogil=True)
 def _spans(wh, at, register, method, span, expected):  # type: ignore[no-untyped-def]
     """Values that share a total: between two registers, else a run of missing ones; bounds among them, and totals."""
-    n = len(at)
-    bounds = np.empty((n, 2), np.int64)
-    total = np.empty(n, np.int64)
-    count = 0
-    last = -1
+    bounds = np.empty((len(at), 2), np.int64)
+    total = np.empty(len(at), np.int64)
+    count = _between_registers(wh, at, register, method, span, bounds, total)
     i = 0
-    for b in range(len(register)):
-        if register[b] == MISSING_WH:
-            continue
-        while last < 0 and i < n and at[i] < b:
-            i += 1
-        begin = i
-        while i < n and at[i] < b:
-            i += 1
-        if i > begin:
-            rest = register[b] - register[last]
-            for t in range(last, b):
-                rest -= 0 if wh[t] == MISSING_WH else wh[t]
-            for g in range(begin, i):
-                method[at[g]] |= REGISTER if rest >= 0 else CONTRADICTED
-                span[at[g]] = count if rest >= 0 else -1
-            if rest >= 0:
-                bounds[count] = begin, i
-                total[count] = rest
-                count += 1
-        last = b
-    i = 0
-    while i < n:
+    while i < len(at):
         j = i
         energy = 0.0
-        while j < n and span[at[j]] < 0 and not method[at[j]] & UNKNOWN and at[j] - at[i] == j - i:
+        while j < len(at) and span[at[j]] < 0 and not method[at[j]] & UNKNOWN and at[j] - at[i] == j - i:
             energy += expected[j]
             j += 1
-        for g in range(i, j):
-            span[at[g]] = count
         if j > i:
+            span[at[i] : at[j - 1] + 1] = count
             bounds[count] = i, j
             total[count] = np.int64(energy + 0.5)
             count += 1
         i = max(j, i + 1)
     return bounds[:count], total[:count]
+
+
+@njit(cache=True, nogil=True)
+def _between_registers(wh, at, register, method, span, bounds, total):  # type: ignore[no-untyped-def]
+    """Write the spans between consecutive readings of the register; return how many there are."""
+    count = 0
+    read = np.flatnonzero(register != MISSING_WH)
+    for r in range(1, len(read)):
+        first, after = read[r - 1], read[r]
+        i = np.searchsorted(at, first)
+        j = np.searchsorted(at, after)
+        if i == j:
+            continue
+        rest = register[after] - register[first]
+        for t in range(first, after):
+            rest -= 0 if wh[t] == MISSING_WH else wh[t]
+        for g in range(i, j):
+            method[at[g]] |= REGISTER if rest >= 0 else CONTRADICTED
+            span[at[g]] = count if rest >= 0 else -1
+        if rest >= 0:
+            bounds[count] = i, j
+            total[count] = rest
+            count += 1
+    return count
 
 
 @njit(cache=True, nogil=True)

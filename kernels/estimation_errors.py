@@ -65,37 +65,33 @@ def sum_variance(
 
 @njit(cache=True, nogil=True)
 def _sum_variance(method, variance, sigma, span, edges, shares, decay, step):  # type: ignore[no-untyped-def]  # numba infers
-    meters = len(method)
-    periods = len(edges) - 1
-    out = np.zeros((meters, periods))
-    for m in range(meters):
-        for p in range(periods):
-            for t in range(edges[p], edges[p + 1]):
-                if np.isnan(variance[m, t]):
-                    out[m, p] = np.nan
+    out = np.zeros((len(method), len(edges) - 1))
+    for m in range(len(method)):
         at = np.flatnonzero(span[m] >= 0)
         i = 0
-        p = 0
         while i < len(at):
             j = i
             while j < len(at) and span[m, at[j]] == span[m, at[i]]:
                 j += 1
-            with_sum = covariance_with_sum(at[i:j], sigma[m, at[i:j]], shares, decay)
-            of_sum = with_sum.sum() + step
-            while i < j:
-                # A part of the span that lies in one period.
-                while p < periods and edges[p + 1] <= at[i]:
-                    p += 1
-                k = i
-                while k < j and (p == periods or at[k] < edges[p + 1]):
-                    k += 1
-                if p < periods and at[i] < edges[p]:  # before the first period
-                    i += 1
-                    continue
-                if p < periods:
-                    part = covariance_with_sum(at[i:k], sigma[m, at[i:k]], shares, decay).sum()
-                    if method[m, at[i]] & REGISTER and of_sum > 0.0:
-                        part -= with_sum[len(with_sum) - (j - i) : len(with_sum) - (j - k)].sum() ** 2 / of_sum
-                    out[m, p] += max(part, 0.0)
-                i = k
+            by_register = method[m, at[i]] & REGISTER != 0
+            _add_span(at[i:j], sigma[m], by_register, edges, shares, decay, step, out[m])
+            i = j
+        for p in range(len(edges) - 1):
+            if np.isnan(variance[m, edges[p] : edges[p + 1]]).any():
+                out[m, p] = np.nan
     return out
+
+
+@njit(cache=True, nogil=True)
+def _add_span(at, sigma, by_register, edges, shares, decay, step, out):  # type: ignore[no-untyped-def]
+    with_sum = covariance_with_sum(at, sigma[at], shares, decay)
+    of_sum = with_sum.sum() + step
+    for p in range(len(out)):
+        i = np.searchsorted(at, edges[p])
+        j = np.searchsorted(at, edges[p + 1])
+        if i == j:
+            continue
+        variance = covariance_with_sum(at[i:j], sigma[at[i:j]], shares, decay).sum()
+        if by_register and of_sum > 0.0:
+            variance -= with_sum[i:j].sum() ** 2 / of_sum
+        out[p] += max(variance, 0.0)

@@ -194,9 +194,10 @@ def _rolled(register_wh, modulus_wh, most_wh):  # type: ignore[no-untyped-def]
 class Multiplier:
     """A lasting jump by a constant factor: a CT or PT ratio that was changed, or one that is counted twice or not.
 
-    Hits where the mean of the `days` days after a midnight is one of `factors` times, or one of them less than, the mean
-    of the `days` days before, within `tolerance` of it, and every single day after lies on the far side of every day
-    before (a change of use seldom does). Flags the days after.
+    Hits where the mean of the `days` days after a midnight is one of `factors` times the mean of the `days` days
+    before,
+    or that part of it, within `tolerance`, and every single day after lies on the far side of every day before, as
+    after a change of use it seldom does. Flags the days after.
     """
 
     factors: tuple[float, ...] = (10.0, 20.0, 30.0, 40.0, 60.0, 80.0, 100.0)
