@@ -169,7 +169,18 @@ def _estimate(  # type: ignore[no-untyped-def]  # numba infers
 
 @njit(cache=True, nogil=True)
 def _correlation(apart, shares, decay):  # type: ignore[no-untyped-def]
-    return 1.0 if apart == 0 else shares[0] * decay[0] ** apart + shares[1] * decay[1] ** apart
+    return shares[0] * decay[0] ** apart + shares[1] * decay[1] ** apart
+
+
+@njit(cache=True, nogil=True)
+def _kriged(left, right, shares, decay):  # type: ignore[no-untyped-def]
+    """Weights of the values so many intervals to the left and right (0: none), and the variance that they explain."""
+    near = _correlation(left, shares, decay) if left else 0.0
+    far = _correlation(right, shares, decay) if right else 0.0
+    across = _correlation(left + right, shares, decay) if left and right else 0.0
+    by_left = (near - across * far) / (1.0 - across * across)
+    by_right = (far - across * near) / (1.0 - across * across)
+    return by_left, by_right, by_left * near + by_right * far
 
 
 @njit(cache=True, nogil=True)
@@ -208,19 +219,20 @@ def _distributions(wh, at, slot, day_type, order, place, online, days, other_typ
         if right:
             found = sample(wh, slot, day_type, order, place, after, end, days, other_type, beside, value, weight)
             score_right, beyond_right = place_in_history(value, weight, found, wh[after])
-        across = _correlation(after - first + 1, shares, decay) if left and right else 0.0
         for g in range(i, j + 1):
             t = at[g]
             found = sample(wh, slot, day_type, order, place, t, end, days, other_type, beside, value, weight)
-            near = _correlation(t - first + 1, shares, decay) if left else 0.0
-            far = _correlation(after - t, shares, decay) if right else 0.0
-            by_left = (near - across * far) / (1.0 - across * across)
-            by_right = (far - across * near) / (1.0 - across * across)
+            by_left, by_right, explained = _kriged(
+                t - first + 1 if left else 0, after - t if right else 0, shares, decay
+            )
             if found > 0:
                 strata(value, weight, found, mean[g], square)
-                shift(mean[g], square, by_left * beyond_left + by_right * beyond_right)
+                # What lies beyond all history passes sooner than a high rank does.
+                from_left = by_left * decay[0] ** (t - first) * beyond_left
+                from_right = by_right * decay[0] ** (after - 1 - t) * beyond_right
+                shift(mean[g], square, from_left + from_right)
                 z[g] = by_left * score_left + by_right * score_right
-                spread[g] = math.sqrt(1.0 - by_left * near - by_right * far)
+                spread[g] = math.sqrt(1.0 - explained)
                 expected[g], around = moments(mean[g], square, z[g], spread[g])
                 free[t] = math.sqrt(around)
                 method[t] = HISTORY

@@ -194,9 +194,8 @@ def _rolled(register_wh, modulus_wh, most_wh):  # type: ignore[no-untyped-def]
 class Multiplier:
     """A lasting jump by a constant factor: a CT or PT ratio that was changed, or one that is counted twice or not.
 
-    Hits where the mean of the `days` days after a midnight is one of `factors` times the mean of the `days` days
-    before,
-    or that part of it, within `tolerance`, and every single day after lies on the far side of every day before, as
+    Hits where the mean of the `days` days after a midnight is one of `factors` times the mean of as many before, or
+    that part of it, within `tolerance`, and every single day after lies on the far side of every day before, as
     after a change of use it seldom does. Flags the days after.
     """
 

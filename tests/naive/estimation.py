@@ -134,7 +134,8 @@ def guess(case: Case, t: int, begin: int, end: int) -> Guess | None:
     z_right, beyond_right = place(history(case, end, until), right) if right is not None else (0.0, 0.0)
     z = by_left * z_left + by_right * z_right
     spread = math.sqrt(1 - by_left * near - by_right * far)
-    by = by_left * beyond_left + by_right * beyond_right
+    passing = math.exp(-case.minutes / 60 / case.settings.fast_hours)
+    by = by_left * beyond_left * passing ** (t - begin) + by_right * beyond_right * passing ** (end - 1 - t)
     moved = [(max(m + by, 0.0), s - m**2 + max(m + by, 0.0) ** 2) for m, s in strata(values)]
     limits = [-math.inf, *(NORMAL.inv_cdf(j / STRATA) for j in range(1, STRATA)), math.inf]
     chance = [NORMAL.cdf((high - z) / spread) - NORMAL.cdf((low - z) / spread) for low, high in pairwise(limits)]
