@@ -66,8 +66,9 @@ def estimate_missing(
 
     Notes
     -----
-    Same-slot history of like days and straight lines over short gaps are the customary substitutes (CPUC Standards for
-    Validating, Editing and Estimating, interval data; AEMO Metrology Procedure Part B, substitution types 13 to 19).
+    Same-slot history of like days and straight lines over short gaps are the customary substitutes (California's
+    Standards for Validating, Editing and Estimating Monthly and Interval Data; AEMO Metrology Procedure Part B, like
+    day and interpolation).
     The rank in the slot's distribution is kriged from both ends as a Gaussian (normal-score kriging: Journel and
     Huijbregts, Mining Geostatistics, 1978). One common quantile for a known sum is the stationarity condition of the
     least expected absolute error under that sum (Koenker, Quantile Regression, 2005, for the loss). Whole

@@ -1,9 +1,8 @@
 """Validation rules for interval energies, as values: each says which readings are doubtful, none raises for data.
 
-The rules are those of customary VEE practice: CPUC Standards for Validating, Editing and Estimating Monthly and
-Interval Data (spike, sum, time check), AEMO Metrology Procedure Part B (null and zero runs, register against
-intervals), and the quality categories of IEC 61968-9 (reasonability, rollover, clock). Limits differ between utilities,
-so they are parameters.
+The rules are customary: California's Standards for Validating, Editing and Estimating Monthly and Interval Data (spike,
+sum and time check), AEMO Metrology Procedure Part B (zero runs, register against intervals), the reading qualities of
+IEC 61968-9. Limits differ between utilities, so they are parameters.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ def _registers(register_wh: NDArray[np.int64], meters: int, boundaries: int) -> 
 class Spike:
     """A value far above the meter's next highest ones: more than `ratio` times the `rank`-th highest that is there.
 
-    After the CPUC spike check, which compares the highest with the third highest of a day. Values up to `least_wh`
+    After California's spike check, which compares the highest with the third highest of a day. Values up to `least_wh`
     never count, so that a home that is empty but for a kettle isn't flagged.
     """
 
