@@ -1,9 +1,9 @@
 """Why the loss of a unit changed between two periods, as a sum of parts that adds up to the watt-hour.
 
 Intervals of the two periods are compared in pairs that have the same place in their period. What has no counterpart is
-length or data quality. What the pairs differ by is technical loss, as stored, and the rest, in which steps are looked for
-that recorded changes of members and meters, or estimates, would make if they were wrong. Whatever nothing accounts for
-is unexplained. The definitions stand in docs/explanation/change.md.
+length or data quality. What the pairs differ by is technical loss, as stored, and the rest, in which steps are looked
+for that recorded changes of members and meters, or estimates, would make if they were wrong. Whatever nothing accounts
+for is unexplained. The definitions stand in docs/explanation/change.md.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class PeriodLoss:
     loss_wh
         int64.
     doubtful_wh
-        int64, not negative: energy of members that was estimated, substituted or suspect.
+        int64, not negative: energy of members that was estimated or substituted.
     generation_wh, through_wh
         int64: fed in by members; what the unit took through its gateways less what it gave back.
     technical_wh, technical_sigma_wh
@@ -96,13 +96,13 @@ class Step:
     at_us
         The instant; for changes between the periods any that lies between them.
     step_wh
-        float64 arrays, one for each period, of shape (n,): by how much the loss of an interval after the instant is wrong
-        if nothing has changed in truth. NaN = not known.
+        float64 arrays, one for each period, of shape (n,): by how much the loss of an interval after the instant is
+        wrong if nothing has changed in truth. NaN = not known.
     late_wh
         The same of an interval before the instant, if everything had changed before it already.
     loss_wh
-        int64 arrays, one for each period: loss inside the members concerned, as far as it counts in the unit's. None = no
-        such loss counts.
+        int64 arrays, one for each period: loss inside the members concerned, as far as it counts in the unit's. None =
+        no such loss counts.
     two_sided
         The record doesn't say in which sense an error would go, as when one meter takes the place of another.
     """
@@ -197,8 +197,8 @@ def explain_change(before: PeriodLoss, after: PeriodLoss, steps: Sequence[Step] 
 
     Notes
     -----
-    The quadratic split of technical loss between load and generation is that of Bennet (1920), the mean over both orders,
-    which for two factors is also Shapley's.
+    The quadratic split of technical loss between load and generation is that of Bennet (1920), the mean over both
+    orders, which for two factors is also Shapley's.
     """
     for period in (before, after):
         if not period.computable.any():
@@ -210,7 +210,7 @@ def explain_change(before: PeriodLoss, after: PeriodLoss, steps: Sequence[Step] 
     length_wh, gaps_wh, alone = _unpaired(before, after)
     pairs = _Pairs(before, after)
     moved_wh = sum(pairs.moved_wh(step) for step in steps)
-    rest_wh = pairs.loss_wh - pairs.technical_wh - moved_wh
+    rest_wh = np.asarray(pairs.loss_wh - pairs.technical_wh - moved_wh, np.float64)
     candidates = [pairs.candidate(step) for step in steps]
     doubtful = pairs.of("doubtful_wh").astype(np.float64)
     outcomes = fit_steps(rest_wh, [*candidates, Candidate(doubtful, None, -1.0)])

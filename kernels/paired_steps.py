@@ -82,8 +82,8 @@ def fit_steps(rest_wh: Floats, candidates: Sequence[Candidate]) -> list[Outcome]
     Notes
     -----
     Ordinary least squares with an intercept. What isn't clear is left out one by one, the least clear first, so that
-    the result doesn't depend on an order of causes. Standard errors allow for residuals that follow each other: n counts
-    as n (1 − ρ) / (1 + ρ) (Bartlett 1935). All arithmetic is symmetric under a change of sign.
+    the result doesn't depend on an order of causes. Standard errors allow for residuals that follow each other: n
+    counts as n (1 − ρ) / (1 + ρ) (Bartlett 1935). All arithmetic is symmetric under a change of sign.
     """
     outcomes, columns = [], []
     for candidate in candidates:
@@ -96,26 +96,30 @@ def fit_steps(rest_wh: Floats, candidates: Sequence[Candidate]) -> list[Outcome]
         note = "" if np.any(there) else "no_energy" if len(there) < len(column) else "nothing"
         outcomes.append(Outcome(first=first, note=note))
     kept = [n for n, outcome in enumerate(outcomes) if not outcome.note]
-    known = np.all([np.isfinite(columns[n]) for n in kept], axis=0) if kept else np.ones(len(rest_wh), np.bool_)
     while kept:
-        if np.count_nonzero(known) < len(kept) + 1 + _SPARE:
-            lacking, note = list(kept), "few_pairs"
-            share, sigma = np.zeros(len(kept)), np.zeros(len(kept))
-        else:
+        known = np.all([np.isfinite(columns[n]) for n in kept], axis=0)
+        share = sigma = np.zeros(len(kept))
+        lacking, note = list(kept), "few_pairs"
+        if np.count_nonzero(known) > len(kept) + _SPARE:
             share, sigma, apart = _fit(rest_wh[known], np.column_stack([columns[n][known] for n in kept]))
             lacking, note = [n for n, of in zip(kept, apart, strict=True) if not of], "not_separable"
             if not lacking:
                 lacking, note = _least_clear(kept, share, sigma, candidates, outcomes), "not_clear"
         if not lacking:
+            for n, of, error in zip(kept, share, sigma, strict=True):
+                outcomes[n] = _taken(outcomes[n], columns[n], max(candidates[n].least, float(of)), float(error))
             break
         for n in lacking:
-            outcomes[n] = Outcome(note=note, sigma_wh=math.nan if note != "not_clear" else 0.0)
+            outcomes[n] = Outcome(note=note, sigma_wh=0.0 if note == "not_clear" else math.nan)
         kept = [n for n in kept if n not in lacking]
-    for n, of, error in zip(kept, share, sigma, strict=True) if kept else ():
-        total = math.fsum(columns[n][np.isfinite(columns[n])])
-        of_range = min(1.0, max(candidates[n].least, float(of)))
-        outcomes[n] = replace(outcomes[n], wh=round(of_range * total), sigma_wh=abs(error * total), share=of_range)
-    return [replace(o, note="") if o.note == "nothing" else o for o in outcomes]
+    return [replace(outcome, note="") if outcome.note == "nothing" else outcome for outcome in outcomes]
+
+
+def _taken(outcome: Outcome, column: Floats, share: float, sigma: float) -> Outcome:
+    """A candidate that is there, with at most all of its size."""
+    total = math.fsum(column[np.isfinite(column)])
+    share = min(1.0, share)
+    return replace(outcome, wh=round(share * total), sigma_wh=abs(sigma * total), share=share)
 
 
 def fit_slope(x: Floats, y: Floats) -> tuple[float, float] | None:
@@ -136,7 +140,7 @@ def fit_slope(x: Floats, y: Floats) -> tuple[float, float] | None:
 
 
 def _fit(rest: Floats, columns: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Coefficients of columns with their standard deviations, and which can be told apart from each other and from 1."""
+    """Coefficients of columns with their standard deviations, and which can be told from each other and from 1."""
     centred = columns - np.mean(columns, axis=0)
     size = np.sqrt(np.sum(centred * centred, axis=0))
     apart = size > 1e-6 * np.sqrt(np.sum(columns * columns, axis=0))
@@ -176,8 +180,8 @@ def _least_clear(
 def _late_from(rest: Floats, candidate: Candidate) -> int | None:
     """From which difference on a late record is wrong; None where one of something that didn't happen fits better.
 
-    Where both fit alike, as with an energy that is the same throughout, the one stands that leaves less to a change of all
-    differences.
+    Where both fit alike, as with an energy that is the same throughout, the one stands that leaves less to a change of
+    all differences.
     """
     if candidate.late_wh is None:
         return None

@@ -96,9 +96,7 @@ class TestMoves:
         second.record_error_wh = self.area[1] * (fed.astype(float) - recorded)
         wrong = (self.area[0], self.area[1])
         # Sold here with a minus: after it is gone the loss is greater by its energy if it is still fed from here.
-        recorded_step = step(
-            Cause.TOPOLOGY, WEEK + recorded_until, (wrong[0], wrong[1]), (-wrong[0], -wrong[1])
-        )
+        recorded_step = step(Cause.TOPOLOGY, WEEK + recorded_until, (wrong[0], wrong[1]), (-wrong[0], -wrong[1]))
         return first.period(1), second.period(2), recorded_step
 
     def test_recorded_rightly_it_is_technical_loss_alone(self) -> None:
@@ -202,9 +200,7 @@ class TestQuality:
             loss_wh=np.where(lost, 0, before.loss_wh),
         )
         change = explain_change(before, after)
-        assert parts(change) == dict.fromkeys(parts(change), 0) | {
-            "data_quality": -int(before.loss_wh[lost].sum())
-        }
+        assert parts(change) == dict.fromkeys(parts(change), 0) | {"data_quality": -int(before.loss_wh[lost].sum())}
         assert change.gaps_wh == change.change_wh
         assert change.pairs == WEEK
 
