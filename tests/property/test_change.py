@@ -17,12 +17,13 @@ DAY_US = 86_400_000_000
 HOUR_US = 3_600_000_000
 
 seeds = st.integers(0, 2**32 - 1)
-sizes = st.integers(1, 60)
+sizes = st.integers(1, 90)
 
 
 def period(rng: np.random.Generator, size: int, first_day: int, known: float) -> PeriodLoss:
     """Any period: slots that lack, intervals that aren't computable, some with a technical loss."""
-    slot = rng.permutation(size + 5)[:size]
+    slot = np.arange(size) + rng.integers(0, 5)
+    slot[: size // 4] = rng.permutation(slot[: size // 4])
     begin = first_day * DAY_US + slot * HOUR_US
     computable = rng.random(size) < 0.8
     computable[0] = True
@@ -54,7 +55,8 @@ def step(rng: np.random.Generator, before: PeriodLoss, after: PeriodLoss) -> Ste
         return first, second
 
     taken = (rng.integers(-99, 99, len(before)), rng.integers(-99, 99, len(after))) if rng.random() < 0.5 else None
-    at_us = int(rng.integers(before.begin_us.min(), after.end_us.max() + 1))
+    within = (before, after)[int(rng.integers(2))]
+    at_us = int(rng.integers(within.begin_us.min(), within.end_us.max() + 1))
     cause = (Cause.TOPOLOGY, Cause.METER)[int(rng.integers(2))]
     return Step(cause, at_us, arrays(), arrays(), taken, two_sided=bool(rng.random() < 0.3))
 
@@ -63,10 +65,15 @@ def case(seed: int, first: int, second: int) -> tuple[PeriodLoss, PeriodLoss, li
     rng = np.random.default_rng(seed)
     known = float(rng.choice([0.0, 0.9, 1.0]))
     before, after = period(rng, first, 0, known), period(rng, second, 4, known)
-    steps = [step(rng, before, after) for _ in range(rng.integers(0, 4))]
-    if steps and rng.random() < 0.5:  # a record that is wrong
-        wrong = np.nan_to_num(steps[0].step_wh[1]) * (after.begin_us >= steps[0].at_us)
-        after = replace(after, loss_wh=after.loss_wh + wrong.astype(np.int64))
+    steps = [step(rng, before, after) for _ in range(rng.choice([0, 1, 1, 2, 3]))]
+    if steps and rng.random() < 0.7:  # a record that is wrong, or late
+        (of,) = steps[:1]
+        wrong = np.nan_to_num(of.step_wh[1]) * (after.begin_us >= of.at_us)
+        if rng.random() < 0.5:
+            wrong = np.nan_to_num(of.late_wh[1]) * (after.end_us <= of.at_us)
+        small = (after.loss_wh // 10**6).astype(np.int64)
+        after = replace(after, loss_wh=small + wrong.astype(np.int64))
+        before = replace(before, loss_wh=(before.loss_wh // 10**6).astype(np.int64))
     return before, after, steps
 
 
