@@ -141,6 +141,7 @@ def _plain_period(facts: PeriodFacts) -> dict[str, Any]:
         "estimated_wh": facts.estimated_wh,
         "technical_wh": None if facts.technical_wh is None else round(facts.technical_wh),
         "technical_intervals": facts.technical_intervals,
+        "provisional": facts.provisional,
         "reasons": facts.reasons,
     }
 
@@ -217,6 +218,8 @@ def _lines(found: Why) -> list[str]:
                 lines.append(f"  {begin.astimezone(zone):%Y-%m-%d %H:%M} to {end.astimezone(zone):%Y-%m-%d %H:%M}")
         if facts.estimated_wh:
             lines.append(f"{name}: {facts.estimated_wh / 1000:,.3f} kWh estimated or substituted")
+        if facts.provisional:
+            lines.append(f"{name}: {facts.provisional} results are provisional")
     first, second = found.before, found.after
     if first.generation_wh or second.generation_wh:
         lines.append(f"generation: {first.generation_wh / 1000:,.3f} kWh, then {second.generation_wh / 1000:,.3f} kWh")

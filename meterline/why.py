@@ -17,14 +17,15 @@ from grid.model import Role, UnitKind
 from grid.recorded_change import ChangeKind, RecordedChange, recorded_changes, sign
 from grid.roster import UNMETERED_KINDS
 from kernels.change import Cause, Change, PeriodLoss, Step, explain_change
+from meterline.why_tree import Tree, find_tree, moved_losses, recorded_moves, tree_figures
 from store.change import (
     Lengths,
     MemberFactor,
     OfSteps,
     ResultArrays,
+    TreePart,
     UnitRow,
     read_energies,
-    read_members_loss,
     read_memberships,
     read_meter_changes,
     read_results,
@@ -75,6 +76,8 @@ class PeriodFacts:
         Runs of intervals without a loss; the longest only where there are many.
     inflow_wh, loss_wh, generation_wh, estimated_wh, technical_wh
         Over the computable intervals; technical loss over those of which it is known, None where of none.
+    provisional
+        Of the computable intervals: results that can still change when late data come.
     reasons
         How many of the computable intervals have each reason code.
     """
@@ -91,6 +94,7 @@ class PeriodFacts:
     estimated_wh: int
     technical_wh: float | None
     technical_intervals: int
+    provisional: int
     reasons: dict[str, int]
 
 
@@ -139,15 +143,15 @@ def explain(
         lengths_s = _choose_length(results, spans, code)
         calendars = tuple(_Calendar(span, lengths_s, zone) for span in spans)
         placed = tuple(c.place(r) for c, r in zip(calendars, results, strict=True))
-        returned = [_returned(connection, unit.unit_id, lengths_s, s, r) for s, r in zip(spans, placed, strict=True)]
+        tree = find_tree(connection, unit.unit_id, _whole(spans)) if with_members else None
         periods = tuple(
-            _period(c, r, back, with_members) for c, r, back in zip(calendars, placed, returned, strict=True)
+            _period(connection, unit, s, c, r, tree) for s, c, r in zip(spans, calendars, placed, strict=True)
         )
         for period, span in zip(periods, spans, strict=True):
             if not period.computable.any():
                 raise WhyError(f"{code} has no computable interval from {span.begin:%Y-%m-%d} on")
-        grouped = _recorded(connection, unit, spans)
-        steps = _steps(connection, unit, grouped, lengths_s, spans, calendars, with_members)
+        grouped = _recorded(connection, unit, spans, tree)
+        steps = _steps(connection, grouped, lengths_s, spans, calendars)
     change = explain_change(periods[0], periods[1], steps)
     facts = [_facts(s, c, p, r) for s, c, p, r in zip(spans, calendars, periods, placed, strict=True)]
     interval_s = lengths_s[0] if lengths_s != _DAYS else 86_400
@@ -214,23 +218,32 @@ class _Calendar:
         return np.array([values.get(int(end), lacking) for end in self.end_us], np.float64)
 
 
-def _returned(
-    connection: Connection, unit_id: int, lengths_s: Lengths, span: Span, placed: ResultArrays
-) -> dict[int, int]:
-    """What went back through the gateways; nothing is read where nothing was fed in."""
-    if not placed.generation_wh.any():
-        return {}
-    return read_returned(connection, unit_id, lengths_s, span.instants)
-
-
-def _period(calendar: _Calendar, placed: ResultArrays, returned: dict[int, int], with_members: bool) -> PeriodLoss:
-    size = len(calendar.end_us)
-    unknown = np.full(size, np.nan)
-    loss_wh = placed.loss_wh + (placed.members_loss_wh if with_members else 0)
-    back = calendar.spread(dict(returned), 0.0).astype(np.int64)
-    # Technical loss and errors are kept of the unit's own loss.
+def _period(
+    connection: Connection, unit: UnitRow, span: Span, calendar: _Calendar, placed: ResultArrays, tree: Tree | None
+) -> PeriodLoss:
+    lengths_s, instants = calendar.lengths_s, span.instants
+    back = np.zeros(len(placed), np.int64)
+    if placed.generation_wh.any():  # else nothing is looked for that needs it
+        returned = read_returned(connection, unit.unit_id, lengths_s, instants)
+        back = calendar.spread(dict(returned), 0.0).astype(np.int64)
+    loss_wh, technical_wh = placed.loss_wh, placed.technical_wh
+    technical_sigma_wh, sigma_wh, systematic_wh = (
+        placed.technical_sigma_wh,
+        placed.sigma_wh,
+        placed.systematic_sigma_wh,
+    )
+    if tree is not None:
+        if UnitKind(unit.kind) in UNMETERED_KINDS:  # where nothing is metered at its boundary it has no loss of its own
+            own_nothing = np.isnan(technical_wh) & (loss_wh == 0)
+            technical_wh = np.where(own_nothing, 0.0, technical_wh)
+            technical_sigma_wh = np.where(own_nothing, 0.0, technical_sigma_wh)
+        below = tree_figures(connection, tree, lengths_s, instants, calendar.spread)
+        loss_wh = loss_wh + placed.members_loss_wh
+        technical_wh = technical_wh + below[0]
+        technical_sigma_wh = np.hypot(technical_sigma_wh, below[1])
+        sigma_wh, systematic_wh = np.hypot(sigma_wh, below[2]), np.hypot(systematic_wh, below[3])
     return PeriodLoss(
-        slot=calendar.slot.astype(np.int64),
+        slot=calendar.slot,
         begin_us=calendar.begin_us,
         end_us=calendar.end_us,
         computable=placed.computable != 0,
@@ -238,10 +251,10 @@ def _period(calendar: _Calendar, placed: ResultArrays, returned: dict[int, int],
         doubtful_wh=placed.estimated_wh,
         generation_wh=placed.generation_wh,
         through_wh=placed.inflow_wh - placed.generation_wh - back,
-        technical_wh=unknown if with_members else placed.technical_wh,
-        technical_sigma_wh=unknown if with_members else placed.technical_sigma_wh,
-        sigma_wh=unknown if with_members else placed.sigma_wh,
-        systematic_sigma_wh=unknown if with_members else placed.systematic_sigma_wh,
+        technical_wh=technical_wh,
+        technical_sigma_wh=technical_sigma_wh,
+        sigma_wh=sigma_wh,
+        systematic_sigma_wh=systematic_wh,
     )
 
 
@@ -253,23 +266,36 @@ class _Group:
     two_sided: bool
     at: datetime
     changes: list[RecordedChange] = field(default_factory=list)
+    moves: list[TreePart] = field(default_factory=list)
 
 
 _TWO_SIDED = (ChangeKind.METER, ChangeKind.CLASS)
 
 
-def _recorded(connection: Connection, unit: UnitRow, spans: tuple[Span, Span]) -> list[_Group]:
-    whole = (spans[0].instants[0], spans[1].instants[1])
+def _whole(spans: tuple[Span, Span]) -> tuple[datetime, datetime]:
+    return spans[0].instants[0], spans[1].instants[1]
+
+
+def _recorded(connection: Connection, unit: UnitRow, spans: tuple[Span, Span], tree: Tree | None) -> list[_Group]:
+    whole = _whole(spans)
     memberships, codes = read_memberships(connection, unit.unit_id, whole)
     replacements, classes = read_meter_changes(connection, unit.unit_id, whole)
     memberships = _metered(memberships, UnitKind(unit.kind))
     groups: dict[tuple[Cause, bool, datetime], _Group] = {}
-    between = (spans[0].instants[1], spans[1].instants[0])
+
+    def group(cause: Cause, two_sided: bool, at: datetime) -> _Group:
+        between = spans[0].instants[1] <= at <= spans[1].instants[0]
+        key = (cause, two_sided, spans[0].instants[1] if between else at)
+        return groups.setdefault(key, _Group(*key))
+
     for change in recorded_changes(memberships, codes, replacements, classes, *whole):
         of_meter = change.kind in (*_TWO_SIDED, ChangeKind.MULTIPLIER)
-        at = between[0] if between[0] <= change.at <= between[1] else change.at
-        key = (Cause.METER if of_meter else Cause.TOPOLOGY, change.kind in _TWO_SIDED, at)
-        groups.setdefault(key, _Group(*key)).changes.append(change)
+        group(Cause.METER if of_meter else Cause.TOPOLOGY, change.kind in _TWO_SIDED, change.at).changes.append(change)
+    for at, moves in (tree.moves if tree is not None else {}).items():
+        of_moves = group(Cause.TOPOLOGY, False, at)
+        of_moves.moves += moves
+        known = {(change.member, change.kind) for change in of_moves.changes}
+        of_moves.changes += [c for c in recorded_moves(moves, at) if (c.member, c.kind) not in known]
     return list(groups.values())
 
 
@@ -300,25 +326,14 @@ def _factors(step: int, change: RecordedChange) -> list[MemberFactor]:
 
 def _steps(
     connection: Connection,
-    unit: UnitRow,
     groups: Sequence[_Group],
     lengths_s: Lengths,
     spans: tuple[Span, Span],
     calendars: Sequence[_Calendar],
-    with_members: bool,
 ) -> list[Step]:
     factors = [f for n, group in enumerate(groups) for c in group.changes for f in _factors(n, c)]
     signalled = {f.step for f in factors}
-    children = {
-        (n, p.child_id)
-        for n, group in enumerate(groups)
-        if group.cause is Cause.TOPOLOGY and with_members
-        for change in group.changes
-        for p in (change.old, change.new)
-        if p is not None and p.child_id is not None
-    }
     energies = [read_energies(connection, factors, lengths_s, span.instants) for span in spans]
-    losses = [read_members_loss(connection, unit.unit_id, sorted(children), lengths_s, span.instants) for span in spans]
 
     def two(of: Callable[[int], OfSteps], n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         # A step without any energy to show, as of members that stand on both sides, is 0 and not unknown.
@@ -329,10 +344,9 @@ def _steps(
     steps = []
     for n, group in enumerate(groups):
         taken = None
-        if any(step == n for step, _ in children):
-            first, second = (
-                c.spread(dict(losses[i].get(n, {})), 0.0).astype(np.int64) for i, c in enumerate(calendars)
-            )
+        if group.moves:
+            losses = [moved_losses(connection, group.moves, lengths_s, span.instants) for span in spans]
+            first, second = (c.spread(of, 0.0).astype(np.int64) for c, of in zip(calendars, losses, strict=True))
             taken = (first, second)
         step_wh, late_wh = two(lambda i: energies[i][0], n), two(lambda i: energies[i][1], n)
         at_us = int(group.at.timestamp()) * 1_000_000 + group.at.microsecond
@@ -366,5 +380,6 @@ def _facts(span: Span, calendar: _Calendar, period: PeriodLoss, placed: ResultAr
         estimated_wh=int(period.doubtful_wh[there].sum()),
         technical_wh=float(technical.sum()) if len(technical) else None,
         technical_intervals=len(technical),
+        provisional=int(placed.provisional[there].sum()),
         reasons=dict(reasons),
     )

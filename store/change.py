@@ -35,8 +35,8 @@ class UnitRow:
 class ResultArrays:
     """Stored results of one unit, of intervals of all lengths, in the order of time; arrays of shape (rows,).
 
-    `technical_wh` and `technical_sigma_wh` are NaN where not known; `computable` is 0 or 1. For the others see
-    docs/reference/database.md.
+    `technical_wh` and `technical_sigma_wh` are NaN where not known; `computable` and `provisional` are 0 or 1. For the
+    others see docs/reference/database.md.
     """
 
     observed_us: NDArray[np.int64]
@@ -49,6 +49,7 @@ class ResultArrays:
     generation_wh: NDArray[np.int64]
     estimated_wh: NDArray[np.int64]
     reasons: NDArray[np.int64]
+    provisional: NDArray[np.int64]
     technical_wh: NDArray[np.float64]
     technical_sigma_wh: NDArray[np.float64]
     sigma_wh: NDArray[np.float64]
@@ -56,6 +57,22 @@ class ResultArrays:
 
     def __len__(self) -> int:
         return len(self.observed_us)
+
+
+@dataclass(frozen=True, slots=True)
+class TreePart:
+    """A unit below another over [valid_from, valid_to), within the span that was asked for.
+
+    `own_from` and `own_to` are the ends of its membership in the unit just above it; None = without.
+    """
+
+    unit_id: int
+    code: str
+    kind: str
+    valid_from: datetime
+    valid_to: datetime
+    own_from: datetime | None
+    own_to: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +115,7 @@ def read_results(connection: Connection, unit_id: int, span: _Span) -> ResultArr
 
 def no_results() -> ResultArrays:
     """Results of no interval."""
-    arrays: list[NDArray[Any]] = [np.empty(0, np.int64)] * 10 + [np.empty(0, np.float64)] * 4
+    arrays: list[NDArray[Any]] = [np.empty(0, np.int64)] * 11 + [np.empty(0, np.float64)] * 4
     return ResultArrays(*arrays)
 
 
@@ -134,62 +151,55 @@ def read_energies(
     step_wh: OfSteps = {f.step: {} for f in factors}
     late_wh: OfSteps = {f.step: {} for f in factors}
     if factors:
-        arguments = {
+        arguments: dict[str, object] = {
             "steps": [f.step for f in factors],
             "meters": [f.meter for f in factors],
             "children": [f.child_id for f in factors],
             "factors": [f.factor for f in factors],
             "late_factors": [f.late_factor for f in factors],
-            "shortest_s": lengths_s[0],
-            "longest_s": lengths_s[1],
-            "begin": span[0],
-            "end": span[1],
         }
+        arguments |= _window(lengths_s, span)
         for step, observed_us, of_step, of_late in connection.execute(_SQL["energies"], arguments):
             step_wh[step][observed_us] = of_step
             late_wh[step][observed_us] = of_late
     return step_wh, late_wh
 
 
-def read_members_loss(
-    connection: Connection, unit_id: int, children: Sequence[tuple[int, int]], lengths_s: Lengths, span: _Span
-) -> dict[int, dict[int, int]]:
-    """Loss inside smaller units as it counts in a unit, by step and interval, Wh.
+def read_tree(connection: Connection, unit_id: int, span: _Span) -> list[TreePart]:
+    """All units below a unit at any time of a span, level by level; one that goes and comes again stands twice."""
+    arguments = {"unit_id": unit_id, "begin": span[0], "end": span[1]}
+    return [TreePart(*row) for row in connection.execute(_SQL["tree"], arguments)]
 
-    Parameters
-    ----------
-    children
-        Step and id of the smaller unit.
+
+def read_tree_technical(
+    connection: Connection, unit_ids: Sequence[int], lengths_s: Lengths, span: _Span
+) -> dict[int, tuple[float, float, float, float]]:
+    """Technical loss of some units together, its deviation, and those of their losses, Wh, by the ends of intervals.
+
+    Technical loss is NaN where that of any is not known. Deviations are added as those of independent errors.
     """
-    found: dict[int, dict[int, int]] = {step: {} for step, _ in children}
-    if children:
-        arguments = {
-            "steps": [step for step, _ in children],
-            "children": [child_id for _, child_id in children],
-            "unit_id": unit_id,
-            "shortest_s": lengths_s[0],
-            "longest_s": lengths_s[1],
-            "begin": span[0],
-            "end": span[1],
-        }
-        for step, observed_us, interval_s, loss_wh, from_us, to_us in connection.execute(
-            _SQL["members_loss"], arguments
-        ):
-            length_us = interval_s * 1_000_000
-            begin_us = observed_us - length_us
-            # As settling shares it: by time, the watt-hours that don't divide to the last.
-            share = loss_wh * (to_us - begin_us) // length_us - loss_wh * (from_us - begin_us) // length_us
-            found[step][observed_us] = found[step].get(observed_us, 0) + share
+    found = {}
+    for at_us, technical, deviation, known, sigma, systematic in connection.execute(
+        _SQL["tree_technical"], _window(lengths_s, span) | {"unit_ids": list(unit_ids)}
+    ):
+        is_known = known == len(unit_ids)
+        found[at_us] = (technical, deviation, sigma, systematic) if is_known else (np.nan, np.nan, sigma, systematic)
     return found
+
+
+def read_tree_losses(
+    connection: Connection, unit_ids: Sequence[int], lengths_s: Lengths, span: _Span
+) -> list[tuple[int, int, int, int]]:
+    """Own losses of some units: unit, end of the interval in microseconds since 1970, its length in s, Wh."""
+    arguments = _window(lengths_s, span) | {"unit_ids": list(unit_ids)}
+    return connection.execute(_SQL["tree_losses"], arguments).fetchall()
+
+
+def _window(lengths_s: Lengths, span: _Span) -> dict[str, object]:
+    return {"shortest_s": lengths_s[0], "longest_s": lengths_s[1], "begin": span[0], "end": span[1]}
 
 
 def read_returned(connection: Connection, unit_id: int, lengths_s: Lengths, span: _Span) -> dict[int, int]:
     """What a unit gave back through its gateways, Wh, by the interval's end in microseconds since 1970."""
-    arguments = {
-        "unit_id": unit_id,
-        "shortest_s": lengths_s[0],
-        "longest_s": lengths_s[1],
-        "begin": span[0],
-        "end": span[1],
-    }
+    arguments = _window(lengths_s, span) | {"unit_id": unit_id}
     return dict(connection.execute(_SQL["returned"], arguments).fetchall())

@@ -14,6 +14,7 @@ select
   array_agg(generation_wh order by observed_at, interval_s),
   array_agg(estimated_wh order by observed_at, interval_s),
   array_agg(reasons::bigint order by observed_at, interval_s),
+  array_agg((status = 'provisional')::int::bigint order by observed_at, interval_s),
   array_agg(coalesce(technical_wh, 'NaN') order by observed_at, interval_s),
   array_agg(coalesce(technical_sigma_wh, 'NaN') order by observed_at, interval_s),
   array_agg(sigma_wh order by observed_at, interval_s),
@@ -102,24 +103,53 @@ from wanted w
 join energy e on e.meter is not distinct from w.meter and e.child_id is not distinct from w.child_id
 group by 1, 2
 
--- name: members_loss
--- Loss inside members that are units, where the unit counts it, for their part of the interval by time: as it was settled.
+-- name: tree
+-- All that lies below a unit, with the period in which it does, and that of its own membership. What is reached in two
+-- ways stands twice, as it counts twice.
+with recursive tree as (
+  select m.child_id, m.valid * tstzrange(%(begin)s, %(end)s) as valid, m.valid as own
+  from grid.member m
+  where m.unit_id = %(unit_id)s
+    and m.child_id is not null
+    and upper_inf(m.recorded)
+    and (m.valid && tstzrange(%(begin)s, %(end)s)) is true
+  union all
+  select m.child_id, m.valid * t.valid, m.valid
+  from tree t
+  join grid.member m on m.unit_id = t.child_id
+  where m.child_id is not null
+    and upper_inf(m.recorded)
+    and (m.valid && t.valid) is true
+)
+select t.child_id, u.code, u.kind, lower(t.valid), upper(t.valid), lower(t.own), upper(t.own)
+from tree t
+join grid.unit u on u.unit_id = t.child_id
+order by u.code, lower(t.valid)
+
+-- name: tree_technical
+-- Sums over units, each as often as it is named; of their own losses. A dedicated customer's own loss is none.
 select
-  w.step,
-  (extract(epoch from b.observed_at) * 1000000)::bigint,
-  b.interval_s,
-  b.loss_wh[m.position + 1],
-  (extract(epoch from greatest(lower(m.valid), b.observed_at - b.interval_s * interval '1 second')) * 1000000)::bigint,
-  (extract(epoch from least(coalesce(upper(m.valid), b.observed_at), b.observed_at)) * 1000000)::bigint
-from unnest(%(steps)s::int[], %(children)s::int[]) as w (step, child_id)
-join grid.member m on m.child_id = w.child_id and m.unit_id = %(unit_id)s and upper_inf(m.recorded)
-join telemetry.block b on b.unit_id = m.unit_id
-where b.interval_s between %(shortest_s)s and %(longest_s)s
-  and b.observed_at > %(begin)s
-  and b.observed_at <= %(end)s
-  and (m.valid && tstzrange(b.observed_at - b.interval_s * interval '1 second', b.observed_at)) is true
-  and b.import_wh[m.position + 1] >= 0
-  and b.loss_wh[m.position + 1] > -9223372036854775808
+  (extract(epoch from l.observed_at) * 1000000)::bigint,
+  sum(coalesce(l.technical_wh, case when u.kind = 'dedicated' then 0 end)),
+  sqrt(sum(coalesce(l.technical_sigma_wh, 0) ^ 2)),
+  count(coalesce(l.technical_wh, case when u.kind = 'dedicated' then 0 end)),
+  sqrt(sum(l.sigma_wh ^ 2)),
+  sqrt(sum(l.systematic_sigma_wh ^ 2))
+from unnest(%(unit_ids)s::int[]) as w (unit_id)
+join grid.unit u using (unit_id)
+join loss.balance l using (unit_id)
+where l.interval_s between %(shortest_s)s and %(longest_s)s
+  and l.observed_at > %(begin)s
+  and l.observed_at <= %(end)s
+group by 1
+
+-- name: tree_losses
+select l.unit_id, (extract(epoch from l.observed_at) * 1000000)::bigint, l.interval_s, l.loss_wh
+from loss.balance l
+where l.unit_id = any(%(unit_ids)s)
+  and l.interval_s between %(shortest_s)s and %(longest_s)s
+  and l.observed_at > %(begin)s
+  and l.observed_at <= %(end)s
 
 -- name: returned
 -- What the unit gave back through its gateways.

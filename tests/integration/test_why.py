@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
+from grid.model import GreaterUnit, UnitKind, UnitParent
 from meterline.cli import app
 from store.connection import Connection, connect
 from store.views import load_views
@@ -73,9 +75,8 @@ def store(
     loss_wh: Energies,
     *,
     there: NDArray[np.bool_] | None = None,
-    child_loss_wh: dict[str, Energies] | None = None,
     members_loss_wh: Energies | None = None,
-    technical: bool = True,
+    technical_wh: Energies | None = None,
 ) -> None:
     """Store hours of a unit: readings of the members that the roster has then, and results."""
     view = load_views(connection, [unit])[unit]
@@ -85,15 +86,14 @@ def store(
     for i in np.flatnonzero(np.ones(HOURS, np.bool_) if there is None else there).tolist():
         end = FIRST + timedelta(hours=i + 1)
         missing = np.iinfo(np.int64).min
-        imports, losses = [missing] * view.size, [missing] * view.size
+        imports = [missing] * view.size
         roster = view.roster(int(end.timestamp()) * 1_000_000, 3_600)
         names = dict(roster.position_of_meter) | {codes[c]: p for c, p in roster.position_of_child.items()}
         for name, position in names.items():
             if name in members:
                 imports[position] = int(members[name][i]) // int(roster.multiplier[position])
-                losses[position] = int((child_loss_wh or {}).get(name, np.full(HOURS, missing))[i])
-        blocks.append((view.unit_id, end, 3_600, end, imports, imports, losses))
-        known = float(TECHNICAL[i]) if technical else None
+        blocks.append((view.unit_id, end, 3_600, end, imports, [0] * view.size))
+        known = None if technical_wh is None else float(technical_wh[i])
         balances.append(
             (
                 view.unit_id,
@@ -109,8 +109,7 @@ def store(
     with connection.cursor() as cursor:
         cursor.executemany(
             "insert into telemetry.block (unit_id, observed_at, interval_s, version, received_at, precedence,"
-            " received_us, import_wh, export_wh, loss_wh, quality)"
-            " values (%s, %s, %s, 1, %s, '{0}', '{0}', %s, array_fill(0::bigint, array[cardinality(%s::bigint[])]), %s, '')",
+            " received_us, import_wh, export_wh, quality) values (%s, %s, %s, 1, %s, '{0}', '{0}', %s, %s, '')",
             blocks,
         )
         cursor.executemany(
@@ -144,9 +143,9 @@ def test_an_area_that_is_recorded_as_moved_and_was_not(connection: Connection, w
     gap = (np.arange(HOURS) >= 300) & (np.arange(HOURS) < 306)
     head = A1 + A2 + TECHNICAL
     loss = TECHNICAL + np.where(gone, A1, 0)
-    store(connection, "F1", {"F1-head": head, "A1": A1, "A2": A2}, loss, there=~gap)
+    store(connection, "F1", {"F1-head": head, "A1": A1, "A2": A2}, loss, there=~gap, technical_wh=TECHNICAL)
     nothing = np.zeros(HOURS, np.int64)
-    store(connection, "F2", {"F2-head": nothing, "A1": A1}, np.where(gone, -A1, 0), technical=False)
+    store(connection, "F2", {"F2-head": nothing, "A1": A1}, np.where(gone, -A1, 0))
 
     found, told = parts(why("F1", "--json"))
     missing = int(TECHNICAL[300 - 168 : 306 - 168].sum())
@@ -174,24 +173,33 @@ def test_an_area_that_is_recorded_as_moved_and_was_not(connection: Connection, w
 
 
 def test_an_area_that_moved_takes_its_loss_with_it(connection: Connection, why: Any) -> None:
+    """F1 lies in region R and F2 doesn't: with A1 goes the loss inside it, half of which is technical."""
+    region = GreaterUnit("R", "Region", UnitKind.REGION)
+    load_grid(connection, replace(small_model(), greater=(region,), parents=(UnitParent("F1", "R"),)))
     move(connection, MOVED)
     stays = np.arange(HOURS) < MOVED
-    child = {"A1": A1 // 20, "A2": A2 // 20}
+    lost = {"A1": A1 // 20, "A2": A2 // 20}
+    for area, energy in (("A1", A1), ("A2", A2)):
+        store(connection, area, {f"{area}-master": energy}, lost[area], technical_wh=lost[area] // 2)
     head = np.where(stays, A1, 0) + A2 + TECHNICAL
-    store(
-        connection,
-        "F1",
-        {"F1-head": head, "A1": A1, "A2": A2},
-        TECHNICAL,
-        child_loss_wh=child,
-        members_loss_wh=np.where(stays, child["A1"], 0) + child["A2"],
-    )
-    found, _ = parts(why("F1", "--json"))
+    below = np.where(stays, lost["A1"], 0) + lost["A2"]
+    members = {"F1-head": head, "A1": A1, "A2": A2}
+    store(connection, "F1", members, TECHNICAL, members_loss_wh=below, technical_wh=TECHNICAL)
+    store(connection, "R", {"F1": head}, 0 * head, members_loss_wh=TECHNICAL + below)
+
+    found, told = parts(why("F1", "--json"))
+    assert not told["with_members"]
     assert (found["topology"], found["unexplained"]) == (0, 0)
     assert found["technical"] == in_second_week(TECHNICAL, 168) - int(TECHNICAL[:168].sum())
-    found, told = parts(why("F1", "--with-members", "--json"))
-    assert told["with_members"]
-    assert found["topology"] == -int(child["A1"][MOVED - 168 : 168].sum())
+
+    half = TECHNICAL + lost["A2"] // 2
+    for unit, options in (("F1", ("--with-members",)), ("R", ())):
+        found, told = parts(why(unit, *options, "--json"))
+        assert told["with_members"]
+        assert found["topology"] == -int(lost["A1"][MOVED - 168 : 168].sum())
+        assert found["technical"] == in_second_week(half, 168) - int(half[:168].sum())
+        (step,) = told["steps"]
+        assert [(c["member"], c["kind"]) for c in step["changes"]] == [("A1", "went")]
 
 
 def test_a_multiplier_that_was_doubled_and_recorded_a_day_late(connection: Connection, why: Any) -> None:
@@ -202,7 +210,13 @@ def test_a_multiplier_that_was_doubled_and_recorded_a_day_late(connection: Conne
     wrong = (hours >= MOVED) & (hours < late)
     shown = np.where(wrong, A1 // 2, A1) // 120 * 120
     sold = A1 - TECHNICAL
-    store(connection, "A1", {"A1-master": shown, "A1-m1": sold // 2, "A1-m2": sold - sold // 2}, shown - sold)
+    store(
+        connection,
+        "A1",
+        {"A1-master": shown, "A1-m1": sold // 2, "A1-m2": sold - sold // 2},
+        shown - sold,
+        technical_wh=TECHNICAL,
+    )
     found, told = parts(why("A1", "--json"))
     assert found["meter"] == pytest.approx(-in_second_week(A1 // 2, MOVED, late), rel=0.01)
     (step,) = told["steps"]
