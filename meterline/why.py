@@ -141,7 +141,7 @@ def explain(
             read_results(connection, unit.unit_id, spans[1].instants),
         )
         lengths_s = _choose_length(results, spans, code)
-        calendars = tuple(_Calendar(span, lengths_s, zone) for span in spans)
+        calendars = tuple(Calendar(span, lengths_s, zone) for span in spans)
         placed = tuple(c.place(r) for c, r in zip(calendars, results, strict=True))
         tree = find_tree(connection, unit.unit_id, _whole(spans)) if with_members else None
         periods = tuple(
@@ -183,7 +183,7 @@ def _of_length(results: ResultArrays, lengths_s: Lengths) -> NDArray[np.bool_]:
     return np.asarray((results.interval_s >= lengths_s[0]) & (results.interval_s <= lengths_s[1]))
 
 
-class _Calendar:
+class Calendar:
     """The intervals that a period has, whether anything is stored of them or not."""
 
     def __init__(self, span: Span, lengths_s: Lengths, zone: ZoneInfo) -> None:
@@ -219,7 +219,7 @@ class _Calendar:
 
 
 def _period(
-    connection: Connection, unit: UnitRow, span: Span, calendar: _Calendar, placed: ResultArrays, tree: Tree | None
+    connection: Connection, unit: UnitRow, span: Span, calendar: Calendar, placed: ResultArrays, tree: Tree | None
 ) -> PeriodLoss:
     lengths_s, instants = calendar.lengths_s, span.instants
     back = np.zeros(len(placed), np.int64)
@@ -329,7 +329,7 @@ def _steps(
     groups: Sequence[_Group],
     lengths_s: Lengths,
     spans: tuple[Span, Span],
-    calendars: Sequence[_Calendar],
+    calendars: Sequence[Calendar],
 ) -> list[Step]:
     factors = [f for n, group in enumerate(groups) for c in group.changes for f in _factors(n, c)]
     signalled = {f.step for f in factors}
@@ -354,7 +354,7 @@ def _steps(
     return steps
 
 
-def _facts(span: Span, calendar: _Calendar, period: PeriodLoss, placed: ResultArrays) -> PeriodFacts:
+def _facts(span: Span, calendar: Calendar, period: PeriodLoss, placed: ResultArrays) -> PeriodFacts:
     there = period.computable
     edges = np.flatnonzero(np.diff(np.concatenate(([True], there, [True])).astype(np.int8)))
     runs = [
