@@ -156,6 +156,8 @@ class Change:
         What of data quality is due to intervals that are computable in one period only, and what to estimates.
     steps
         What became of each step, in the order given.
+    moved_wh
+        For each step: what its members took with them or brought, part of topology.
     late_since_us
         For each step that was recorded late: the beginning of the first interval that was wrong.
     """
@@ -168,6 +170,7 @@ class Change:
     gaps_wh: int
     estimates_wh: int
     steps: tuple[Outcome, ...]
+    moved_wh: tuple[int, ...]
     late_since_us: tuple[int | None, ...]
 
     @property
@@ -209,8 +212,9 @@ def explain_change(before: PeriodLoss, after: PeriodLoss, steps: Sequence[Step] 
                 raise ValueError("a step's arrays are not as long as the periods")
     length_wh, gaps_wh, alone = _unpaired(before, after)
     pairs = _Pairs(before, after)
-    moved_wh = sum(pairs.moved_wh(step) for step in steps)
-    rest_wh = np.asarray(pairs.loss_wh - pairs.technical_wh - moved_wh, np.float64)
+    moved = [pairs.moved_wh(step) for step in steps]
+    moved_wh = tuple(int(of_step.sum()) for of_step in moved)
+    rest_wh = np.asarray(pairs.loss_wh - pairs.technical_wh - sum(moved), np.float64)
     candidates = [pairs.candidate(step) for step in steps]
     doubtful = pairs.of("doubtful_wh").astype(np.float64)
     outcomes = fit_steps(rest_wh, [*candidates, Candidate(doubtful, None, -1.0)])
@@ -228,9 +232,9 @@ def explain_change(before: PeriodLoss, after: PeriodLoss, steps: Sequence[Step] 
         ),
     }
     for cause in (Cause.TOPOLOGY, Cause.METER):
-        of_cause = [(o, pairs.moved_wh(s)) for o, s in zip(outcomes, steps, strict=True) if s.cause is cause]
+        of_cause = [(o, taken) for o, s, taken in zip(outcomes, steps, moved_wh, strict=True) if s.cause is cause]
         parts[cause] = Part(
-            sum(o.wh + int(moved.sum()) for o, moved in of_cause),
+            sum(o.wh + taken for o, taken in of_cause),
             math.hypot(*(o.sigma_wh for o, _ in of_cause)),
             _notes(o for o, _ in of_cause),
         )
@@ -256,6 +260,7 @@ def explain_change(before: PeriodLoss, after: PeriodLoss, steps: Sequence[Step] 
         gaps_wh=gaps_wh,
         estimates_wh=estimates.wh,
         steps=tuple(outcomes),
+        moved_wh=moved_wh,
         late_since_us=tuple(pairs.begin_us(s, o.first) for s, o in zip(steps, outcomes, strict=True)),
     )
 

@@ -110,7 +110,10 @@ def fit_steps(rest_wh: Floats, candidates: Sequence[Candidate]) -> list[Outcome]
                 outcomes[n] = _taken(outcomes[n], columns[n], max(candidates[n].least, float(of)), float(error))
             break
         for n in lacking:
-            outcomes[n] = Outcome(note=note, sigma_wh=0.0 if note == "not_clear" else math.nan)
+            unsure = math.nan
+            if note == "not_clear":  # as much may be hidden
+                unsure = abs(float(sigma[kept.index(n)]) * math.fsum(columns[n][np.isfinite(columns[n])]))
+            outcomes[n] = Outcome(note=note, sigma_wh=unsure)
         kept = [n for n in kept if n not in lacking]
     return [replace(outcome, note="") if outcome.note == "nothing" else outcome for outcome in outcomes]
 

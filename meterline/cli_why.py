@@ -115,13 +115,14 @@ def as_plain(found: Why) -> dict[str, Any]:
                 "part": step.cause.value,
                 "wh": outcome.wh,
                 "sigma_wh": _number(outcome.sigma_wh),
+                "moved_wh": moved,
                 "share": outcome.share,
                 "late_since": None if since is None else _instant(since, found).isoformat(),
                 "note": outcome.note or None,
                 "changes": [_plain_change(c) for c in recorded],
             }
-            for step, outcome, since, recorded in zip(
-                found.steps, change.steps, change.late_since_us, found.recorded, strict=True
+            for step, outcome, moved, since, recorded in zip(
+                found.steps, change.steps, change.moved_wh, change.late_since_us, found.recorded, strict=True
             )
         ],
     }
@@ -227,14 +228,16 @@ def _lines(found: Why) -> list[str]:
         lines.append(
             f"technical loss: {first.technical_wh / 1000:,.3f} kWh, then {second.technical_wh / 1000:,.3f} kWh"
         )
-    for step, outcome, since, recorded in zip(
-        found.steps, change.steps, change.late_since_us, found.recorded, strict=True
+    for step, outcome, moved, since, recorded in zip(
+        found.steps, change.steps, change.moved_wh, change.late_since_us, found.recorded, strict=True
     ):
         what = _NOTES.get(
             outcome.note, f"{outcome.wh / 1000:+,.3f} kWh, {outcome.share:.0%} of what a wrong record would make"
         )
         if since is not None:
             what += f"; recorded late, wrong since {_instant(since, found):%Y-%m-%d %H:%M}"
+        if moved:
+            what += f"; loss that moved with them {moved / 1000:+,.3f} kWh"
         lines.append(f"{step.cause.value}: {what}")
         for c in recorded:
             old, new = (printable(v) for v in c.values)

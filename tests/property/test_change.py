@@ -28,6 +28,9 @@ def period(rng: np.random.Generator, size: int, first_day: int, known: float) ->
     computable = rng.random(size) < 0.8
     computable[0] = True
     technical = np.where(rng.random(size) < known, rng.uniform(0, 1e5, size), np.nan)
+    through = rng.integers(-1000, 100_000, size)
+    if rng.random() < 0.5:  # as of a line
+        technical = np.where(np.isnan(technical), np.nan, through**2 / 1e6 * rng.normal(1, 0.01, size))
     scale = 10 ** rng.integers(0, 10)
     return PeriodLoss(
         slot=slot.astype(np.int64),
@@ -37,7 +40,7 @@ def period(rng: np.random.Generator, size: int, first_day: int, known: float) ->
         loss_wh=rng.integers(-scale, scale + 1, size),
         doubtful_wh=rng.integers(0, 1000, size) * rng.integers(0, 2),
         generation_wh=rng.integers(0, 1000, size) * rng.integers(0, 2),
-        through_wh=rng.integers(-1000, 100_000, size),
+        through_wh=through,
         technical_wh=technical,
         technical_sigma_wh=np.abs(technical) / 10,
         sigma_wh=rng.uniform(0, 100, size),
@@ -66,7 +69,10 @@ def case(seed: int, first: int, second: int) -> tuple[PeriodLoss, PeriodLoss, li
     known = float(rng.choice([0.0, 0.9, 1.0]))
     before, after = period(rng, first, 0, known), period(rng, second, 4, known)
     steps = [step(rng, before, after) for _ in range(rng.choice([0, 1, 1, 2, 3]))]
-    if steps and rng.random() < 0.7:  # a record that is wrong, or late
+    if rng.random() < 0.3:  # estimates that are too low
+        after = replace(after, loss_wh=after.loss_wh // 10**8 + 9 * after.doubtful_wh // 10)
+        before = replace(before, loss_wh=before.loss_wh // 10**8)
+    elif steps and rng.random() < 0.7:  # a record that is wrong, or late
         (of,) = steps[:1]
         wrong = np.nan_to_num(of.step_wh[1]) * (after.begin_us >= of.at_us)
         if rng.random() < 0.5:

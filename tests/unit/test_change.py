@@ -282,3 +282,19 @@ def test_what_cannot_be_compared_is_refused() -> None:
         replace(one, loss_wh=np.zeros(3, np.int64))
     with pytest.raises(ValueError, match="not as long as the periods"):
         explain_change(one, one, [step(Cause.METER, 5, (np.zeros(3), np.zeros(3)), (np.zeros(3), np.zeros(3)))])
+
+
+def test_right_records_are_rarely_blamed() -> None:
+    """A recorded move that is right, with or without a theft that begins between the weeks, at any hour."""
+    blamed = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        area = (profile(3_000 + seed, 10_000.0), profile(5_000 + seed, 10_000.0))
+        first = replace(week(0), load_wh=profile(1_000 + seed, 100_000.0))
+        second = replace(week(1), load_wh=profile(2_000 + seed, 100_000.0), theft_wh=float(rng.choice([0, 2_000])))
+        at = int(rng.integers(96, 576))
+        second.load_wh = second.load_wh - np.where(np.arange(WEEK) < at, 0.0, area[1])
+        recorded = step(Cause.TOPOLOGY, WEEK + at, area, (-area[0], -area[1]))
+        change = explain_change(first.period(2 * seed), second.period(2 * seed + 1), [recorded])
+        blamed += change.parts[Cause.TOPOLOGY].wh != 0
+    assert blamed <= 4
