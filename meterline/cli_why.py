@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -213,10 +213,11 @@ def _lines(found: Why) -> list[str]:
     lines = [f"{change.pairs} pairs of intervals of {found.interval_s} s"]
     for name, facts in (("earlier", found.before), ("later", found.after)):
         if facts.gap_hours:
-            lines.append(f"{name}: nothing computable for {facts.gap_hours:,.2f} h, {len(facts.gaps)} gaps")
+            lines.append(f"{name}: nothing computable for {facts.gap_hours:,.2f} h")
             zone = facts.begin.tzinfo
-            for begin, end in facts.gaps[:5]:
-                lines.append(f"  {begin.astimezone(zone):%Y-%m-%d %H:%M} to {end.astimezone(zone):%Y-%m-%d %H:%M}")
+            lines += _first(
+                [f"  {a.astimezone(zone):%Y-%m-%d %H:%M} to {b.astimezone(zone):%Y-%m-%d %H:%M}" for a, b in facts.gaps]
+            )
         if facts.estimated_wh:
             lines.append(f"{name}: {facts.estimated_wh / 1000:,.3f} kWh estimated or substituted")
         if facts.provisional:
@@ -231,18 +232,26 @@ def _lines(found: Why) -> list[str]:
     for step, outcome, moved, since, recorded in zip(
         found.steps, change.steps, change.moved_wh, change.late_since_us, found.recorded, strict=True
     ):
-        what = _NOTES.get(
-            outcome.note, f"{outcome.wh / 1000:+,.3f} kWh, {outcome.share:.0%} of what a wrong record would make"
-        )
+        what = []
+        if outcome.note:
+            what.append(_NOTES[outcome.note])
+        elif outcome.wh or not moved:
+            what.append(f"{outcome.wh / 1000:+,.3f} kWh, {outcome.share:.0%} of what a wrong record would make")
         if since is not None:
-            what += f"; recorded late, wrong since {_instant(since, found):%Y-%m-%d %H:%M}"
+            what.append(f"recorded late, wrong since {_instant(since, found):%Y-%m-%d %H:%M}")
         if moved:
-            what += f"; loss that moved with them {moved / 1000:+,.3f} kWh"
-        lines.append(f"{step.cause.value}: {what}")
-        for c in recorded:
-            old, new = (printable(v) for v in c.values)
-            of = f": {old} → {new}" if old or new else ""
-            lines.append(
-                f"  {c.at.astimezone(first.begin.tzinfo):%Y-%m-%d %H:%M} {printable(c.member)} {c.kind.value}{of}"
-            )
+            what.append(f"{moved / 1000:+,.3f} kWh of loss moved with them")
+        lines.append(f"{step.cause.value}: {'; '.join(what)}")
+        lines += _first([_recorded(change, first.begin.tzinfo) for change in recorded])
     return lines
+
+
+def _recorded(change: RecordedChange, zone: tzinfo | None) -> str:
+    old, new = (printable(value) for value in change.values)
+    of = f": {old} → {new}" if old or new else ""
+    return f"  {change.at.astimezone(zone):%Y-%m-%d %H:%M} {printable(change.member)} {change.kind.value}{of}"
+
+
+def _first(lines: list[str], most: int = 20) -> list[str]:
+    """The first lines, and how many there are besides."""
+    return lines if len(lines) <= most else [*lines[:most], f"  and {len(lines) - most} more"]
