@@ -19,6 +19,7 @@ from meterline.cli_replay import replay
 from meterline.cli_retention import retention_app
 from meterline.cli_score import score
 from meterline.cli_simulate import simulate
+from meterline.cli_why import why
 from meterline.cli_worker import worker_app
 
 app = typer.Typer(
@@ -46,6 +47,7 @@ app.command()(cli_stack.run)
 app.command()(replay)
 app.command()(score)
 app.command()(simulate)
+app.command()(why)
 app.command()(cli_stack.doctor)
 app.command()(cli_points.points)
 cli_stack.load_app.command("points")(cli_points.load_points_file)

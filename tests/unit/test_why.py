@@ -1,0 +1,48 @@
+"""Periods of local days and the places of their intervals."""
+
+from __future__ import annotations
+
+from datetime import date
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+
+from meterline.why import Calendar, Span
+
+BERLIN = ZoneInfo("Europe/Berlin")
+KATHMANDU = ZoneInfo("Asia/Kathmandu")
+HOUR, DAY = (3_600, 3_600), (82_800, 90_000)
+
+
+def calendar(first: date, days: int, lengths_s: tuple[int, int] = HOUR, zone: ZoneInfo = BERLIN) -> Calendar:
+    return Calendar(Span.of_days(first, days, zone), lengths_s, zone)
+
+
+def test_days_of_a_change_of_the_clock_have_23_and_25_hours() -> None:
+    plain = calendar(date(2026, 6, 1), 1)
+    spring, autumn = calendar(date(2026, 3, 29), 1), calendar(date(2026, 10, 25), 1)
+    assert [len(c.slot) for c in (plain, spring, autumn)] == [24, 23, 25]
+    assert set(spring.slot) < set(plain.slot) < set(autumn.slot)
+    # Noon is beside noon, and the second of two hours is beside none.
+    assert spring.slot[-12] == plain.slot[-12] == autumn.slot[-12] == 2 * 12 * 3_600
+    (extra,) = set(autumn.slot) - set(plain.slot)
+    assert extra == 2 * 2 * 3_600 + 1
+
+
+def test_local_days_are_intervals_too() -> None:
+    week = calendar(date(2026, 10, 20), 7, DAY)
+    assert ((week.end_us - week.begin_us) // 3_600_000_000).tolist() == [24, 24, 24, 24, 24, 25, 24]
+    assert np.array_equal(week.slot, calendar(date(2026, 6, 1), 7, DAY).slot)
+
+
+def test_intervals_stand_as_they_are_aligned_in_utc() -> None:
+    day = calendar(date(2026, 6, 1), 1, HOUR, KATHMANDU)
+    assert len(day.slot) == 23
+    assert day.begin_us[0] % 3_600_000_000 == 0
+
+
+@pytest.mark.parametrize("days", [1, 28, 31])
+def test_places_stand_once(days: int) -> None:
+    slots = calendar(date(2026, 10, 1), days, (900, 900)).slot
+    assert len(set(slots.tolist())) == len(slots)
