@@ -58,8 +58,8 @@ with wanted as (
     with ordinality as w (unit_id, begins, ends, n)
 ), version as (
   select
-    w.n, b.observed_at, b.interval_s, b.revision, b.status, b.published_at, b.computable, b.inflow_wh, b.outflow_wh,
-    b.loss_wh, b.members_loss_wh, b.uncontracted_wh, b.generation_wh, b.estimated_wh, b.technical_wh, b.averaging_wh,
+    w.n, b.observed_at, b.interval_s, b.revision, b.status, coalesce(b.published_at, b.received_at) as published_at,
+    b.computable, b.inflow_wh, b.outflow_wh, b.loss_wh, b.members_loss_wh, b.uncontracted_wh, b.generation_wh, b.estimated_wh, b.technical_wh, b.averaging_wh,
     b.technical_sigma_wh, b.sigma_wh, b.systematic_sigma_wh, b.ends_sigma_wh, b.reasons
   from wanted w
   join loss.balance b on b.unit_id = w.unit_id and b.observed_at > w.begins and b.observed_at <= w.ends

@@ -9,7 +9,8 @@ each change of a figure is a revision. It is final once its intervals are final 
 each later change restates it. Months are sums of days by the same rules.
 
 The error of a sum: what intervals share, as the class of a meter, adds up linearly. What is random adds up as
-variances. What one interval takes the next gives back, as the step of a register, remains at the two ends of each unbroken run.
+variances. What one interval takes the next gives back, as the step of a register, remains at the two ends of each
+unbroken run.
 """
 
 from __future__ import annotations
@@ -124,14 +125,14 @@ def _differ(columns: tuple[NDArray[np.generic], ...]) -> NDArray[np.bool_]:
 
 
 def _when(complete_us: int, early_us: int, late_us: int, until_us: int) -> _Dates:
+    if complete_us != UNPUBLISHED_US:
+        until_us = max(until_us, complete_us)  # what made it complete has happened: limits before that have passed
     final_us = min(complete_us, late_us)
-    if complete_us > late_us > until_us:
+    if final_us > until_us:
         final_us = UNPUBLISHED_US
-    first_us = final_us
-    if early_us < final_us:
-        # What made it complete has happened, so a limit before that has passed.
-        passed = early_us <= until_us or final_us != UNPUBLISHED_US
-        first_us = early_us if passed else UNPUBLISHED_US
+    first_us = min(early_us, final_us)
+    if first_us > until_us:
+        first_us = UNPUBLISHED_US
     due_us = early_us if first_us == UNPUBLISHED_US else late_us if final_us == UNPUBLISHED_US else NEVER_US
     return _Dates(first_us, final_us, due_us)
 
@@ -229,7 +230,8 @@ def _figures(pieces: Pieces, chosen: list[NDArray[np.intp]], used: list[NDArray[
     opening, closing, ends, sigma, shared = (
         getattr(pieces, f"{name}sigma_wh")[flat] ** 2 for name in ("opening_", "closing_", "ends_", "", "systematic_")
     )
-    inner = np.maximum(0.0, ends - opening - closing)
+    inner = ends - opening - closing
+    inner[inner < 1e-9 * ends] = 0.0  # an interval has none but what rounding leaves
     is_first, is_last = np.zeros(len(flat), np.bool_), np.zeros(len(flat), np.bool_)
     some = starts[1:] > starts[:-1]
     for name in ("technical_wh", "averaging_wh", "technical_sigma_wh"):
