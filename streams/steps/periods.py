@@ -98,8 +98,10 @@ def fold_periods(keys: PeriodKeys, pieces: Pieces, rules: PeriodRules, until_us:
             of_period.append(p)
             at.append(moment)
             dates.append(when)
-            chosen.append(versions)
-            used.append(_summed(pieces, versions, expected_s))
+            summed = _summed(pieces, versions, expected_s)
+            # What isn't computable says why; what stands for the whole speaks only where it does.
+            chosen.append(np.union1d(versions[~pieces.whole[versions]], summed).astype(np.intp))
+            used.append(summed)
     figures = _figures(pieces, chosen, used)
     _classify(figures, keys, rules, of_period, at)
     return _revisions(figures, np.array(of_period, np.int64), np.array(at, np.int64), dates)

@@ -73,15 +73,16 @@ def covers(pieces: list[Piece], begin_h: int, end_h: int) -> bool:
 
 def state_at(pieces: list[Piece], hour: int, length_h: int, rule: Rule) -> State:
     known = [(p, v) for p in pieces if (v := version_at(p, hour)) is not None]
-    reasons = 0
-    for _, v in known:
-        reasons |= v.reasons
-    reasons &= ~(OF_THE_LENGTH | NO_TECHNICAL)
     there = [(p, v) for p, v in known if v.covered_s > 0]
     used = [(p, v) for p, v in there if not p.whole]
     whole = [(p, v) for p, v in there if p.whole]
     if whole and sum(v.covered_s for _, v in used) < length_h * 3_600:
         used = whole
+    reasons = 0
+    for p, v in known:
+        if not p.whole or used is whole:
+            reasons |= v.reasons
+    reasons &= ~(OF_THE_LENGTH | NO_TECHNICAL)
     covered = sum(v.covered_s for _, v in used)
     inflow = sum(v.inflow_wh for _, v in used)
     outflow = sum(v.outflow_wh for _, v in used)
