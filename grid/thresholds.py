@@ -6,13 +6,17 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from grid.loss_class import LossClass, LossReason
 from grid.model import UnitKind
 from grid.roster import BEGINNING_US
+
+#: Half the width of the band that must lie outside a limit, in standard deviations.
+BAND = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """Limits of one kind of unit from an instant on, until another takes its place.
+    """Limits of one kind of unit, or of those at one voltage, from an instant on, until another takes its place.
 
     Attributes
     ----------
@@ -24,6 +28,10 @@ class Threshold:
         A loss rate below the first is negative, above the second high, once its whole band is.
     min_inflow_wh_per_h
         Mean inflow below which no rate is told.
+    medium_voltage_v
+        Voltage of the units' substation that it is for; None: all that have none of their own.
+    recorded_us
+        When it was put down, microseconds since 1970: before that nothing was judged by it.
     """
 
     unit_kind: UnitKind
@@ -31,12 +39,33 @@ class Threshold:
     high_rate: float
     min_inflow_wh_per_h: float = 0.0
     valid_from_us: int = BEGINNING_US
+    medium_voltage_v: int | None = None
+    recorded_us: int = BEGINNING_US
 
     def __post_init__(self) -> None:
         if not -1.0 <= self.low_rate < self.high_rate <= 1.0:
             raise ValueError(f"expected -1 <= low_rate {self.low_rate} < high_rate {self.high_rate} <= 1")
         if not self.min_inflow_wh_per_h >= 0:
             raise ValueError(f"a minimum inflow of {self.min_inflow_wh_per_h} Wh in an hour")
+        if self.medium_voltage_v is not None and self.medium_voltage_v <= 0:
+            raise ValueError(f"a voltage of {self.medium_voltage_v} V")
+
+    def judge(self, inflow_wh: float, loss_wh: float, sigma_wh: float, hours: float) -> tuple[LossClass, LossReason]:
+        """Class of a loss over some hours, and what keeps one from being told.
+
+        A loss is high or negative only where its whole band lies beyond the limit, and normal only where the band is
+        not wider than the limits lie apart: else no class is told.
+        """
+        if inflow_wh <= 0 or inflow_wh < self.min_inflow_wh_per_h * hours:
+            return LossClass.NOT_COMPUTABLE, LossReason.LOW_INFLOW
+        band_wh = BAND * sigma_wh
+        if loss_wh - band_wh > self.high_rate * inflow_wh:
+            return LossClass.HIGH, LossReason(0)
+        if loss_wh + band_wh < self.low_rate * inflow_wh:
+            return LossClass.NEGATIVE, LossReason(0)
+        if not 2 * band_wh <= (self.high_rate - self.low_rate) * inflow_wh:
+            return LossClass.NOT_COMPUTABLE, LossReason.WIDE_BAND
+        return LossClass.NORMAL, LossReason(0)
 
 
 #: Common in practice; utilities differ, so these give way to what the database holds. See docs/explanation/loss.md.
@@ -50,29 +79,56 @@ DEFAULTS: tuple[Threshold, ...] = (
 )
 
 
+_Place = tuple[UnitKind, int | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """All thresholds; of a kind the latest that was valid by then stands."""
+    """All thresholds; of a kind the latest that was valid by then stands, one of the voltage before one of all.
+
+    Of two that are valid from the same instant, the one that was recorded later stands.
+    """
 
     of_kind: tuple[Threshold, ...] = DEFAULTS
-    _by_kind: dict[UnitKind, tuple[list[int], list[Threshold]]] = field(init=False, repr=False, compare=False)
+    _by_place: dict[_Place, tuple[list[int], list[Threshold]]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        by_kind: dict[UnitKind, tuple[list[int], list[Threshold]]] = {}
+        by_place: dict[_Place, tuple[list[int], list[Threshold]]] = {}
         for threshold in _in_order((*DEFAULTS, *self.of_kind)):
-            starts, held = by_kind.setdefault(threshold.unit_kind, ([], []))
+            starts, held = by_place.setdefault((threshold.unit_kind, threshold.medium_voltage_v), ([], []))
             if starts and starts[-1] == threshold.valid_from_us:
                 held[-1] = threshold
             else:
                 starts.append(threshold.valid_from_us)
                 held.append(threshold)
-        object.__setattr__(self, "_by_kind", by_kind)
+        object.__setattr__(self, "_by_place", by_place)
 
-    def at(self, unit_kind: UnitKind, at_us: int) -> Threshold:
+    def at(self, unit_kind: UnitKind, at_us: int, medium_voltage_v: int | None = None) -> Threshold:
         """What holds for a kind of unit at an instant."""
-        starts, held = self._by_kind[unit_kind]
+        if medium_voltage_v is not None and (own := self._by_place.get((unit_kind, medium_voltage_v))) is not None:
+            number = bisect_right(own[0], at_us)
+            if number:
+                return own[1][number - 1]
+        starts, held = self._by_place[unit_kind, None]
         return held[bisect_right(starts, at_us) - 1]
+
+    def known_at(self, at_us: int) -> Thresholds:
+        """Those that had been recorded by an instant."""
+        return Thresholds(tuple(t for t in self.of_kind if t.recorded_us <= at_us))
+
+    def recorded_us(self, unit_kind: UnitKind, valid_us: int, medium_voltage_v: int | None = None) -> list[int]:
+        """When those were recorded that have had a say in what holds for a kind of unit at an instant; rising."""
+        return sorted(
+            {
+                t.recorded_us
+                for t in self.of_kind
+                if t.unit_kind is unit_kind
+                and t.valid_from_us <= valid_us
+                and t.medium_voltage_v in (None, medium_voltage_v)
+                and t.recorded_us > BEGINNING_US
+            }
+        )
 
 
 def _in_order(thresholds: Iterable[Threshold]) -> list[Threshold]:
-    return sorted(thresholds, key=lambda threshold: threshold.valid_from_us)
+    return sorted(thresholds, key=lambda threshold: (threshold.valid_from_us, threshold.recorded_us))

@@ -15,10 +15,12 @@ from meterline.cli_common import ConfigOption, JsonOption, OpsPortOption, fail, 
 from meterline.cli_deliver import alert_app, sync_app
 from meterline.cli_grid import grid_app
 from meterline.cli_ingest import gaps_app
+from meterline.cli_loss import loss
 from meterline.cli_replay import replay
 from meterline.cli_retention import retention_app
 from meterline.cli_score import score
 from meterline.cli_simulate import simulate
+from meterline.cli_threshold import threshold_app
 from meterline.cli_why import why
 from meterline.cli_worker import worker_app
 
@@ -43,6 +45,8 @@ app.add_typer(alert_app, name="alert")
 app.add_typer(sync_app, name="sync")
 app.add_typer(retention_app, name="retention")
 app.add_typer(grid_app, name="grid")
+app.add_typer(threshold_app, name="threshold")
+app.command()(loss)
 app.command()(cli_stack.run)
 app.command()(replay)
 app.command()(score)

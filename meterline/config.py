@@ -28,6 +28,8 @@ from pydantic_settings import (
 from grid.limits import DEFAULTS, Limit, Limits
 from grid.loss_rules import LossRules
 from grid.model import UnitKind
+from grid.thresholds import DEFAULTS as DEFAULT_THRESHOLDS
+from grid.thresholds import Threshold
 from ingest.checks import MAX_BEHIND_US
 
 LOCAL_FILE = "local.toml"
@@ -145,6 +147,9 @@ class SettlingSection(_Section):
     area: LimitSection = LimitSection.of(UnitKind.AREA)
     line: LimitSection = LimitSection.of(UnitKind.FEEDER)
     region: LimitSection = LimitSection.of(UnitKind.REGION)
+    period_share: float = Field(0.9, gt=0, le=1)
+    """Part of a day or a month that must be settled for its loss to be computable."""
+    period_every_s: float = Field(15, gt=0, le=3_600)
 
     @field_validator("time_zone")
     @classmethod
@@ -179,6 +184,53 @@ class LossSection(_Section):
     def rules(self) -> LossRules:
         """What losses are judged by."""
         return LossRules(clock_sigma_s=self.clock_sigma_s)
+
+
+class ThresholdSection(_Section):
+    """Between which loss rates a kind of unit counts as normal while the database says nothing, and what it may say."""
+
+    low_rate: float = Field(ge=-1, le=1)
+    high_rate: float = Field(ge=-1, le=1)
+    min_inflow_wh_per_h: float = Field(ge=0, allow_inf_nan=False)
+    lowest_rate: float = Field(-0.05, ge=-1, le=1)
+    highest_rate: float = Field(0.30, ge=-1, le=1)
+
+    @classmethod
+    def of(cls, kind: UnitKind) -> Self:
+        """What holds for a kind of unit when nothing is set."""
+        (found,) = (t for t in DEFAULT_THRESHOLDS if t.unit_kind is kind)
+        return cls(low_rate=found.low_rate, high_rate=found.high_rate, min_inflow_wh_per_h=found.min_inflow_wh_per_h)
+
+    @model_validator(mode="after")
+    def _in_range(self) -> Self:
+        if not self.lowest_rate <= self.low_rate < self.high_rate <= self.highest_rate:
+            raise ValueError("expected lowest_rate <= low_rate < high_rate <= highest_rate")
+        return self
+
+    def allows(self, low_rate: float, high_rate: float) -> bool:
+        """Whether these limits may be set."""
+        return self.lowest_rate <= low_rate < high_rate <= self.highest_rate
+
+
+class ThresholdsSection(_Section):
+    """Limits of loss rates by kind of unit."""
+
+    area: ThresholdSection = ThresholdSection.of(UnitKind.AREA)
+    dedicated: ThresholdSection = ThresholdSection.of(UnitKind.DEDICATED)
+    line: ThresholdSection = ThresholdSection.of(UnitKind.FEEDER)
+    region: ThresholdSection = ThresholdSection.of(UnitKind.REGION)
+    voltage_level: ThresholdSection = ThresholdSection.of(UnitKind.VOLTAGE_LEVEL)
+    element: ThresholdSection = ThresholdSection.of(UnitKind.ELEMENT)
+
+    def of(self, kind: UnitKind) -> ThresholdSection:
+        """The section of a kind of unit."""
+        found: ThresholdSection = getattr(self, "line" if kind is UnitKind.FEEDER else kind.value)
+        return found
+
+    def defaults(self) -> tuple[Threshold, ...]:
+        """What holds while the database says nothing."""
+        sections = ((kind, self.of(kind)) for kind in UnitKind)
+        return tuple(Threshold(kind, s.low_rate, s.high_rate, s.min_inflow_wh_per_h) for kind, s in sections)
 
 
 class ScadaSection(_Section):
@@ -255,6 +307,7 @@ class Settings(BaseSettings):
     worker: WorkerSection = WorkerSection()
     settling: SettlingSection = SettlingSection()
     loss: LossSection = LossSection()
+    thresholds: ThresholdsSection = ThresholdsSection()
     scada: ScadaSection = ScadaSection()
     alerts: AlertsSection = AlertsSection()
     sync: SyncSection = SyncSection()

@@ -1,6 +1,6 @@
 """Runs the services that tell other systems: of alerts, and of changes of the grid model.
 
-The second also removes daily what is older than it has to be kept.
+The first also keeps days and months up to date. The second also removes daily what is older than it has to be kept.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from alerts.rules import AlertPolicy
 from alerts.service import run_alerts
 from meterline.bootstrap import make_producer, opener
 from meterline.config import ConfigError, Settings, WebhookTarget, read_secret
+from meterline.periods import keep_up
 from meterline.webhook import WebhookSender, signing_key
 from store.connection import Connection
 from store.deliveries import Target
@@ -30,15 +31,23 @@ _RETENTION_EVERY_S = 86_400.0
 
 
 def run_alert_service(settings: Settings, stop: threading.Event) -> None:
-    """Look at the results again and again, and tell the targets, until `stop` is set."""
+    """Sum the results up, look at them again and again, and tell the targets, until `stop` is set."""
     options = settings.alerts
-    run_alerts(
-        opener(settings, "meterline-alerts"),
-        alert_policy(settings),
-        make_targets(options.webhooks),
-        WebhookSender(stop),
+    policy, targets = alert_policy(settings), make_targets(options.webhooks)
+    run_together(
+        {
+            "alerts": lambda: run_alerts(
+                opener(settings, "meterline-alerts"), policy, targets, WebhookSender(stop), stop, options.every_s
+            ),
+            "periods": lambda: keep_running(
+                "periods",
+                opener(settings, "meterline-periods"),
+                lambda connection: keep_up(connection, settings, stop),
+                stop,
+                settings.settling.period_every_s,
+            ),
+        },
         stop,
-        options.every_s,
     )
 
 
