@@ -140,7 +140,7 @@ def explain(
             read_results(connection, unit.unit_id, spans[0].instants),
             read_results(connection, unit.unit_id, spans[1].instants),
         )
-        lengths_s = _choose_length(results, spans, code)
+        lengths_s = choose_length(results, spans, code)
         calendars = tuple(Calendar(span, lengths_s, zone) for span in spans)
         placed = tuple(c.place(r) for c, r in zip(calendars, results, strict=True))
         tree = find_tree(connection, unit.unit_id, _whole(spans)) if with_members else None
@@ -159,8 +159,14 @@ def explain(
     return Why(unit, with_members, interval_s, facts[0], facts[1], change, tuple(steps), recorded)
 
 
-def _choose_length(results: tuple[ResultArrays, ResultArrays], spans: tuple[Span, Span], code: str) -> Lengths:
-    """The length of intervals that covers most of both periods; of several the shortest."""
+def choose_length(results: tuple[ResultArrays, ResultArrays], spans: tuple[Span, Span], code: str) -> Lengths:
+    """The length of intervals that covers most of both periods; of several the shortest.
+
+    Raises
+    ------
+    WhyError
+        When a period of the unit has none, or none of the same length.
+    """
     for r, span in zip(results, spans, strict=True):
         if not r.computable.any():
             raise WhyError(f"{code} has no computable interval from {span.begin:%Y-%m-%d} to {span.end:%Y-%m-%d}")

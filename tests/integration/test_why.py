@@ -174,8 +174,9 @@ def test_an_area_that_is_recorded_as_moved_and_was_not(connection: Connection, w
 
 def test_an_area_that_moved_takes_its_loss_with_it(connection: Connection, why: Any) -> None:
     """F1 lies in region R and F2 doesn't: with A1 goes the loss inside it, half of which is technical."""
-    region = GreaterUnit("R", "Region", UnitKind.REGION)
-    load_grid(connection, replace(small_model(), greater=(region,), parents=(UnitParent("F1", "R"),)))
+    greater = (GreaterUnit("R", "Region", UnitKind.REGION), GreaterUnit("V", "Level", UnitKind.VOLTAGE_LEVEL))
+    parents = (UnitParent("F1", "R"), UnitParent("F1", "V"), UnitParent("F2", "V"))
+    load_grid(connection, replace(small_model(), greater=greater, parents=parents))
     move(connection, MOVED)
     stays = np.arange(HOURS) < MOVED
     lost = {"A1": A1 // 20, "A2": A2 // 20}
@@ -200,6 +201,14 @@ def test_an_area_that_moved_takes_its_loss_with_it(connection: Connection, why: 
         assert found["technical"] == in_second_week(half, 168) - int(half[:168].sum())
         (step,) = told["steps"]
         assert [(c["member"], c["kind"]) for c in step["changes"]] == [("A1", "went")]
+
+    # The voltage level has both feeders, so nothing has come or gone.
+    store(connection, "F2", {"A1": A1}, 0 * A1, technical_wh=0 * A1)
+    store(connection, "V", {"F1": A1 + A2}, 0 * A1, members_loss_wh=TECHNICAL + lost["A1"] + lost["A2"])
+    found, told = parts(why("V", "--json"))
+    assert told["steps"] == []
+    every = half + lost["A1"] // 2
+    assert found["technical"] == in_second_week(every, 168) - int(every[:168].sum())
 
 
 def test_a_multiplier_that_was_doubled_and_recorded_a_day_late(connection: Connection, why: Any) -> None:
@@ -285,3 +294,5 @@ def test_what_cannot_be_told_is_said_in_a_line(connection: Connection, why: Any)
     ):
         done = why("F1", *dates, weeks=False)
         assert (done.exit_code, message in done.stderr) == (2, True), done.stderr
+    months = why("F1", "--between", "2026-05-17", "--and", "2026-06-20", "--period", "month", weeks=False)
+    assert "F1 has no computable interval from 2026-05-01 to 2026-06-01" in months.stderr

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 
-from meterline.why import Calendar, Span
+from meterline.why import Calendar, Span, WhyError, choose_length
+from store.change import ResultArrays
 
 BERLIN = ZoneInfo("Europe/Berlin")
 KATHMANDU = ZoneInfo("Asia/Kathmandu")
@@ -46,3 +48,33 @@ def test_intervals_stand_as_they_are_aligned_in_utc() -> None:
 def test_places_stand_once(days: int) -> None:
     slots = calendar(date(2026, 10, 1), days, (900, 900)).slot
     assert len(set(slots.tolist())) == len(slots)
+
+
+def results(*rows: tuple[int, int, int]) -> ResultArrays:
+    """Results of (end, length, computable)."""
+    columns = dict(zip(("observed_us", "interval_s", "computable"), zip(*rows, strict=True), strict=True))
+    zeros = (0,) * len(rows)
+    arrays: dict[str, Any] = {n: np.array(columns.get(n, zeros)) for n in ResultArrays.__dataclass_fields__}
+    return ResultArrays(**arrays)
+
+
+class TestLength:
+    span = Span.of_days(date(2026, 6, 1), 1, BERLIN)
+
+    def choose(self, before: ResultArrays, after: ResultArrays) -> tuple[int, int]:
+        return choose_length((before, after), (self.span, self.span), "A1")
+
+    def test_the_shortest_of_those_that_cover_as_much(self) -> None:
+        day = [(96, 86_400, 1), *((n, 900, 1) for n in range(96))]
+        assert self.choose(results(*day), results(*day)) == (900, 900)
+
+    def test_days_where_quarters_are_missing(self) -> None:
+        day = [(96, 86_400, 1), *((n, 900, 1) for n in range(96))]
+        poor = [(96, 90_000, 1), *((n, 900, int(n > 40)) for n in range(96))]
+        assert self.choose(results(*day), results(*poor)) == DAY
+
+    def test_nothing_to_compare(self) -> None:
+        with pytest.raises(WhyError, match="no computable interval from 2026-06-01 to 2026-06-02"):
+            self.choose(results((1, 900, 1)), results((1, 900, 0)))
+        with pytest.raises(WhyError, match="no computable intervals of one length"):
+            self.choose(results((1, 900, 1)), results((1, 3_600, 1)))
