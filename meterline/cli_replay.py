@@ -61,6 +61,7 @@ def replay(
     from grid.limits import Limits
     from grid.loss_rules import LossRules
     from meterline.bootstrap import default_config, stop_on_signals
+    from meterline.config import loss_rules
     from meterline.logs import configure_logs
     from meterline.replaying import (
         ReplayOptions,
@@ -90,7 +91,7 @@ def replay(
         known_at=_instant("--as-known-at", as_known_at),
         batch=batch,
         limits=Limits() if settings is None else settings.settling.limits(),
-        rules=LossRules() if settings is None else settings.loss.rules(),
+        rules=LossRules() if settings is None else loss_rules(settings),
     )
 
     def configured() -> str:

@@ -29,7 +29,7 @@ from grid.limits import DEFAULTS, Limit, Limits
 from grid.loss_rules import LossRules
 from grid.model import UnitKind
 from grid.thresholds import DEFAULTS as DEFAULT_THRESHOLDS
-from grid.thresholds import Threshold
+from grid.thresholds import Threshold, Thresholds
 from ingest.checks import MAX_BEHIND_US
 
 LOCAL_FILE = "local.toml"
@@ -181,10 +181,6 @@ class LossSection(_Section):
 
     clock_sigma_s: float = Field(10.0, ge=0, le=3_600)
 
-    def rules(self) -> LossRules:
-        """What losses are judged by."""
-        return LossRules(clock_sigma_s=self.clock_sigma_s)
-
 
 class ThresholdSection(_Section):
     """Between which loss rates a kind of unit counts as normal while the database says nothing, and what it may say."""
@@ -313,6 +309,11 @@ class Settings(BaseSettings):
     sync: SyncSection = SyncSection()
     retention: RetentionSection = RetentionSection()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+def loss_rules(settings: Settings) -> LossRules:
+    """What losses are judged by."""
+    return LossRules(Thresholds(settings.thresholds.defaults()), settings.loss.clock_sigma_s)
 
 
 def load_settings(path: Path) -> Settings:

@@ -9,7 +9,7 @@ from faust.worker import Worker
 
 from grid.network import SwitchPosition
 from meterline.bootstrap import opener
-from meterline.config import Settings
+from meterline.config import Settings, loss_rules
 from meterline.memory import keep_freed_memory, share_interpreter
 from meterline.metrics import WorkerMetrics
 from meterline.ops import ops_of
@@ -43,7 +43,7 @@ def run_worker(settings: Settings, instance: str, ops_port: int | None = None) -
                 gather=options.gather,
                 gather_s=options.gather_s,
                 limits=settings.settling.limits(),
-                rules=settings.loss.rules(),
+                rules=loss_rules(settings),
                 backfill_after_s=settings.ingest.backfill_after_s,
                 stand_in_interval_s=settings.scada.stand_in_interval_s,
                 backfill_batch=options.backfill_batch,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from grid.block import DAYS_S
 from grid.loss_class import LossClass, LossReason
@@ -25,7 +27,8 @@ from grid.period import (
 )
 from grid.rows import NEVER_US, Status
 from store.blocks import to_datetime
-from store.connection import ArrayLoader, Connection
+from store.connection import Connection
+from store.pgbinary import HEADER, TRAILER
 from store.sql import load_queries
 
 _SQL = load_queries("periods")
@@ -100,25 +103,55 @@ def make_keys(connection: Connection, kind: PeriodKind, places: Sequence[Place],
     )
 
 
+#: What both statements of pieces end with.
+_SUMMED = (*ENERGIES, *LINEAR[:3], "sigma_wh", "systematic_sigma_wh", "ends_sigma_wh", "reasons")
+_KEY = ("period", "end_us", "length_s", "revision", "final", "published_us")
+_OF_INTERVALS = (*_KEY, "computable", *_SUMMED)
+_OF_DAYS = (*_KEY, "covered_s", "intervals", "from_us", "to_us", "opening_sigma_wh", "closing_sigma_wh", *_SUMMED)
+
+
 def read_pieces(connection: Connection, keys: PeriodKeys) -> Pieces:
     """All published versions of what the periods are summed from: intervals of days, days of months."""
     if not len(keys):
         return Pieces.none()
+    of_intervals = keys.kind is PeriodKind.DAY
     arguments: dict[str, object] = {"unit_ids": keys.unit_id.tolist()}
-    if keys.kind is PeriodKind.DAY:
+    if of_intervals:
         begins, ends = ([to_datetime(us) for us in column.tolist()] for column in (keys.begin_us, keys.end_us))
         arguments |= {"begins": begins, "ends": ends, "first": min(begins), "last": max(ends)}
-        arguments |= {"day_s": DAYS_S[0], "registers": int(LossReason.REGISTERS)}
+        columns = _fetch(connection, "intervals", arguments, _OF_INTERVALS)
     else:
         arguments["first_days"] = list(keys.first)
         arguments["next_days"] = [day_after(keys.kind, first) for first in keys.first]
         arguments["unpublished"] = UNPUBLISHED_US
-    with connection.cursor(binary=True) as cursor:
-        cursor.adapters.register_loader(cursor.adapters.types["float8"].array_oid, ArrayLoader)
-        row = cursor.execute(_SQL["intervals" if keys.kind is PeriodKind.DAY else "days"], arguments).fetchone()
-    if row is None or row[0] is None:
-        return Pieces.none()
-    return Pieces(**{name: a.astype(t, copy=False) for (name, t), a in zip(PIECE_COLUMNS.items(), row, strict=True)})
+        columns = _fetch(connection, "days", arguments, _OF_DAYS)
+    length_s = columns["length_s"]
+    columns["begin_us"] = columns["end_us"] - length_s * 1_000_000
+    columns["whole"] = (length_s >= DAYS_S[0]) & of_intervals
+    if of_intervals:
+        columns["covered_s"] = length_s * columns["computable"]
+        columns["intervals"] = columns["computable"]
+        columns["from_us"], columns["to_us"] = columns["begin_us"], columns["end_us"]
+        # What neighbours give and take is made half at either end.
+        half = columns["ends_sigma_wh"] / np.sqrt(2.0)
+        columns["opening_sigma_wh"] = columns["closing_sigma_wh"] = half
+        columns["reasons"] |= np.where(columns["whole"], int(LossReason.REGISTERS), 0)
+    order = np.lexsort(tuple(columns[name] for name in ("revision", "length_s", "end_us", "period")))
+    return Pieces(**{name: columns[name][order].astype(dtype, copy=False) for name, dtype in PIECE_COLUMNS.items()})
+
+
+def _fetch(
+    connection: Connection, statement: str, arguments: dict[str, object], names: Sequence[str]
+) -> dict[str, NDArray[Any]]:
+    """Columns of a statement that yields numbers of eight bytes alone, without a Python object a value."""
+    row: list[tuple[str, str]] = [("fields", ">i2")]
+    for name in names:
+        row += [(f"{name} length", ">i4"), (name, ">f8" if PIECE_COLUMNS.get(name) is np.float64 else ">i8")]
+    copied = f"copy ({_SQL[statement]}) to stdout (format binary)".encode()
+    with connection.cursor() as cursor, cursor.copy(copied, arguments) as copy:
+        data = b"".join(copy)
+    rows = np.frombuffer(data[len(HEADER) : -len(TRAILER)], np.dtype(row))
+    return {name: rows[name].astype(rows[name].dtype.newbyteorder("=")) for name in names}
 
 
 _CLASS = {c.value: c.name.lower() for c in LossClass}

@@ -35,6 +35,12 @@ def read_thresholds(connection: Connection) -> list[Recorded]:
     ]
 
 
+def newest_threshold(connection: Connection) -> int:
+    """Number of the threshold that was recorded last; 0 when there is none."""
+    row = connection.execute(_SQL["newest"]).fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def load_thresholds(connection: Connection, defaults: Sequence[Threshold] = ()) -> Thresholds:
     """What holds for which kind of unit from when on; `defaults` where nothing is recorded."""
     return Thresholds((*defaults, *(recorded.threshold for recorded in read_thresholds(connection))))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import psycopg
@@ -28,6 +29,7 @@ from store.line_networks import LineNetworks
 from store.outbox import changes_since, last_change, lock_model
 from store.rejected import add_rejections
 from store.resettling import former_homes, intervals_of
+from store.thresholds import load_thresholds, newest_threshold
 from streams.counters import Counters
 from streams.join import Record, join
 from streams.steps.contribution import Cause, Contribution, Key, look_again
@@ -91,6 +93,7 @@ class Processor:
         self.views = views or ViewCache()
         self._model_seen: int | None = None
         self._lines = LineNetworks()
+        self._threshold_seen = 0
         self.counters = counters
 
     def close(self) -> None:
@@ -236,9 +239,19 @@ class Processor:
             # A register concerns two rows, of which one may not be there yet for another worker's eyes.
             lock_units(connection, registers)
         stored = read_blocks(connection, keys_to_read(contributions))
-        settled = settle(contributions, stored, self._limits, self._rules, self._lines_of(connection, contributions))
+        lines = self._lines_of(connection, contributions)
+        settled = settle(contributions, stored, self._limits, self._rules_now(connection), lines)
         write_blocks(connection, settled.rows, settled.balances, settled.superseded)
         return settled
+
+    def _rules_now(self, connection: Connection) -> LossRules:
+        """The rules with what the database says of thresholds."""
+        newest = newest_threshold(connection)
+        if newest != self._threshold_seen:
+            self._threshold_seen = newest
+            thresholds = load_thresholds(connection, self._rules.thresholds.of_kind)
+            self._rules = replace(self._rules, thresholds=thresholds)
+        return self._rules
 
     def _lines_of(self, connection: Connection, contributions: Sequence[Contribution]) -> dict[Key, LineNetwork]:
         """What the feeders of a batch consist of; of an earlier belief it isn't known."""

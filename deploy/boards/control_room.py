@@ -23,10 +23,11 @@ CONTROL_ROOM = Board(
         Place(panels.SUPPLY, x=0, y=12, width=8, height=6),
         Place(panels.LOSS, x=8, y=12, width=8, height=6),
         Place(panels.OPEN_ALERTS, x=16, y=12, width=8, height=6),
-        Place(panels.READINGS, x=0, y=18, width=5, height=6),
-        Place(panels.DELAY, x=5, y=18, width=5, height=6),
-        Place(panels.FRESHNESS, x=10, y=18, width=8, height=6),
-        Place(panels.REJECTED, x=18, y=18, width=6, height=6),
+        Place(panels.READINGS, x=0, y=18, width=4, height=6),
+        Place(panels.DELAY, x=4, y=18, width=4, height=6),
+        Place(panels.AREAS_BY_CLASS, x=8, y=18, width=4, height=6),
+        Place(panels.FRESHNESS, x=12, y=18, width=7, height=6),
+        Place(panels.REJECTED, x=19, y=18, width=5, height=6),
     ),
 )
 

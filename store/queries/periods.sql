@@ -50,100 +50,48 @@ left join grid.substation s on s.code = u.substation
 where u.unit_id = any(%(unit_ids)s)
 
 -- name: intervals
--- Every published version of the intervals that end in some periods, as one row of arrays, in order. The bounds let the
--- planner leave out chunks.
+-- Every published version of the intervals that end in some periods, in no order. The bounds let the planner leave out
+-- chunks.
 with wanted as (
   select n - 1 as n, unit_id, begins, ends
   from unnest(%(unit_ids)s::int[], %(begins)s::timestamptz[], %(ends)s::timestamptz[])
     with ordinality as w (unit_id, begins, ends, n)
-), version as (
-  select
-    w.n, b.observed_at, b.interval_s, b.revision, b.status, coalesce(b.published_at, b.received_at) as published_at,
-    b.computable, b.inflow_wh, b.outflow_wh, b.loss_wh, b.members_loss_wh, b.uncontracted_wh, b.generation_wh, b.estimated_wh, b.technical_wh, b.averaging_wh,
-    b.technical_sigma_wh, b.sigma_wh, b.systematic_sigma_wh, b.ends_sigma_wh, b.reasons
-  from wanted w
-  join loss.balance b on b.unit_id = w.unit_id and b.observed_at > w.begins and b.observed_at <= w.ends
-  where b.observed_at > %(first)s and b.observed_at <= %(last)s and b.revision > 0
-  union all
-  select
-    w.n, b.observed_at, b.interval_s, b.revision, b.status, b.published_at, b.computable, b.inflow_wh, b.outflow_wh,
-    b.loss_wh, b.members_loss_wh, b.uncontracted_wh, b.generation_wh, b.estimated_wh, b.technical_wh, b.averaging_wh,
-    b.technical_sigma_wh, b.sigma_wh, b.systematic_sigma_wh, b.ends_sigma_wh, b.reasons
-  from wanted w
-  join loss.superseded b on b.unit_id = w.unit_id and b.observed_at > w.begins and b.observed_at <= w.ends
-  where b.observed_at > %(first)s and b.observed_at <= %(last)s
 )
 select
-  array_agg(n) as period,
-  array_agg(grid.us(observed_at) - interval_s * 1000000::bigint) as begin_us,
-  array_agg(grid.us(observed_at)) as end_us,
-  array_agg((interval_s >= %(day_s)s)::int::bigint) as whole,
-  array_agg((status <> 'provisional')::int::bigint) as final,
-  array_agg(grid.us(published_at)) as published_us,
-  array_agg(case when computable then interval_s else 0 end::bigint) as covered_s,
-  array_agg(computable::int::bigint) as intervals,
-  array_agg(grid.us(observed_at) - interval_s * 1000000::bigint) as from_us,
-  array_agg(grid.us(observed_at)) as to_us,
-  array_agg(inflow_wh) as inflow_wh,
-  array_agg(outflow_wh) as outflow_wh,
-  array_agg(loss_wh) as loss_wh,
-  array_agg(members_loss_wh) as members_loss_wh,
-  array_agg(uncontracted_wh) as uncontracted_wh,
-  array_agg(generation_wh) as generation_wh,
-  array_agg(estimated_wh) as estimated_wh,
-  array_agg(coalesce(technical_wh, 'NaN')) as technical_wh,
-  array_agg(coalesce(averaging_wh, 'NaN')) as averaging_wh,
-  array_agg(coalesce(technical_sigma_wh, 'NaN')) as technical_sigma_wh,
-  array_agg(sigma_wh) as sigma_wh,
-  array_agg(systematic_sigma_wh) as systematic_sigma_wh,
-  array_agg(ends_sigma_wh) as ends_sigma_wh,
-  -- What neighbours give and take is made half at either end.
-  array_agg(ends_sigma_wh / sqrt(2.0::float8)) as opening_sigma_wh,
-  array_agg(ends_sigma_wh / sqrt(2.0::float8)) as closing_sigma_wh,
-  array_agg((reasons | case when interval_s >= %(day_s)s then %(registers)s else 0 end)::bigint) as reasons
-from (select * from version order by n, observed_at, interval_s, revision) v
+  w.n, grid.us(b.observed_at), b.interval_s::bigint, b.revision::bigint, (b.status <> 'provisional')::int::bigint,
+  grid.us(coalesce(b.published_at, b.received_at)), b.computable::int::bigint, b.inflow_wh, b.outflow_wh, b.loss_wh, b.members_loss_wh, b.uncontracted_wh,
+  b.generation_wh, b.estimated_wh, coalesce(b.technical_wh, 'NaN'), coalesce(b.averaging_wh, 'NaN'),
+  coalesce(b.technical_sigma_wh, 'NaN'), b.sigma_wh, b.systematic_sigma_wh, b.ends_sigma_wh, b.reasons::bigint
+from wanted w
+join loss.balance b on b.unit_id = w.unit_id and b.observed_at > w.begins and b.observed_at <= w.ends
+where b.observed_at > %(first)s and b.observed_at <= %(last)s and b.revision > 0
+union all
+select
+  w.n, grid.us(b.observed_at), b.interval_s::bigint, b.revision::bigint, (b.status <> 'provisional')::int::bigint,
+  grid.us(b.published_at), b.computable::int::bigint, b.inflow_wh, b.outflow_wh, b.loss_wh, b.members_loss_wh, b.uncontracted_wh,
+  b.generation_wh, b.estimated_wh, coalesce(b.technical_wh, 'NaN'), coalesce(b.averaging_wh, 'NaN'),
+  coalesce(b.technical_sigma_wh, 'NaN'), b.sigma_wh, b.systematic_sigma_wh, b.ends_sigma_wh, b.reasons::bigint
+from wanted w
+join loss.superseded b on b.unit_id = w.unit_id and b.observed_at > w.begins and b.observed_at <= w.ends
+where b.observed_at > %(first)s and b.observed_at <= %(last)s
 
 -- name: days
--- The same of the days of some months.
+-- The same of the days of some months, also of those that aren't published yet.
 with wanted as (
   select n - 1 as n, unit_id, first_day, next_day
   from unnest(%(unit_ids)s::int[], %(first_days)s::date[], %(next_days)s::date[])
     with ordinality as w (unit_id, first_day, next_day, n)
 )
 select
-  array_agg(n) as period,
-  array_agg(grid.us(begins_at)) as begin_us,
-  array_agg(grid.us(ends_at)) as end_us,
-  array_agg(0::bigint) as whole,
-  array_agg((status <> 'provisional')::int::bigint) as final,
-  array_agg(coalesce(grid.us(published_at), %(unpublished)s)) as published_us,
-  array_agg(covered_s) as covered_s,
-  array_agg(intervals) as intervals,
-  array_agg(coalesce(grid.us(from_at), grid.us(begins_at))) as from_us,
-  array_agg(coalesce(grid.us(to_at), grid.us(begins_at))) as to_us,
-  array_agg(inflow_wh) as inflow_wh,
-  array_agg(outflow_wh) as outflow_wh,
-  array_agg(loss_wh) as loss_wh,
-  array_agg(members_loss_wh) as members_loss_wh,
-  array_agg(uncontracted_wh) as uncontracted_wh,
-  array_agg(generation_wh) as generation_wh,
-  array_agg(estimated_wh) as estimated_wh,
-  array_agg(coalesce(technical_wh, 'NaN')) as technical_wh,
-  array_agg(coalesce(averaging_wh, 'NaN')) as averaging_wh,
-  array_agg(coalesce(technical_sigma_wh, 'NaN')) as technical_sigma_wh,
-  array_agg(sigma_wh) as sigma_wh,
-  array_agg(systematic_sigma_wh) as systematic_sigma_wh,
-  array_agg(ends_sigma_wh) as ends_sigma_wh,
-  array_agg(opening_sigma_wh) as opening_sigma_wh,
-  array_agg(closing_sigma_wh) as closing_sigma_wh,
-  array_agg(reasons::bigint) as reasons
-from (
-  select w.n, d.*
-  from wanted w
-  join loss.period_revision d
-    on d.unit_id = w.unit_id and d.period = 'day' and d.first_day >= w.first_day and d.first_day < w.next_day
-  order by w.n, d.ends_at, d.revision
-) v
+  w.n, grid.us(b.ends_at), b.expected_s::bigint, b.revision::bigint, (b.status <> 'provisional')::int::bigint,
+  coalesce(grid.us(b.published_at), %(unpublished)s::bigint), b.covered_s, b.intervals,
+  coalesce(grid.us(b.from_at), grid.us(b.begins_at)), coalesce(grid.us(b.to_at), grid.us(b.begins_at)),
+  b.opening_sigma_wh, b.closing_sigma_wh, b.inflow_wh, b.outflow_wh, b.loss_wh, b.members_loss_wh, b.uncontracted_wh,
+  b.generation_wh, b.estimated_wh, coalesce(b.technical_wh, 'NaN'), coalesce(b.averaging_wh, 'NaN'),
+  coalesce(b.technical_sigma_wh, 'NaN'), b.sigma_wh, b.systematic_sigma_wh, b.ends_sigma_wh, b.reasons::bigint
+from wanted w
+join loss.period_revision b
+  on b.unit_id = w.unit_id and b.period = 'day' and b.first_day >= w.first_day and b.first_day < w.next_day
 
 -- name: stage
 create temporary table if not exists stage_period (like loss.period_revision including defaults) on commit delete rows

@@ -5,6 +5,9 @@ select
 from loss.threshold
 order by threshold_id
 
+-- name: newest
+select coalesce(max(threshold_id), 0) from loss.threshold
+
 -- name: add
 insert into loss.threshold (
   unit_kind, medium_voltage_v, low_rate, high_rate, min_inflow_wh_per_h, valid_from, recorded_by, reason

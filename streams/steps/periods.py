@@ -100,7 +100,8 @@ def fold_periods(keys: PeriodKeys, pieces: Pieces, rules: PeriodRules, until_us:
             dates.append(when)
             summed = _summed(pieces, versions, expected_s)
             # What isn't computable says why; what stands for the whole speaks only where it does.
-            chosen.append(np.union1d(versions[~pieces.whole[versions]], summed).astype(np.intp))
+            parts = versions[~pieces.whole[versions]]
+            chosen.append(np.concatenate((parts, summed[pieces.whole[summed]])))
             used.append(summed)
     figures = _figures(pieces, chosen, used)
     _classify(figures, keys, rules, of_period, at)
@@ -150,8 +151,11 @@ def _complete_us(pieces: Pieces, span: slice, first_version: NDArray[np.bool_], 
     of_piece = np.minimum.reduceat(final_us, starts)
     begin_us, end_us = pieces.begin_us[span][starts], pieces.end_us[span][starts]
     done = np.sort(of_piece)
-    if _union_us(begin_us, end_us) < expected_s * _SECOND_US:
+    union_us = _union_us(begin_us, end_us)
+    if union_us < expected_s * _SECOND_US:
         return UNPUBLISHED_US
+    if union_us == int(np.sum(end_us - begin_us)) == expected_s * _SECOND_US:
+        return int(done[-1])  # each is needed
     low, high = 0, len(done) - 1
     while low < high:
         middle = (low + high) // 2

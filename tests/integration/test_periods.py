@@ -137,7 +137,7 @@ def standing(connection: Connection, unit: str = "A1", period: str = "day") -> d
 def test_batches_make_no_difference(connection: Connection, seed: int, batch: int) -> None:
     chance = random.Random(seed)  # noqa: S311  # a repeatable history
     begin = datetime(2026, 3, 27, 23, tzinfo=UTC)
-    events = []
+    events: list[tuple[datetime, str, datetime, dict[str, Any]]] = []
     for unit in ("A1", "A2", "F1"):
         for hour in range(1, 71):
             if chance.random() < 0.05:
@@ -146,7 +146,7 @@ def test_batches_make_no_difference(connection: Connection, seed: int, batch: in
             at = end
             for _ in range(chance.choice([1, 1, 1, 2, 3])):
                 at += timedelta(hours=chance.choice([0, 1, 30, 100]), minutes=1)
-                figures = {
+                figures: dict[str, Any] = {
                     "loss_wh": chance.randint(-500, 2_000),
                     "computable": chance.random() < 0.9,
                     "status": "final" if at - end > timedelta(hours=20) or chance.random() < 0.5 else "provisional",

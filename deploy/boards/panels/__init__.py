@@ -5,7 +5,7 @@ A statement reads grid.* and bounded ranges of loss.balance and telemetry.block,
 """
 
 from deploy.boards.panels.alerts import ALERTS_BY_STATE, OPEN_ALERTS
-from deploy.boards.panels.loss import FEEDERS, LOSS, NOW, SUPPLY, WORST_AREAS
+from deploy.boards.panels.loss import AREAS_BY_CLASS, FEEDERS, LOSS, NOW, SUPPLY, WORST_AREAS
 from deploy.boards.panels.parts import BAND, HIGH_LOSS_RATE, SEARCH
 from deploy.boards.panels.pipeline import DELAY, FRESHNESS, GAPS, READINGS, REJECTED, SETTLED, UNITS_BY_STATUS
 from deploy.boards.panels.points import POINTS, POINTS_BY_STATE
@@ -13,6 +13,7 @@ from deploy.boards.panels.switching import SWITCHES_OFF_NORMAL, UNSUPPLIED_AREAS
 
 __all__ = [
     "ALERTS_BY_STATE",
+    "AREAS_BY_CLASS",
     "BAND",
     "DELAY",
     "FEEDERS",

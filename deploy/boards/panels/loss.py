@@ -152,6 +152,40 @@ limit 20
 )
 
 
+AREAS_BY_CLASS = Panel(
+    key="areas_by_class",
+    title="Areas, last full day",
+    description=(
+        "Transformer areas by the class of their last full local day that is published, by the thresholds that hold. "
+        "Qualified is the part of all areas that is normal: what can't be computed isn't qualified."
+    ),
+    picture=Picture.FIGURES,
+    sql="""
+with area as (
+  select p.class
+  from grid.unit u
+  left join loss.period p on p.unit_id = u.unit_id and p.period = 'day' and p.revision > 0 and p.first_day = (
+    select max(first_day) from loss.period where period = 'day' and revision > 0 and ends_at <= now()
+  )
+  where u.kind = 'area'
+)
+select
+  count(*) filter (where class = 'normal') / nullif(count(*), 0)::float8 as qualified,
+  count(*) filter (where class = 'high') as high,
+  count(*) filter (where class = 'negative') as negative,
+  count(*) filter (where coalesce(class, 'not_computable') = 'not_computable') as not_computable
+from area
+""",
+    columns=(
+        Column("qualified", "Qualified", Unit.FRACTION, decimals=1),
+        Column("high", "High", Unit.COUNT, below=Colour.GOOD, steps=(Step(1, Colour.BAD),)),
+        Column("negative", "Negative", Unit.COUNT, below=Colour.GOOD, steps=(Step(1, Colour.WARNING),)),
+        Column("not_computable", "Not computable", Unit.COUNT, below=Colour.GOOD, steps=(Step(1, Colour.MUTED),)),
+    ),
+    nothing="No area is known",
+)
+
+
 SUPPLY = Panel(
     key="supply",
     title="Supply by substation",
