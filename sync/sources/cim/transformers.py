@@ -171,12 +171,18 @@ def _centre_tapped(site: Site, tank: Item, ends: list[End]) -> list[End]:
 def _build(site: Site, owner: Item, code: str, ends: list[End], values: Values, lines: list[Line]) -> list[Transformer]:
     """The transformers that stand for one; adds to `lines` those for impedances of its earth."""
     extra = _zero_sequence(ends, values)
-    inner = [
-        _behind_earth(site, f"{code} winding {number}", end, z, lines)
-        for number, (end, z) in enumerate(zip(ends, extra, strict=True), start=1)
-    ]
+    # Such a line alone couples the phases and nothing else, which has no inverse; so it takes a part of the series
+    # impedance with it, which lies in series with it anyway.
     if len(ends) == 2:
-        return [_between(owner, code, inner[0], inner[1], values.star_ohm[1], values.magnetising_s)]
+        star_ohm = [values.star_ohm[1] / (1 + sum(map(bool, extra)))] * 2
+    else:
+        star_ohm = [z / 2 if own else z for z, own in zip(values.star_ohm, extra, strict=True)]
+    inner = []
+    for number, (end, own, z) in enumerate(zip(ends, extra, star_ohm, strict=True), start=1):
+        scale = (end.rated_v / ends[0].rated_v) ** 2
+        inner.append(_behind_earth(site, f"{code} winding {number}", end, own, z * scale, lines))
+    if len(ends) == 2:
+        return [_between(owner, code, inner[0], inner[1], star_ohm[1], values.magnetising_s)]
     first, second, _ = inner
     # In star, at the second winding's voltage, and in phase with a winding in star.
     stars = [end for end in inner if end.winding is Winding.WYE]
@@ -184,9 +190,9 @@ def _build(site: Site, owner: Item, code: str, ends: list[End], values: Values, 
     bus = site.add_inner(f"{code} star point", second.nominal_v)
     centre = End(owner, second.node, bus, second.phases, Winding.WYE, second.rated_v, clock, second.nominal_v)
     scale = (second.rated_v / first.rated_v) ** 2
-    found = [_between(owner, f"{code} winding 1", first, centre, values.star_ohm[0], values.magnetising_s)]
+    found = [_between(owner, f"{code} winding 1", first, centre, star_ohm[0], values.magnetising_s)]
     for number, end in enumerate(inner[1:], start=2):
-        branch = values.star_ohm[number - 1] * scale
+        branch = star_ohm[number - 1] * scale
         found.append(_between(owner, f"{code} winding {number}", centre, end, branch, 0j))
     return found
 
@@ -235,14 +241,14 @@ def _zero_sequence(ends: list[End], values: Values) -> list[complex]:
     return extra
 
 
-def _behind_earth(site: Site, code: str, end: End, z_ohm: complex, lines: list[Line]) -> End:
-    """The end itself, or behind a line that stands for the impedance of its earth."""
-    if z_ohm == 0:
+def _behind_earth(site: Site, code: str, end: End, earth: complex, series: complex, lines: list[Line]) -> End:
+    """The end itself, or behind a line that stands for the impedance of its earth; both in ohm, as seen at the end."""
+    if earth == 0:
         return end
     bus = site.add_inner(code, end.nominal_v)
-    matrix = tuple((z_ohm,) * len(end.phases) for _ in end.phases)
-    zeros = tuple((0j,) * len(end.phases) for _ in end.phases)
-    lines.append(Line(f"{code} earth", bus, end.bus, end.phases, matrix, zeros))
+    size = range(len(end.phases))
+    matrix = tuple(tuple(earth + series if row == column else earth for column in size) for row in size)
+    lines.append(Line(f"{code} earth", bus, end.bus, end.phases, matrix, tuple((0j,) * len(size) for _ in size)))
     return replace(end, bus=bus)
 
 
