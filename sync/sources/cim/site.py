@@ -109,6 +109,8 @@ class Site:
 
     def phases_at(self, item: Item) -> str:
         """Phases of equipment that has no objects for them: those of its first terminal, else all three."""
+        if item.key not in self.terminals:
+            raise item.error("it has no terminal")
         phases = self.terminals[item.key][0].choice("Terminal.phases") or "ABC"
         letters = phases.removesuffix("N")
         if not letters or any(letter not in "ABC" for letter in letters):

@@ -73,8 +73,8 @@ class Changers:
             raise changer.error(f"TapChanger.neutralU is {neutral_v:g} V at an end of {rated_v:g} V")
         step = self._step(changer)
         low, high = changer.number("TapChanger.lowStep"), changer.number("TapChanger.highStep")
-        if (low is not None and step < low) or (high is not None and step > high):
-            raise changer.error(f"step {step:g} is outside of {low} to {high}")
+        if not (-math.inf if low is None else low) <= step <= (math.inf if high is None else high):
+            raise changer.error(f"step {step:g} is outside of TapChanger.lowStep to highStep")
         steps = step - (changer.number("TapChanger.neutralStep") or 0.0)
         ratio = 1.0 + steps * changer.needed("RatioTapChanger.stepVoltageIncrement") / 100
         if not 0.5 <= ratio <= 2.0:
