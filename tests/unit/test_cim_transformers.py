@@ -306,6 +306,17 @@ def test_a_unit_between_two_phases_is_a_third_in_star(tmp_path: Path) -> None:
     assert found.magnetising_s.real == pytest.approx(3 * 0.003 * 10_000 / 10_000**2)
 
 
+def test_a_unit_of_an_open_star_and_open_delta(tmp_path: Path) -> None:
+    found = only(read(tmp_path, banked(info(5_773, 400), tank("a", ("AN", "AB")))))
+    assert (found.phases, found.from_winding, found.to_winding, found.clock) == ("A", Winding.WYE, Winding.DELTA, 1)
+    assert found.from_v == pytest.approx(5_773 * 3**0.5)
+    assert found.to_v == 400
+    assert found.impedance_ohm == pytest.approx(LEAKAGE * 400**2 / 10_000 / 3)
+    found = only(read(tmp_path, banked(info(10_000, 230), tank("a", ("BC", "BN")))))
+    assert (found.phases, found.clock, found.to_v) == ("B", 11, pytest.approx(230 * 3**0.5))
+    assert found.impedance_ohm == pytest.approx(LEAKAGE * PHASE_OHM)
+
+
 def centre_tapped() -> dict[str, Object]:
     objects = banked(info(5_773, 120, 120), tank("pole", ("BN", "s1N", "Ns2")))
     objects = changed(
@@ -352,7 +363,7 @@ def test_what_a_centre_tapped_secondary_cannot_hold_is_refused(tmp_path: Path) -
     ("objects", "said"),
     [
         (banked(info(5_773, 230), tank("a", ("AN", "BN"))), "its windings are in phases A, B"),
-        (banked(info(5_773, 230), tank("a", ("AB", "AN"))), "between two phases and one to neutral"),
+        (banked(info(10_000, 230), tank("a", ("AB", "BN"))), "its windings are in phases A, B"),
         (banked(info(5_773, 230), tank("a", ("AN", "s12N"))), "orderedPhases is s12, which isn't taken"),
         (banked(info(5_773), tank("a", ("AN", "AN"))), "'info' describes no end 2"),
         (banked(info(5_773, 230, loss_kw=9.0), tank("a", ("AN", "AN"))), "a loss of "),

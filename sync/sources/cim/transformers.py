@@ -124,8 +124,9 @@ def _tank(
         ends = _centre_tapped(site, tank, ends)
     if len({end.phases for end in ends}) > 1:
         raise tank.error(f"its windings are in phases {', '.join(end.phases for end in ends)}")
-    if any(b != between[0] for b in between):
-        raise tank.error("a single winding between two phases and one to neutral in the same tank aren't taken")
+    if between[0] != between[-1]:
+        # A winding from A to neutral and one from A to B: in phase, which is 1 hour from star to delta.
+        ends[-1] = replace(ends[-1], clock=ends[-1].clock + (11 if between[0] else 1))
     return _build(site, tank, code, ends, of_tests(parts, tank, ends, described, between), lines)
 
 
