@@ -156,6 +156,20 @@ class Capacitor:
 
 
 @dataclass(frozen=True, slots=True)
+class Earthing:
+    """Where a neutral conductor is joined to earth, besides the transformer that feeds it."""
+
+    code: str
+    bus: str
+    resistance_ohm: float
+    """0: solidly."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.resistance_ohm < float("inf"):
+            raise ValueError(f"earthing {self.code}: resistance {self.resistance_ohm}")
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """What the circuit is fed from (EnergySource): a stiff voltage behind an impedance."""
 
@@ -181,6 +195,7 @@ class Circuit:
     transformers: tuple[Transformer, ...] = ()
     loads: tuple[Load, ...] = ()
     capacitors: tuple[Capacitor, ...] = ()
+    earthings: tuple[Earthing, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.buses) > MAX_BUSES:
@@ -192,10 +207,11 @@ class Circuit:
             ("transformer", self.transformers),
             ("load", self.loads),
             ("capacitor", self.capacitors),
+            ("earthing", self.earthings),
         ):
             _unique(what, (item.code for item in items))
         ends = [(b.code, end) for b in (*self.lines, *self.switches, *self.transformers) for end in _ends(b)]
-        ends += [(x.code, x.bus) for x in (*self.loads, *self.capacitors, self.source)]
+        ends += [(x.code, x.bus) for x in (*self.loads, *self.capacitors, *self.earthings, self.source)]
         for code, bus in ends:
             if bus not in known:
                 raise ValueError(f"{code} names an unknown bus: {bus}")
