@@ -58,4 +58,4 @@ def test_voltages_are_those_of_opendss(network: CimNetwork, flow: CircuitFlow) -
             expected_pu = opendssdirect.Bus.puVmagAngle()[2 * nodes.index(number)]
             assert voltage_pu == pytest.approx(expected_pu, abs=2e-4), (bus, phase)
             compared += 1
-    assert compared == 52
+    assert compared == 56

@@ -131,7 +131,7 @@ def test_values_are_checked_and_errors_name_the_object(tmp_path: Path) -> None:
     assert item.number("A.none") is None
     assert item.flag("A.none") is None
     for ask, name, said in (
-        (item.number, "A.x", "A.x is no number: '1,5'"),
+        (item.number, "A.x", "A.x is no number up to 1e+15: '1,5'"),
         (item.number, "A.inf", "A.inf is no number"),
         (item.needed, "A.none", "A.none is missing"),
         (item.positive, "A.neg", "A.neg is -1, which must be above 0"),

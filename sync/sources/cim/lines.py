@@ -8,6 +8,8 @@ from grid.circuit import CONDUCTORS, Line, Matrix, Switch
 from sync.sources.cim.rdf import Item
 from sync.sources.cim.site import SWITCHES, Site, phase_of
 
+_PER_LENGTH = ("PerLengthPhaseImpedance", "PerLengthSequenceImpedance")
+
 
 def read_lines(site: Site) -> Iterator[Line]:
     """All line segments in service, with the impedance of their whole length.
@@ -20,24 +22,22 @@ def read_lines(site: Site) -> Iterator[Line]:
     CimError
         No impedance, or one that doesn't fit the phases.
     """
-    phases = site.model.children("ACLineSegmentPhase", "ACLineSegmentPhase.ACLineSegment")
-    data = site.model.children("PhaseImpedanceData", "PhaseImpedanceData.PhaseImpedance")
+    phases = site.model.children("ACLineSegmentPhase", "ACLineSegmentPhase.ACLineSegment", "ACLineSegment")
+    data = site.model.children("PhaseImpedanceData", "PhaseImpedanceData.PhaseImpedance", "PerLengthPhaseImpedance")
     for item in site.model.of("ACLineSegment"):
         if site.out_of_service(item):
             continue
         here, there = site.buses_of(item, 2)
         conductors = _conductors(site, item, phases.get(item.key, []))
-        per_length = site.model.follow(item, "ACLineSegment.PerLengthImpedance")
+        per_length = site.model.follow(item, "ACLineSegment.PerLengthImpedance", *_PER_LENGTH)
         if per_length is None:
             impedance, charging = _own(item, len(conductors))
         else:
             length_m = item.positive("Conductor.length")
             if per_length.kind == "PerLengthPhaseImpedance":
                 matrices = _from_matrix(item, per_length, data.get(per_length.key, []), len(conductors))
-            elif per_length.kind == "PerLengthSequenceImpedance":
-                matrices = _from_sequence(per_length, "PerLengthSequenceImpedance", len(conductors))
             else:
-                raise per_length.error("an impedance per length of this class isn't taken")
+                matrices = _from_sequence(per_length, "PerLengthSequenceImpedance", len(conductors))
             impedance, charging = (_times(matrix, length_m) for matrix in matrices)
         yield Line(site.codes[item.key], here, there, conductors, impedance, charging)
 
@@ -50,7 +50,7 @@ def read_switches(site: Site) -> Iterator[Switch]:
     CimError
         No position, or a phase that leads to another.
     """
-    phases = site.model.children("SwitchPhase", "SwitchPhase.Switch")
+    phases = site.model.children("SwitchPhase", "SwitchPhase.Switch", *SWITCHES)
     for item in site.model.of(*SWITCHES):
         if site.out_of_service(item):
             continue

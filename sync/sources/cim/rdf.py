@@ -25,6 +25,9 @@ MAX_TEXT = 100_000
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _CIM = re.compile(r"https?://iec\.ch/TC57/(\S*CIM\S*|CIM100)#", re.IGNORECASE)
 _CHUNK = 1 << 20
+#: Numbers outside of this are faults of the file; within it no product or quotient here overflows.
+_LARGEST = 1e15
+_SMALLEST = 1e-9
 #: Depth of the root, of an object and of a value.
 _ROOT, _OBJECT, _VALUE = 0, 1, 2
 
@@ -77,7 +80,7 @@ class Item:
         Raises
         ------
         CimError
-            Not a finite number.
+            Not a number, or one of a size that nothing here has.
         """
         text = self.text(name)
         if text is None:
@@ -86,8 +89,8 @@ class Item:
             value = float(text)
         except ValueError:
             value = math.nan
-        if not math.isfinite(value):
-            raise self.error(f"{name} is no number: {text[:40]!r}")
+        if not abs(value) <= _LARGEST:
+            raise self.error(f"{name} is no number up to {_LARGEST:g}: {text[:40]!r}")
         return value
 
     def needed(self, name: str) -> float:
@@ -96,7 +99,7 @@ class Item:
         Raises
         ------
         CimError
-            None, or not a finite number.
+            None, or not a number.
         """
         value = self.number(name)
         if value is None:
@@ -112,7 +115,7 @@ class Item:
             None, or not above zero.
         """
         value = self.needed(name)
-        if value <= 0:
+        if value < _SMALLEST:
             raise self.error(f"{name} is {value:g}, which must be above 0")
         return value
 
@@ -149,13 +152,13 @@ class Model:
         """The objects of these classes, class by class, each in the order of the file."""
         return chain.from_iterable(self.by_kind.get(kind, ()) for kind in kinds)
 
-    def follow(self, item: Item, name: str) -> Item | None:
+    def follow(self, item: Item, name: str, *kinds: str) -> Item | None:
         """The object that a property names, None without the property.
 
         Raises
         ------
         CimError
-            The file has no such object.
+            The file has no such object, or it is of none of these classes.
         """
         key = item.text(name)
         if key is None:
@@ -163,30 +166,32 @@ class Model:
         found = self.items.get(key)
         if found is None:
             raise item.error(f"{name} names an object that the file doesn't have: {key[:80]}")
+        if kinds and found.kind not in kinds:
+            raise item.error(f"{name} names {found.kind} {found.name!r}, which is none of {', '.join(kinds)}")
         return found
 
-    def parent(self, item: Item, name: str) -> Item:
+    def parent(self, item: Item, name: str, *kinds: str) -> Item:
         """The object that a property names.
 
         Raises
         ------
         CimError
-            No such property, or no such object.
+            No such property, no such object, or one of none of these classes.
         """
-        found = self.follow(item, name)
+        found = self.follow(item, name, *kinds)
         if found is None:
             raise item.error(f"{name} is missing")
         return found
 
-    def children(self, kind: str, name: str, inverse: str | None = None) -> dict[str, list[Item]]:
-        """The objects of a class by the identity of the object that their property names.
+    def children(self, kind: str, name: str, *kinds: str, inverse: str | None = None) -> dict[str, list[Item]]:
+        """The objects of a class by the identity of the object, of one of `kinds`, that their property names.
 
         A file may write an association at its other side: `inverse` is the property there.
 
         Raises
         ------
         CimError
-            One that belongs to nothing, or to an object that the file doesn't have.
+            One that belongs to nothing, to an object that the file doesn't have, or to one of another class.
         """
         found: dict[str, list[Item]] = {}
         owners: dict[str, str] | None = None
@@ -196,7 +201,7 @@ class Model:
                 if item.key in owners:
                     found.setdefault(owners[item.key], []).append(item)
                     continue
-            found.setdefault(self.parent(item, name).key, []).append(item)
+            found.setdefault(self.parent(item, name, *kinds).key, []).append(item)
         return found
 
     def _owners(self, inverse: str) -> dict[str, str]:

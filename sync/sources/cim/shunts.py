@@ -10,6 +10,7 @@ from sync.sources.cim.lines import transposed
 from sync.sources.cim.rdf import CimError, Item
 from sync.sources.cim.site import CONSUMERS, CONVERTER, LEGS, Site, phase_of
 
+_UNITS = ("PhotovoltaicUnit", "PowerElectronicsWindUnit", "BatteryUnit")
 _SQRT3 = 3**0.5
 _ALL_POWER = (1.0, 0.0, 0.0)
 _PAIRS = {"AB": "A", "BC": "B", "AC": "C", "CA": "C"}
@@ -61,7 +62,7 @@ def read_loads(site: Site) -> Iterator[Load]:
         A power is missing, phases and total differ, or a dependence on voltage that isn't one of power, current and
         impedance.
     """
-    parts = site.model.children("EnergyConsumerPhase", "EnergyConsumerPhase.EnergyConsumer")
+    parts = site.model.children("EnergyConsumerPhase", "EnergyConsumerPhase.EnergyConsumer", *CONSUMERS)
     for item in site.model.of(*CONSUMERS):
         if site.out_of_service(item):
             continue
@@ -83,9 +84,9 @@ def read_converters(site: Site) -> Iterator[Load]:
     CimError
         A converter with power and no unit that says which way it flows.
     """
-    parts = site.model.children(f"{CONVERTER}Phase", f"{CONVERTER}Phase.{CONVERTER}")
+    parts = site.model.children(f"{CONVERTER}Phase", f"{CONVERTER}Phase.{CONVERTER}", CONVERTER)
     units: dict[str, Item] = {}
-    for unit in site.model.of("PhotovoltaicUnit", "PowerElectronicsWindUnit", "BatteryUnit"):
+    for unit in site.model.of(*_UNITS):
         if (owner := site.model.follow(unit, f"PowerElectronicsUnit.{CONVERTER}")) is not None:
             units[owner.key] = unit
     for item in site.model.of(CONVERTER):
@@ -95,7 +96,7 @@ def read_converters(site: Site) -> Iterator[Load]:
         total = sum(powers.values())
         if all(power == 0 for power in powers.values()):
             continue
-        behind = site.model.follow(item, f"{CONVERTER}.PowerElectronicsUnit") or units.get(item.key)
+        behind = site.model.follow(item, f"{CONVERTER}.PowerElectronicsUnit", *_UNITS) or units.get(item.key)
         if behind is None or total.real == 0:
             raise item.error("it has power, and nothing that says whether it feeds in or consumes")
         feeds_in = behind.kind != "BatteryUnit" or behind.choice("BatteryUnit.batteryState") == "discharging"
@@ -116,7 +117,9 @@ def read_capacitors(site: Site) -> Iterator[Capacitor]:
     CimError
         No number of sections, or an unsymmetrical star without earth.
     """
-    parts = site.model.children("LinearShuntCompensatorPhase", "ShuntCompensatorPhase.ShuntCompensator")
+    parts = site.model.children(
+        "LinearShuntCompensatorPhase", "ShuntCompensatorPhase.ShuntCompensator", "LinearShuntCompensator"
+    )
     for item in site.model.of("LinearShuntCompensator"):
         if site.out_of_service(item):
             continue
@@ -227,7 +230,7 @@ def _loads(
 
 def _response(site: Site, item: Item) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
     """Shares of constant power, current and impedance in active and reactive power; all power without any."""
-    response = site.model.follow(item, "EnergyConsumer.LoadResponse")
+    response = site.model.follow(item, "EnergyConsumer.LoadResponse", "LoadResponseCharacteristic")
     if response is None:
         return _ALL_POWER, _ALL_POWER
     return _shares(response, "p"), _shares(response, "q")

@@ -84,9 +84,9 @@ class Site:
         """
         if terminal.flag("ACDCTerminal.connected") is False:
             raise terminal.error("a terminal that isn't connected is taken only of equipment out of service")
-        node = self.model.follow(terminal, "Terminal.ConnectivityNode")
+        node = self.model.follow(terminal, "Terminal.ConnectivityNode", "ConnectivityNode")
         if node is None:
-            node = self.model.parent(terminal, "Terminal.TopologicalNode")
+            node = self.model.parent(terminal, "Terminal.TopologicalNode", "TopologicalNode")
         return node
 
     def buses_of(self, item: Item, count: int) -> list[str]:
@@ -119,12 +119,12 @@ class Site:
 
     def base_voltage(self, item: Item, name: str = "ConductingEquipment.BaseVoltage") -> float | None:
         """Voltage between phases of the base voltage that an object names, of its own or of its voltage level."""
-        base = self.model.follow(item, name)
+        base = self.model.follow(item, name, "BaseVoltage")
         if base is None:
             level = self.model.follow(item, "Equipment.EquipmentContainer")
             if level is None or level.kind != "VoltageLevel":
                 return None
-            base = self.model.parent(level, "VoltageLevel.BaseVoltage")
+            base = self.model.parent(level, "VoltageLevel.BaseVoltage", "BaseVoltage")
         return base.positive("BaseVoltage.nominalVoltage")
 
     def nominal_at(self, item: Item, node: Item) -> float:
@@ -202,7 +202,7 @@ def _find_voltages(site: Site, equipment: list[Item]) -> None:
     for node in model.of("ConnectivityNode"):
         level = model.items.get(node.text("ConnectivityNode.ConnectivityNodeContainer") or "")
         if level is not None and level.kind == "VoltageLevel":
-            base = model.parent(level, "VoltageLevel.BaseVoltage")
+            base = model.parent(level, "VoltageLevel.BaseVoltage", "BaseVoltage")
             site.nominal_v[node.key] = base.positive("BaseVoltage.nominalVoltage")
     for item in equipment:
         if item.kind != "PowerTransformer" and (nominal_v := site.base_voltage(item)) is not None:
@@ -210,7 +210,7 @@ def _find_voltages(site: Site, equipment: list[Item]) -> None:
                 _note_voltage(site, terminal, nominal_v)
     for end in model.of("PowerTransformerEnd", "TransformerTankEnd"):
         if (nominal_v := site.base_voltage(end, "TransformerEnd.BaseVoltage")) is not None:
-            _note_voltage(site, model.parent(end, "TransformerEnd.Terminal"), nominal_v)
+            _note_voltage(site, model.parent(end, "TransformerEnd.Terminal", "Terminal"), nominal_v)
 
 
 def _note_voltage(site: Site, terminal: Item, nominal_v: float) -> None:

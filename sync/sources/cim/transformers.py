@@ -36,12 +36,18 @@ def read_transformers(site: Site) -> tuple[list[Transformer], list[Line]]:
             raise shifters[0].error("phase shifters aren't taken")
     parts = find_parts(model)
     changers = Changers(
-        model.children("RatioTapChanger", "RatioTapChanger.TransformerEnd", "TransformerEnd.RatioTapChanger"),
-        model.children("SvTapStep", "SvTapStep.TapChanger"),
+        model.children(
+            "RatioTapChanger",
+            "RatioTapChanger.TransformerEnd",
+            "PowerTransformerEnd",
+            "TransformerTankEnd",
+            inverse="TransformerEnd.RatioTapChanger",
+        ),
+        model.children("SvTapStep", "SvTapStep.TapChanger", "RatioTapChanger"),
     )
-    ends = model.children("PowerTransformerEnd", "PowerTransformerEnd.PowerTransformer")
-    tanks = model.children("TransformerTank", "TransformerTank.PowerTransformer")
-    tank_ends = model.children("TransformerTankEnd", "TransformerTankEnd.TransformerTank")
+    ends = model.children("PowerTransformerEnd", "PowerTransformerEnd.PowerTransformer", "PowerTransformer")
+    tanks = model.children("TransformerTank", "TransformerTank.PowerTransformer", "PowerTransformer")
+    tank_ends = model.children("TransformerTankEnd", "TransformerTankEnd.TransformerTank", "TransformerTank")
     transformers: list[Transformer] = []
     lines: list[Line] = []
     for item in model.of("PowerTransformer"):
@@ -75,7 +81,7 @@ def _end(site: Site, changers: Changers, item: Item) -> End:
     kind = item.choice("PowerTransformerEnd.connectionKind")
     if kind not in _WINDINGS:
         raise item.error(f"PowerTransformerEnd.connectionKind is {kind or 'missing'}; D, Y and Yn are taken")
-    node = site.node_at(site.model.parent(item, "TransformerEnd.Terminal"))
+    node = site.node_at(site.model.parent(item, "TransformerEnd.Terminal", "Terminal"))
     rated_v = item.positive("PowerTransformerEnd.ratedU")
     return End(
         item,
@@ -107,7 +113,7 @@ def _earth(item: Item, kind: str) -> complex:
 def _tank(
     site: Site, parts: Parts, changers: Changers, tank: Item, code: str, items: list[Item], lines: list[Line]
 ) -> list[Transformer]:
-    info = site.model.parent(tank, "TransformerTank.TransformerTankInfo")
+    info = site.model.parent(tank, "TransformerTank.TransformerTankInfo", "TransformerTankInfo")
     infos = {x.needed("TransformerEndInfo.endNumber"): x for x in parts.end_infos.get(info.key, [])}
     items = _in_order(tank, items)
     numbers = [item.needed("TransformerEnd.endNumber") for item in items]
@@ -131,7 +137,7 @@ def _tank(
 
 
 def _tank_end(site: Site, changers: Changers, item: Item, info: Item, phases: str) -> End:
-    node = site.node_at(site.model.parent(item, "TransformerEnd.Terminal"))
+    node = site.node_at(site.model.parent(item, "TransformerEnd.Terminal", "Terminal"))
     rated_v = info.positive("TransformerEndInfo.ratedU")
     clock = int(info.number("TransformerEndInfo.phaseAngleClock") or 0)
     kind = info.choice("TransformerEndInfo.connectionKind") or "missing"

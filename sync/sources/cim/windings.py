@@ -116,17 +116,24 @@ def find_parts(model: Model) -> Parts:
         model.children(
             "TransformerMeshImpedance",
             "TransformerMeshImpedance.FromTransformerEnd",
-            "TransformerEnd.FromMeshImpedance",
+            "PowerTransformerEnd",
+            inverse="TransformerEnd.FromMeshImpedance",
         ),
         model.children(
-            "TransformerCoreAdmittance", "TransformerCoreAdmittance.TransformerEnd", "TransformerEnd.CoreAdmittance"
+            "TransformerCoreAdmittance",
+            "TransformerCoreAdmittance.TransformerEnd",
+            "PowerTransformerEnd",
+            inverse="TransformerEnd.CoreAdmittance",
         ),
         model.children(
-            "TransformerStarImpedance", "TransformerStarImpedance.TransformerEnd", "TransformerEnd.StarImpedance"
+            "TransformerStarImpedance",
+            "TransformerStarImpedance.TransformerEnd",
+            "PowerTransformerEnd",
+            inverse="TransformerEnd.StarImpedance",
         ),
-        model.children("TransformerEndInfo", "TransformerEndInfo.TransformerTankInfo"),
-        model.children("ShortCircuitTest", "ShortCircuitTest.EnergisedEnd"),
-        model.children("NoLoadTest", "NoLoadTest.EnergisedEnd"),
+        model.children("TransformerEndInfo", "TransformerEndInfo.TransformerTankInfo", "TransformerTankInfo"),
+        model.children("ShortCircuitTest", "ShortCircuitTest.EnergisedEnd", "TransformerEndInfo"),
+        model.children("NoLoadTest", "NoLoadTest.EnergisedEnd", "TransformerEndInfo"),
     )
 
 
@@ -206,7 +213,9 @@ def _leakage(test: Item, info: Item) -> complex:
 
 
 def _no_load(test: Item, info: Item) -> complex:
-    voltage = test.number("NoLoadTest.energisedEndVoltage") or info.positive("TransformerEndInfo.ratedU")
+    voltage = info.positive("TransformerEndInfo.ratedU")
+    if test.number("NoLoadTest.energisedEndVoltage"):
+        voltage = test.positive("NoLoadTest.energisedEndVoltage")
     conductance = test.needed("NoLoadTest.loss") * 1e3 / voltage**2
     base = test.positive("TransformerTest.basePower")
     magnitude = test.needed("NoLoadTest.excitingCurrent") / 100 * base / voltage**2
