@@ -60,9 +60,16 @@ install_packages() {
   [[ -z $failed ]] || fail "\`$failed\` failed: see above, mend it, then try again"
 }
 
+# Locks of packages whose data alone are read; their own dependencies serve calculations of theirs.
+data_locks() {
+  echo requirements/data.lock
+  [[ $1 != test ]] || echo requirements/test-data.lock
+}
+
 # What .venv should be made of, as one line: another interpreter or another lock makes another.
 wanted_stamp() {
-  "$1" -c 'import sys; print(sys.version)' | cat - "requirements/$2.lock" requirements/data.lock pyproject.toml |
+  # shellcheck disable=SC2046  # a list of names
+  "$1" -c 'import sys; print(sys.version)' | cat - "requirements/$2.lock" $(data_locks "$2") pyproject.toml |
     sha256sum
 }
 
@@ -78,8 +85,10 @@ make_venv() {
   echo "meterline: installing requirements/$kind.lock into .venv" >&2
   local pip=(.venv/bin/python -m pip --disable-pip-version-check --quiet install)
   "${pip[@]}" --require-hashes -r "requirements/$kind.lock" || fail "pip cannot install requirements/$kind.lock"
-  # SimBench's own dependencies serve its calculations; only its data are read.
-  "${pip[@]}" --no-deps --require-hashes -r requirements/data.lock || fail "pip cannot install requirements/data.lock"
+  local lock
+  for lock in $(data_locks "$kind"); do
+    "${pip[@]}" --no-deps --require-hashes -r "$lock" || fail "pip cannot install $lock"
+  done
   "${pip[@]}" --no-deps --no-build-isolation -e . || fail "pip cannot install the project"
   wanted_stamp .venv/bin/python "$kind" >".venv/$kind.stamp"
 }

@@ -15,6 +15,7 @@ from meterline.cli_common import ConfigOption, JsonOption, OpsPortOption, fail, 
 from meterline.cli_deliver import alert_app, sync_app
 from meterline.cli_grid import grid_app
 from meterline.cli_ingest import gaps_app
+from meterline.cli_loadflow import loadflow
 from meterline.cli_loss import loss
 from meterline.cli_replay import replay
 from meterline.cli_retention import retention_app
@@ -54,6 +55,7 @@ app.command()(simulate)
 app.command()(why)
 app.command()(cli_stack.doctor)
 app.command()(cli_points.points)
+app.command()(loadflow)
 cli_stack.load_app.command("points")(cli_points.load_points_file)
 
 
