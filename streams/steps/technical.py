@@ -224,6 +224,7 @@ def _area(roster: Roster, lines: NetworkPeriod) -> _Area:
         nominal_v=np.full(count, _LOW_VOLTAGE_V),
         shares=constant_power,
         reactive_shares=constant_power,
+        band_v=np.tile([0.5 * _LOW_VOLTAGE_V, 2.0 * _LOW_VOLTAGE_V], (count, 1)),
     )
     network = phase_network(
         tree,
