@@ -170,7 +170,7 @@ def _powers() -> NDArray[np.complex128]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenDssDay:
-    """Every minute solved one by one. `load_pu` (MINUTES, loads) is each load's voltage over its bus's base."""
+    """Every minute solved one by one. `load_pu` (minutes, loads) is each load's voltage over its bus's base."""
 
     loss_w: NDArray[np.float64]
     supply_w: NDArray[np.float64]
@@ -190,13 +190,13 @@ def solve() -> None:
     dss.Solution.Solve()
 
 
-def opendss_day(circuit: Circuit, tolerance: float = 1e-9) -> OpenDssDay:
-    """The day by OpenDSS, minute by minute."""
+def opendss_day(circuit: Circuit, tolerance: float = 1e-9, minutes: int = MINUTES) -> OpenDssDay:
+    """The day, or its first minutes, by OpenDSS, each minute alone."""
     names = [name.lower() for name in dss.Circuit.AllNodeNames()]
     nodes = [names.index(f"{load.bus}.{'ABC'.index(load.phases) + 1}") for load in circuit.loads]
     start_day(1, tolerance)
-    loss, supply, volts = np.empty(MINUTES), np.empty(MINUTES), np.empty((MINUTES, len(nodes)))
-    for minute in range(MINUTES):
+    loss, supply, volts = np.empty(minutes), np.empty(minutes), np.empty((minutes, len(nodes)))
+    for minute in range(minutes):
         solve()
         loss[minute] = dss.Circuit.Losses()[0]
         supply[minute] = -dss.Circuit.TotalPower()[0] * 1e3
