@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import opendssdirect as dss
+import opendssdirect as dss  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from grid.circuit import Bus, Circuit, Line, Load, Matrix, Source, Transformer, Winding
@@ -64,10 +64,8 @@ def from_pandapower(seed: int = 7) -> FeederDay:
     for number, load in enumerate(_rows(tables, "asymmetric_load")):
         phase = max("abc", key=lambda p: load[f"p_{p}_mw"])
         _profile(number, random)
-        volts = "kv=0.23 vminpu=0.8 vmaxpu=1.2"
-        run(
-            f"new load.{number} bus1={load['bus']}.{'abc'.index(phase) + 1} phases=1 {volts} kw=1 pf=0.95 yearly=s{number}"
-        )
+        at = f"bus1={load['bus']}.{'abc'.index(phase) + 1} phases=1 kv=0.23 vminpu=0.8 vmaxpu=1.2"
+        run(f"new load.{number} {at} kw=1 pf=0.95 yearly=s{number}")
     run("set voltagebases=[11 .416]")
     run("calcvoltagebases")
     return FeederDay(_from_opendss(), _powers())
@@ -109,8 +107,9 @@ def _base_v(bus: str) -> float:
     return float(dss.Bus.kVBase()) * 1e3 * math.sqrt(3.0)
 
 
-def _buses() -> list[str]:
-    return [name.split(".")[0] for name in dss.CktElement.BusNames()]
+def _buses() -> tuple[str, str]:
+    first, *others = (str(name).split(".")[0] for name in dss.CktElement.BusNames())
+    return first, others[0] if others else ""
 
 
 def _block(first: slice, second: slice) -> NDArray[np.complex128]:
@@ -120,23 +119,23 @@ def _block(first: slice, second: slice) -> NDArray[np.complex128]:
     return np.asarray(values.reshape(size, size)[first, second], np.complex128)
 
 
-def _tuple(matrix: NDArray[np.complex128]) -> Matrix:
-    return tuple(tuple(complex(value) for value in row) for row in matrix)
+def _inverse(matrix: NDArray[np.complex128]) -> Matrix:
+    return tuple(tuple(complex(value) for value in row) for row in np.linalg.inv(matrix))
 
 
 def _source() -> Source:
     dss.Circuit.SetActiveElement("Vsource.source")
-    impedance = np.linalg.inv(_block(slice(3), slice(3)))
+    impedance = _inverse(_block(slice(3), slice(3)))
     dss.Vsources.First()
     volts = dss.Vsources.BasekV() * 1e3 / math.sqrt(3.0) * dss.Vsources.PU()
     angles = np.radians(dss.Vsources.AngleDeg() - np.array([0.0, 120.0, 240.0]))
     a, b, c = (complex(volts * np.exp(1j * angle)) for angle in angles)
-    return Source("source", _buses()[0], (a, b, c), _tuple(impedance))
+    return Source("source", _buses()[0], (a, b, c), impedance)
 
 
 def _line() -> Line:
-    impedance = np.linalg.inv(-_block(slice(3), slice(3, 6)))
-    return Line(dss.Lines.Name(), *_buses(), "ABC", _tuple(impedance), _NOTHING)
+    impedance = _inverse(-_block(slice(3), slice(3, 6)))
+    return Line(dss.Lines.Name(), *_buses(), "ABC", impedance, _NOTHING)
 
 
 def _transformer() -> Transformer:
@@ -148,7 +147,7 @@ def _transformer() -> Transformer:
         rated_va = dss.Transformers.kVA() * 1e3
     impedance = complex(percent, dss.Transformers.Xhl()) / 100.0 * volts[1] ** 2 / rated_va
     return Transformer(
-        dss.Transformers.Name(), *_buses(), "ABC", Winding.DELTA, Winding.WYE, *volts, complex(impedance), clock=1
+        dss.Transformers.Name(), *_buses(), "ABC", Winding.DELTA, Winding.WYE, volts[0], volts[1], impedance, clock=1
     )
 
 
@@ -171,7 +170,7 @@ def _powers() -> NDArray[np.complex128]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenDssDay:
-    """Every minute solved one by one. `load_pu` (MINUTES, loads) is each load's voltage over its bus's base."""
+    """Every minute solved one by one. `load_pu` (minutes, loads) is each load's voltage over its bus's base."""
 
     loss_w: NDArray[np.float64]
     supply_w: NDArray[np.float64]
@@ -186,14 +185,19 @@ def start_day(steps: int, tolerance: float) -> None:
     run(f"set mode=yearly number={steps} stepsize=1m hour=0 sec=0")
 
 
-def opendss_day(circuit: Circuit, tolerance: float = 1e-9) -> OpenDssDay:
-    """The day by OpenDSS, minute by minute."""
+def solve() -> None:
+    """Let OpenDSS solve the steps that `start_day` has set."""
+    dss.Solution.Solve()
+
+
+def opendss_day(circuit: Circuit, tolerance: float = 1e-9, minutes: int = MINUTES) -> OpenDssDay:
+    """The day, or its first minutes, by OpenDSS, each minute alone."""
     names = [name.lower() for name in dss.Circuit.AllNodeNames()]
     nodes = [names.index(f"{load.bus}.{'ABC'.index(load.phases) + 1}") for load in circuit.loads]
     start_day(1, tolerance)
-    loss, supply, volts = np.empty(MINUTES), np.empty(MINUTES), np.empty((MINUTES, len(nodes)))
-    for minute in range(MINUTES):
-        dss.Solution.Solve()
+    loss, supply, volts = np.empty(minutes), np.empty(minutes), np.empty((minutes, len(nodes)))
+    for minute in range(minutes):
+        solve()
         loss[minute] = dss.Circuit.Losses()[0]
         supply[minute] = -dss.Circuit.TotalPower()[0] * 1e3
         volts[minute] = np.array(dss.Circuit.AllBusMagPu())[nodes]

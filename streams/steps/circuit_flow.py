@@ -148,7 +148,7 @@ def prepare(circuit: Circuit, watch: Sequence[str] = ()) -> PreparedCircuit:
 
     position = {code: at for at, code in enumerate(names)}
     shunt, iron = np.zeros((2, size + 1, n, n), np.complex128)
-    for code, bus, admittance, to_earth in _admittances(circuit, n):
+    for code, bus, admittance, to_earth in _admittances(circuit, position, live):
         if bus in position:
             at = position[bus]
             if to_earth and not earthed[at]:
@@ -306,8 +306,11 @@ def _across(winding: Winding, indices: Sequence[int], n: int) -> NDArray[np.floa
     return rows
 
 
-def _admittances(circuit: Circuit, n: int) -> Iterator[tuple[str, str, Complexes, bool]]:
+def _admittances(
+    circuit: Circuit, position: dict[str, int], live: NDArray[np.bool_]
+) -> Iterator[tuple[str, str, Complexes, bool]]:
     """Code, bus, admittance and whether it needs a bus whose voltage to earth is known."""
+    n = live.shape[1]
     for line in circuit.lines:
         half = np.array(line.charging_s) / 2.0
         if np.any(half):
@@ -322,6 +325,8 @@ def _admittances(circuit: Circuit, n: int) -> Iterator[tuple[str, str, Complexes
             yield transformer.code, transformer.from_bus, matrix, False
     for capacitor in circuit.capacitors:
         rows = _across(capacitor.winding, [CONDUCTORS.index(phase) for phase in capacitor.phases], n)
+        if capacitor.winding is Winding.WYE and n == 4 and live[position.get(capacitor.bus, 0), 3]:
+            rows[:, 3] = -1.0  # from phase to neutral
         matrix = np.asarray(rows.T @ np.diag(capacitor.admittance_s) @ rows, np.complex128)
         yield capacitor.code, capacitor.bus, matrix, capacitor.winding is Winding.WYE
 
