@@ -30,7 +30,7 @@ class LossReason(IntFlag):
     LOW_INFLOW = 128  # too little went in for a rate
     GENERATION = 256  # customers or smaller units fed energy in
     UNCONTRACTED = 512  # energy was taken without an active account
-    WIDE_BAND = 1_024  # the error is too large against the limit for a class to be told
+    WIDE_BAND = 1_024  # normal, but the error is too large against the limits to say much
     SUSPECTED_CT = 2_048  # the loss is what a phase or a transformer's ratio that is wrong would make
     SUSPECTED_RELATION = 4_096  # more was sold than went in: a customer of another area, or a meter, is wrong
     NO_TECHNICAL = 8_192  # the technical loss isn't known

@@ -78,7 +78,7 @@ def classify(
         (LossReason.LOW_INFLOW, figures.computable & is_low),
         (LossReason.GENERATION, figures.generation_wh > 0),
         (LossReason.UNCONTRACTED, figures.uncontracted_wh > 0),
-        (LossReason.WIDE_BAND, told & (2 * band > (high - low) * inflow)),
+        (LossReason.WIDE_BAND, told & ~is_high & ~is_negative & (2 * band > (high - low) * inflow)),
         (LossReason.SUSPECTED_CT, (is_high | is_negative) & as_of_ct),
         (LossReason.SUSPECTED_RELATION, is_negative & ~as_of_ct),
         (LossReason.NO_TECHNICAL, np.isnan(figures.technical_wh)),

@@ -48,6 +48,8 @@ def settle(app: Connection, unit: str, age: timedelta, interval_s: int = 60, **f
         "sigma_wh": 1.0,
         "coverage": 1.0,
         "computable": True,
+        "technical_wh": None,
+        "class": "normal",
         **figures,
         "unit": unit,
         "at": datetime.now(UTC) - age,
@@ -56,9 +58,10 @@ def settle(app: Connection, unit: str, age: timedelta, interval_s: int = 60, **f
     app.execute(
         """
         insert into loss.balance (unit_id, observed_at, interval_s, inflow_wh, outflow_wh, loss_wh, members_loss_wh,
-          sigma_wh, coverage, status, computable, revision, received_at, recorded_at)
+          sigma_wh, coverage, status, computable, technical_wh, class, revision, received_at, recorded_at)
         select unit_id, %(at)s, %(interval_s)s, %(inflow_wh)s, %(inflow_wh)s - %(loss_wh)s, %(loss_wh)s,
-          %(members_loss_wh)s, %(sigma_wh)s, %(coverage)s, 'final', %(computable)s, 1, %(at)s + interval '1 second',
+          %(members_loss_wh)s, %(sigma_wh)s, %(coverage)s, 'final', %(computable)s, %(technical_wh)s, %(class)s, 1,
+          %(at)s + interval '1 second',
           %(at)s + interval '3 seconds'
         from grid.unit where code = %(unit)s
         """,
@@ -139,7 +142,7 @@ def measured(app: Connection, switched: None) -> None:
     for minute in range(1, 6):
         age = timedelta(minutes=minute)
         settle(app, "F1", age, inflow_wh=10_000, loss_wh=200, members_loss_wh=300, sigma_wh=20.0)
-        settle(app, "F2", age, inflow_wh=5_000, loss_wh=1_000, sigma_wh=10.0)
+        settle(app, "F2", age, inflow_wh=5_000, loss_wh=1_000, sigma_wh=10.0, technical_wh=150.0, **{"class": "high"})
         settle(app, "A1", age, inflow_wh=1_000, loss_wh=30)
         settle(app, "A2", age, inflow_wh=1_000, loss_wh=-40)
         settle(app, "D1", age, inflow_wh=4_000, loss_wh=0, coverage=0.5)
@@ -269,23 +272,24 @@ def test_feeders_show_their_loss_with_band_and_class(board: Connection) -> None:
     assert (worst["feeder"], worst["class"], worst["status"]) == ("Unit F2", "high", "live")
     assert worst["loss_rate"] == pytest.approx(0.2)
     assert worst["band"] == pytest.approx(1.96 * 10 / 5_000)
+    assert worst["technical_rate"] == pytest.approx(0.03)
+    assert other["technical_rate"] is None
     assert (other["class"], other["supply_wh"], other["loss_wh"]) == ("normal", 10_000, 200)
     assert other["total_rate"] == pytest.approx(0.05)
     assert 55 < other["age_s"] < 180
 
 
-def test_a_class_needs_the_whole_band_beyond_the_limit(app: Connection, board: Connection, grid: None) -> None:
-    minute = timedelta(minutes=1)
-    settle(app, "F1", minute, inflow_wh=1_000, loss_wh=130, sigma_wh=20.0)
-    settle(app, "F2", minute, inflow_wh=1_000, loss_wh=-30, sigma_wh=20.0)
-    assert {row["class"] for row in ask(board, panels.FEEDERS)} == {"normal"}
-    settle(app, "F1", minute / 2, inflow_wh=1_000, loss_wh=130, sigma_wh=5.0)
-    settle(app, "F2", minute / 2, inflow_wh=1_000, loss_wh=-30, sigma_wh=5.0)
-    assert [row["class"] for row in ask(board, panels.FEEDERS)] == ["high", "negative"]
+def test_a_day_s_class_needs_the_whole_band_beyond_the_limit(app: Connection, board: Connection, grid: None) -> None:
+    settle(app, "A1", timedelta(minutes=2), inflow_wh=1_000, loss_wh=130, sigma_wh=20.0)
+    settle(app, "A2", timedelta(minutes=2), inflow_wh=1_000, loss_wh=-30, sigma_wh=20.0)
+    assert {row["class"] for row in ask(board, panels.WORST_AREAS)} == {"normal"}
+    settle(app, "A1", timedelta(minutes=1), inflow_wh=9_000, loss_wh=1_170, sigma_wh=5.0)
+    settle(app, "A2", timedelta(minutes=1), inflow_wh=9_000, loss_wh=-270, sigma_wh=5.0)
+    assert [row["class"] for row in ask(board, panels.WORST_AREAS)] == ["high", "negative"]
 
 
 def test_what_cannot_be_computed_has_no_rate(app: Connection, board: Connection, grid: None) -> None:
-    settle(app, "F1", timedelta(minutes=1), inflow_wh=0, loss_wh=0, computable=False)
+    settle(app, "F1", timedelta(minutes=1), inflow_wh=0, loss_wh=0, computable=False, **{"class": "not_computable"})
     row = next(row for row in ask(board, panels.FEEDERS) if row["feeder"] == "Unit F1")
     assert (row["class"], row["loss_rate"], row["band"]) == ("not_computable", None, None)
 

@@ -54,8 +54,9 @@ FEEDERS = Panel(
     key="feeders",
     title="Loss now by feeder",
     description=(
-        "The newest interval of each feeder. Loss is the line's own; with its areas beside it. The band holds the true "
-        "rate with 95 % confidence, and a class is given only where the whole band lies beyond the limit."
+        "The newest interval of each feeder. Loss is the line's own; beside it what physics takes, and the loss with "
+        "its areas. The band holds the true rate with 95 % confidence, and a class is given only where the whole band "
+        "lies beyond the limit."
     ),
     picture=Picture.TABLE,
     sql=f"""
@@ -68,8 +69,9 @@ select
   b.loss_wh,
   case when b.computable then b.loss_wh::float8 / nullif(b.inflow_wh, 0) end as loss_rate,
   case when b.computable then {BAND} * b.sigma_wh / nullif(b.inflow_wh, 0) end as band,
+  case when b.computable then b.technical_wh / nullif(b.inflow_wh, 0) end as technical_rate,
   case when b.computable then (b.loss_wh + b.members_loss_wh)::float8 / nullif(b.inflow_wh, 0) end as total_rate,
-  {class_of("b.loss_wh", "b.sigma_wh", "b.inflow_wh", "b.computable")} as class,
+  b.class,
   b.coverage::float8 as coverage
 from grid.unit u
 left join lateral {BALANCE} b on true
@@ -85,6 +87,7 @@ order by loss_rate desc nulls last, feeder
         Column("loss_wh", "Loss", Unit.ENERGY_WH, decimals=1),
         Column("loss_rate", "Loss rate", Unit.FRACTION, decimals=2),
         Column("band", "± 95 %", Unit.FRACTION, decimals=2),
+        Column("technical_rate", "Technical", Unit.FRACTION, decimals=2),
         Column("total_rate", "With areas", Unit.FRACTION, decimals=2),
         CLASS,
         Column(

@@ -46,7 +46,8 @@ def newest_of(table: str, columns: str, condition: str = "true") -> str:
 
 BALANCE = newest_of(
     "loss.balance",
-    "observed_at, interval_s, inflow_wh, loss_wh, members_loss_wh, sigma_wh, coverage, computable, recorded_at",
+    "observed_at, interval_s, inflow_wh, loss_wh, members_loss_wh, technical_wh, sigma_wh, coverage, computable, "
+    "class, recorded_at",
     # A row that still gathers its members would flicker: for the length of an interval the one before it stands.
     "(computable or observed_at <= now() - interval_s * interval '1 second')",
 )
