@@ -123,9 +123,9 @@ class Maker:
             other = self.across(far, k, second)
             self.nodal.winding(one, other, sign * ratio * tap[k], z * (3 if second is DELTA else 1))
             part = magnetising / (3 if first is DELTA else 1)
-            one, other = self.across(near, k, first)
-            self.nodal.between(one, other, part)
-            self.iron.append((one, other, part.real))
+            x, y = self.across(near, k, first)
+            self.nodal.between(x, y, part)
+            self.iron.append((x, y, part.real))
         below = first if turned else second
         if below is DELTA:  # nothing else ties it to earth; the same for all three, so that the voltages sum to 0
             for k in range(3):
