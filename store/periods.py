@@ -27,8 +27,7 @@ from grid.period import (
 )
 from grid.rows import NEVER_US, Status
 from store.blocks import to_datetime
-from store.connection import Connection
-from store.pgbinary import HEADER, TRAILER
+from store.connection import ArrayLoader, Connection
 from store.sql import load_queries
 
 _SQL = load_queries("periods")
@@ -143,15 +142,17 @@ def read_pieces(connection: Connection, keys: PeriodKeys) -> Pieces:
 def _fetch(
     connection: Connection, statement: str, arguments: dict[str, object], names: Sequence[str]
 ) -> dict[str, NDArray[Any]]:
-    """Columns of a statement that yields numbers of eight bytes alone, without a Python object a value."""
-    row: list[tuple[str, str]] = [("fields", ">i2")]
-    for name in names:
-        row += [(f"{name} length", ">i4"), (name, ">f8" if PIECE_COLUMNS.get(name) is np.float64 else ">i8")]
-    copied = f"copy ({_SQL[statement]}) to stdout (format binary)".encode()
-    with connection.cursor() as cursor, cursor.copy(copied, arguments) as copy:
-        data = b"".join(copy)
-    rows = np.frombuffer(data[len(HEADER) : -len(TRAILER)], np.dtype(row))
-    return {name: rows[name].astype(rows[name].dtype.newbyteorder("=")) for name in names}
+    """Columns of a statement that yields plain numbers, as arrays: without a Python object a value."""
+    arrays = ", ".join(f"array_agg({name})" for name in names)
+    query = f"select {arrays} from ({_SQL[statement]}) v ({', '.join(names)})".encode()  # noqa: S608  # our own names
+    with connection.cursor(binary=True) as cursor:
+        cursor.adapters.register_loader(cursor.adapters.types["float8"].array_oid, ArrayLoader)
+        row = cursor.execute(query, arguments).fetchone()
+    found = (
+        np.empty(0, PIECE_COLUMNS.get(name, np.int64)) if a is None else a
+        for name, a in zip(names, row or (), strict=True)
+    )
+    return dict(zip(names, found, strict=True))
 
 
 _CLASS = {c.value: c.name.lower() for c in LossClass}
