@@ -74,9 +74,7 @@ def plan_city(areas: int, days: int, seed: int, events: str = "default") -> City
     gateways = {m.code for m in city.model.meters if m.role & Role.GATEWAY and not m.role & Role.CUSTOMER}
     gateways |= set(city.truth_units)
     kept = [
-        e
-        for e in city.events
-        if e.kind not in RECORD and not (e.kind in _FAULTS_OF_CURRENT and e.entity in gateways)
+        e for e in city.events if e.kind not in RECORD and not (e.kind in _FAULTS_OF_CURRENT and e.entity in gateways)
     ]
     return City(replace(city.plan, events=tuple(kept), counts=None))
 
@@ -117,7 +115,9 @@ class _Play:
     def __init__(self, city: City, errors: MeterErrors, seed: int, missing: float) -> None:
         meters = city.recorded.meters
         codes = [m.code for m in meters]
-        self._metering = Metering(codes, [m.multiplier for m in meters], [m.accuracy_class for m in meters], errors, seed)
+        self._metering = Metering(
+            codes, [m.multiplier for m in meters], [m.accuracy_class for m in meters], errors, seed
+        )
         faults = DeliveryFaults.none()
         if missing:
             faults = DeliveryFaults(missing_share=_BY_CHANCE * missing, silent_share=(1 - _BY_CHANCE) * missing)
@@ -156,7 +156,9 @@ class _Play:
         for fate in NOT_DELIVERED:
             of_fate = rows[rows["fate"] == fate]
             whole = fate in (Fate.NEVER_CAME, Fate.LOST)
-            absent |= np.isin(self._unit, of_fate["unit"]) if whole else np.isin(np.arange(len(absent)), of_fate["meter"])
+            absent |= (
+                np.isin(self._unit, of_fate["unit"]) if whole else np.isin(np.arange(len(absent)), of_fate["meter"])
+            )
         return absent
 
 
@@ -173,9 +175,7 @@ def views_of(city: City) -> dict[str, UnitView]:
         for at_s, new in (*replaced.get(meter.code, ()), (None, "")):
             until_us = END_US if at_s is None else at_s * _SECOND_US
             position = len(members[meter.unit])
-            members[meter.unit].append(
-                Membership(position, code, None, role, ratio, accuracy, since_us, until_us)
-            )
+            members[meter.unit].append(Membership(position, code, None, role, ratio, accuracy, since_us, until_us))
             code, since_us = new, until_us
     parents: dict[str, list[Parentage]] = {}
     gateway_class = {m.unit: m.accuracy_class for m in model.meters if m.role & Role.GATEWAY}

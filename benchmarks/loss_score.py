@@ -46,7 +46,8 @@ class Periods:
     @property
     def z(self) -> NDArray[np.float64]:
         """Error over its stated standard deviation, of what is computable; flat."""
-        return ((self.loss_wh - self.true_wh) / self.sigma_wh)[self.computable]
+        there = self.computable
+        return (self.loss_wh[there] - self.true_wh[there]) / self.sigma_wh[there]
 
     def part(self, units: slice) -> Periods:
         """Some of the units."""
@@ -126,7 +127,8 @@ class Classed:
     def is_false(self) -> NDArray[np.bool_]:
         """Called high or negative although the true rate doesn't lie beyond that limit."""
         told = (self.called == LossClass.HIGH) | (self.called == LossClass.NEGATIVE)
-        return told & (self.called != self.truly)
+        false: NDArray[np.bool_] = told & (self.called != self.truly)
+        return false
 
 
 def classes_of(periods: Periods, limits: Threshold, least_wh: NDArray[np.float64]) -> Classed:

@@ -25,8 +25,9 @@ _BATCH = 96
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stated:
-    """What the system says of each of `City.truth_units`; arrays of shape (intervals, units), NaN where there is none.
+    """What the system says of each of `City.truth_units`; arrays of shape (intervals, units).
 
+    For the figures see `grid.rows.BalanceRows`; NaN where there is none.
     """
 
     loss_wh: NDArray[np.float64]
@@ -48,9 +49,11 @@ def settle_month(month: Month, park: Park, rules: LossRules) -> Stated:
     views = views_of(city)
     shape = month.true_wh.shape
     stated = Stated(
-        *(np.full(shape, np.nan) for _ in range(5)),
-        np.zeros(shape, np.bool_), np.zeros(shape, np.int8), np.zeros(shape, np.int32),
-    )  # fmt: skip
+        **{name: np.full(shape, np.nan) for name in _FIGURES},
+        computable=np.zeros(shape, np.bool_),
+        loss_class=np.zeros(shape, np.int8),
+        reasons=np.zeros(shape, np.int32),
+    )
     column = {views[code].unit_id: i for i, code in enumerate(city.truth_units)}
     sends = _Sends(month, park, views)
     feeders = {f.code for f in city.network.feeders}
