@@ -59,8 +59,8 @@ def balance(members: list[Member], clock_share: float = 0.0) -> Result:
         return float(max(m.extra_sigma_wh, 0) * m.multiplier) ** 2
 
     def of_clock(m: Member) -> float:
-        steadiness = 1.0 if m.role & 2 else 0.1
-        return 2 * (clock_share * steadiness * (m.import_wh * m.multiplier - given(m))) ** 2
+        step = 1.0 if m.role & 2 else 0.15
+        return (clock_share * step * (m.import_wh * m.multiplier - given(m))) ** 2
 
     taken = sum(m.import_wh * m.multiplier for m in there)
     returned = sum(given(m) for m in there)
@@ -71,7 +71,8 @@ def balance(members: list[Member], clock_share: float = 0.0) -> Result:
     systematic = math.fsum(of_class(m) for m in one_sided)
     ends = math.fsum(of_step(m) for m in one_sided) + clocks
     if any(m.role & 1 for m in one_sided):
-        ends += clocks
+        through = sum(m.import_wh * m.multiplier + given(m) for m in one_sided if m.role & 6)
+        ends += clocks + (clock_share * 0.15 * through) ** 2
     customers = [m for m in present if m.role & 2]
     sold = math.fsum(of_class(m) for m in customers)
     sold_rest = math.fsum(of_step(m) + of_extra(m) for m in customers) + clocks
