@@ -61,8 +61,12 @@ class Balance:
         float64, 0…1. Share of expected members that were measured; NaN for a unit that expects none.
     complete
         bool. Every expected member is there, be it estimated; there is at least one.
+    has_gateway
+        bool. At least one gateway is expected.
     gateways_complete
         bool. At least one gateway is expected and every expected one is there.
+    quality
+        uint8. The bits of the present members' qualities together.
     """
 
     inflow_wh: NDArray[np.int64]
@@ -82,7 +86,9 @@ class Balance:
     sold_systematic_sigma_wh: NDArray[np.float64]
     coverage: NDArray[np.float64]
     complete: NDArray[np.bool_]
+    has_gateway: NDArray[np.bool_]
     gateways_complete: NDArray[np.bool_]
+    quality: NDArray[np.uint8]
 
 
 def no_balance(units: int) -> Balance:
@@ -179,7 +185,7 @@ def line_loss(
         raise ValueError("starts must rise from 0 to the number of members")
     if clock_share is not None and clock_share.shape != (len(starts) - 1,):
         raise ValueError(f"clock_share has shape {clock_share.shape}, not ({len(starts) - 1},)")
-    energies, sigmas, coverage, complete, gateways_complete = _line_loss(
+    energies, sigmas, coverage, complete, has_gateway, gateways_complete, flags = _line_loss(
         starts,
         import_wh,
         export_wh,
@@ -205,7 +211,9 @@ def line_loss(
         **dict(zip(_SIGMAS, sigmas, strict=True)),
         coverage=coverage,
         complete=complete,
+        has_gateway=has_gateway,
         gateways_complete=gateways_complete,
+        quality=flags,
     )
 
 
@@ -233,7 +241,9 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
     sigmas = np.zeros((6, units), np.float64)
     coverage = np.full(units, np.nan)
     complete = np.zeros(units, np.bool_)
+    expects_gateway = np.zeros(units, np.bool_)
     gateways_complete = np.zeros(units, np.bool_)
+    qualities = np.zeros(units, np.uint8)
     has_loss, has_extra, has_quality = len(loss_wh) > 0, len(extra_sigma_wh) > 0, len(quality) > 0
     has_clocks = len(clock_share) > 0
     for u in range(units):
@@ -245,6 +255,7 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
         # Of customers that are gateways too; of all gateways.
         both_class = both_rest = extra_of_gateways = 0.0
         has_gateway = False
+        flags = np.uint8(0)
         for i in range(starts[u], starts[u + 1]):
             kind = role[i]
             if kind == 0:
@@ -269,6 +280,8 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
             extra_i = np.float64(0.0)
             if has_extra and extra_sigma_wh[i] > 0:
                 extra_i = (np.float64(extra_sigma_wh[i]) * ratio_f) ** 2
+            if has_quality:
+                flags |= quality[i]
             if has_quality and quality[i] & (ESTIMATED | SUBSTITUTED):
                 estimated += taken_i + given_i
                 if quality[i] & ESTIMATED:
@@ -320,6 +333,8 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
         if expected > 0:
             coverage[u] = (present - guessed) / expected
         complete[u] = expected > 0 and present == expected
+        qualities[u] = flags
+        expects_gateway[u] = gateways > 0
         gateways_complete[u] = gateways > 0 and gateways == gateways_present
         energies[:, u] = (taken + fed_in, returned + sold, members_loss, uncontracted, taken, returned, estimated)
         offset = clock_share[u] if has_clocks else 0.0
@@ -335,4 +350,4 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
         sigmas[3, u] = math.sqrt(extra_of_gateways)
         sigmas[4, u] = math.sqrt(sold_class + customer_rest + both_rest + _STEP_VARIANCE * customer_steps + clocks)
         sigmas[5, u] = math.sqrt(sold_class)
-    return energies, sigmas, coverage, complete, gateways_complete
+    return energies, sigmas, coverage, complete, expects_gateway, gateways_complete, qualities

@@ -61,7 +61,10 @@ class Standing:
     members_technical_wh: NDArray[np.float64]
     coverage: NDArray[np.float32]
     computable: NDArray[np.bool_]
+    complete: NDArray[np.bool_]
+    has_gateway: NDArray[np.bool_]
     gateways_complete: NDArray[np.bool_]
+    quality: NDArray[np.uint8]
     parts_known: NDArray[np.bool_]
 
     def room(self, size: int) -> Standing:
@@ -182,7 +185,10 @@ def balance_rows(
         members_technical_wh=members_technical,
         coverage=np.nan_to_num(balance.coverage).astype(np.float32),
         computable=computable,
+        complete=balance.complete,
+        has_gateway=balance.has_gateway,
         gateways_complete=balance.gateways_complete,
+        quality=balance.quality,
         parts_known=parts_known,
     )
 

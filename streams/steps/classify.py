@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from grid.block import DAYS_S
 from grid.loss_class import LossClass, LossReason
-from grid.model import Role
-from grid.quality import MISSING_WH, Quality
+from grid.quality import Quality
 from grid.roster import Roster, UnitView
 from grid.rows import BalanceRows, BlockRows
 from grid.thresholds import Thresholds
@@ -26,12 +25,6 @@ BAND = 2.0
 #: reversed, a ratio twice or half of what is recorded. Loss and error of measurement blur it by some percent.
 _CT_RATIOS = (1.5, 3.0, 2.0, 0.5, 1.0 / 3.0)
 _CT_BLUR = 0.05
-
-_OF_QUALITY = (
-    (Quality.ESTIMATED, LossReason.ESTIMATED),
-    (Quality.SUBSTITUTED, LossReason.SUBSTITUTED),
-    (Quality.SUSPECT, LossReason.SUSPECT),
-)
 
 
 def classify(
@@ -67,12 +60,19 @@ def classify(
         [int(LossClass.NOT_COMPUTABLE), int(LossClass.HIGH), int(LossClass.NEGATIVE)],
         int(LossClass.NORMAL),
     )
-    reasons = _of_members(rows, numbers, rosters)
+    reasons = np.zeros(len(numbers), np.int32)
+    flags = standing.quality
     sold = figures.outflow_wh / np.maximum(inflow, 1.0)
     as_of_ct = np.zeros(len(numbers), np.bool_)
     for ratio in _CT_RATIOS:
         as_of_ct |= np.abs(sold / ratio - 1.0) < _CT_BLUR
     for reason, holds in (
+        (LossReason.NO_GATEWAY, ~standing.has_gateway),
+        (LossReason.MISSING_GATEWAY, standing.has_gateway & ~standing.gateways_complete),
+        (LossReason.MISSING_MEMBERS, ~standing.complete),
+        (LossReason.ESTIMATED, flags & int(Quality.ESTIMATED) != 0),
+        (LossReason.SUBSTITUTED, flags & int(Quality.SUBSTITUTED) != 0),
+        (LossReason.SUSPECT, flags & int(Quality.SUSPECT) != 0),
         (LossReason.SWITCHED, np.array([bool(roster.parts) for roster in rosters])),
         (LossReason.BACK_FEED, standing.returned_wh > standing.taken_wh),
         (LossReason.LOW_INFLOW, figures.computable & is_low),
@@ -87,28 +87,3 @@ def classify(
     ):
         reasons[holds] |= int(reason)
     figures.reasons[:] = reasons
-
-
-def _of_members(rows: BlockRows, numbers: NDArray[np.intp], rosters: Sequence[Roster]) -> NDArray[np.int32]:
-    """Reasons that follow from single members' readings."""
-    reasons = np.zeros(len(numbers), np.int32)
-    energy = rows.channels["import_wh"]
-    for i, (r, roster) in enumerate(zip(numbers.tolist(), rosters, strict=True)):
-        begin = int(rows.starts[r])
-        part = slice(begin, begin + len(roster))
-        is_member = roster.role != 0
-        is_gateway = roster.role & int(Role.GATEWAY) != 0
-        there = energy[part] != MISSING_WH
-        found = 0
-        if not is_gateway.any():
-            found |= LossReason.NO_GATEWAY
-        elif not there[is_gateway].all():
-            found |= LossReason.MISSING_GATEWAY
-        if not there[is_member].all():
-            found |= LossReason.MISSING_MEMBERS
-        flags = int(np.bitwise_or.reduce(rows.quality[part][is_member & there], initial=0))
-        for flag, reason in _OF_QUALITY:
-            if flags & flag:
-                found |= reason
-        reasons[i] = int(found)
-    return reasons
