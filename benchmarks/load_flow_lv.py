@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import opendssdirect as dss  # type: ignore[import-untyped]
+import opendssdirect as dss
 from numpy.typing import NDArray
 
 from grid.circuit import Bus, Circuit, Line, Load, Matrix, Source, Transformer, Winding

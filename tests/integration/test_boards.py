@@ -49,7 +49,7 @@ def settle(app: Connection, unit: str, age: timedelta, interval_s: int = 60, **f
         "coverage": 1.0,
         "computable": True,
         "technical_wh": None,
-        "class": "normal",
+        "loss_class": "normal",
         **figures,
         "unit": unit,
         "at": datetime.now(UTC) - age,
@@ -60,7 +60,7 @@ def settle(app: Connection, unit: str, age: timedelta, interval_s: int = 60, **f
         insert into loss.balance (unit_id, observed_at, interval_s, inflow_wh, outflow_wh, loss_wh, members_loss_wh,
           sigma_wh, coverage, status, computable, technical_wh, class, revision, received_at, recorded_at)
         select unit_id, %(at)s, %(interval_s)s, %(inflow_wh)s, %(inflow_wh)s - %(loss_wh)s, %(loss_wh)s,
-          %(members_loss_wh)s, %(sigma_wh)s, %(coverage)s, 'final', %(computable)s, %(technical_wh)s, %(class)s, 1,
+          %(members_loss_wh)s, %(sigma_wh)s, %(coverage)s, 'final', %(computable)s, %(technical_wh)s, %(loss_class)s, 1,
           %(at)s + interval '1 second',
           %(at)s + interval '3 seconds'
         from grid.unit where code = %(unit)s
@@ -142,7 +142,7 @@ def measured(app: Connection, switched: None) -> None:
     for minute in range(1, 6):
         age = timedelta(minutes=minute)
         settle(app, "F1", age, inflow_wh=10_000, loss_wh=200, members_loss_wh=300, sigma_wh=20.0)
-        settle(app, "F2", age, inflow_wh=5_000, loss_wh=1_000, sigma_wh=10.0, technical_wh=150.0, **{"class": "high"})
+        settle(app, "F2", age, inflow_wh=5_000, loss_wh=1_000, sigma_wh=10.0, technical_wh=150.0, loss_class="high")
         settle(app, "A1", age, inflow_wh=1_000, loss_wh=30)
         settle(app, "A2", age, inflow_wh=1_000, loss_wh=-40)
         settle(app, "D1", age, inflow_wh=4_000, loss_wh=0, coverage=0.5)
@@ -289,7 +289,7 @@ def test_a_day_s_class_needs_the_whole_band_beyond_the_limit(app: Connection, bo
 
 
 def test_what_cannot_be_computed_has_no_rate(app: Connection, board: Connection, grid: None) -> None:
-    settle(app, "F1", timedelta(minutes=1), inflow_wh=0, loss_wh=0, computable=False, **{"class": "not_computable"})
+    settle(app, "F1", timedelta(minutes=1), inflow_wh=0, loss_wh=0, computable=False, loss_class="not_computable")
     row = next(row for row in ask(board, panels.FEEDERS) if row["feeder"] == "Unit F1")
     assert (row["class"], row["loss_rate"], row["band"]) == ("not_computable", None, None)
 
