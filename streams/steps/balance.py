@@ -9,15 +9,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from grid.channels import CHANNELS, EXPORT, FINAL, IMPORT, LOSS, SIGMA, SOLD_SIGMA, SOLD_SYSTEMATIC, TECHNICAL
+from grid.channels import (
+    CHANNELS,
+    EXPORT,
+    FINAL,
+    IMPORT,
+    LOSS,
+    SIGMA,
+    SIGMA_SYSTEMATIC,
+    SOLD_SIGMA,
+    SOLD_SYSTEMATIC,
+    TECHNICAL,
+)
 from grid.loss_rules import LossRules
-from grid.model import Role
+from grid.model import Role, UnitKind
 from grid.quality import MISSING_WH
-from grid.roster import Roster
+from grid.roster import Roster, UnitView
 from grid.rows import BalanceRows, BlockRows, any_by_row, empty_balances
 from kernels.energy_balance import line_loss
 from kernels.unit_members import total_of_members
 from streams.steps.shares import energies_of_unit, lapsed_wh
+from streams.steps.side import customers_transformers, with_transformers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +59,7 @@ class Standing:
     total_sigma_wh: NDArray[np.float64]
     total_systematic_sigma_wh: NDArray[np.float64]
     gateway_extra_sigma_wh: NDArray[np.float64]
+    gateway_systematic_sigma_wh: NDArray[np.float64]
     sold_sigma_wh: NDArray[np.float64]
     sold_systematic_sigma_wh: NDArray[np.float64]
     technical_wh: NDArray[np.float64]
@@ -108,7 +121,12 @@ def gather(starts: NDArray[np.int64], numbers: NDArray[np.intp]) -> tuple[NDArra
 
 
 def balance_rows(
-    rows: BlockRows, numbers: NDArray[np.intp], rosters: Sequence[Roster], members: Members, rules: LossRules
+    rows: BlockRows,
+    numbers: NDArray[np.intp],
+    views: Sequence[UnitView],
+    rosters: Sequence[Roster],
+    members: Members,
+    rules: LossRules,
 ) -> Standing:
     """What some rows come to.
 
@@ -116,7 +134,7 @@ def balance_rows(
     ----------
     numbers
         The rows, of shape (k,).
-    rosters
+    views, rosters
         Of these rows.
     members
         Of all rows.
@@ -125,27 +143,34 @@ def balance_rows(
     starts, at = gather(rows.starts, numbers) if len(numbers) < len(rows) else (rows.starts, slice(None))
     role, multiplier, accuracy = members.role[at], members.multiplier[at], members.accuracy_class[at]
     energies = (own[IMPORT][at], own[EXPORT][at], own[LOSS][at])
-    extra = own[SIGMA][at]
+    extra, shared = own[SIGMA][at], own[SIGMA_SYSTEMATIC][at]
     clock_share = rules.clock_sigma_s / rows.interval_s[numbers].astype(np.float64)
-    balance = line_loss(starts, *energies, multiplier, role, accuracy, extra, rows.quality[at], clock_share)
+    quality = rows.quality[at]
+    balance = line_loss(starts, *energies, multiplier, role, accuracy, extra, quality, clock_share, shared)
+    transformers = customers_transformers(rows, numbers, views, rosters, balance)
+    balance = with_transformers(balance, transformers)
     for i, r in enumerate(numbers.tolist()):
         balance.uncontracted_wh[i] += lapsed_wh(rows, r, rosters[i], own)
     size = len(numbers)
-    unknown = np.full(size, np.nan)
     total, total_systematic = balance.sigma_wh, balance.systematic_sigma_wh
     sold, sold_systematic = balance.sold_sigma_wh, balance.sold_systematic_sigma_wh
-    parts_known, technical, members_technical = np.ones(size, np.bool_), unknown, np.zeros(size)
+    parts_known, members_technical = np.ones(size, np.bool_), np.zeros(size)
+    technical, technical_sigma = np.full(size, np.nan), np.full(size, np.nan)
+    technical[transformers.at], technical_sigma[transformers.at] = transformers.loss_wh, transformers.sigma_wh
     computable = balance.complete & balance.gateways_complete
     is_unit = role & int(Role.UNIT) != 0
     if is_unit.any():
-        said = [rows.channels[n][at] if n in rows.channels else CHANNELS[n].blank(len(role)) for n in _SAID]
-        below = total_of_members(starts, *energies, multiplier, role, accuracy, extra, *said)
+        said = {n: rows.channels[n][at] if n in rows.channels else CHANNELS[n].blank(len(role)) for n in _SAID}
+        of_own = np.array([view.kind is UnitKind.VOLTAGE_LEVEL for view in views], np.bool_)
+        below = total_of_members(
+            starts, *energies, multiplier, role, accuracy, extra, **said, extra_systematic_wh=shared, of_own=of_own
+        )
         parts_known, members_technical = below.loss_known, below.technical_wh
         total, total_systematic = below.total_sigma_wh, below.total_systematic_sigma_wh
         sold, sold_systematic = below.sold_sigma_wh, below.sold_systematic_sigma_wh
         # What is the sum of its parts loses nothing itself, and is known only where all parts are.
         is_sum = any_by_row(is_unit & (role & int(Role.GATEWAY) != 0), starts)
-        technical = np.where(is_sum, 0.0, unknown)
+        technical[is_sum], technical_sigma[is_sum] = 0.0, 0.0
         computable &= parts_known | ~is_sum
     return Standing(
         inflow_wh=balance.inflow_wh,
@@ -163,11 +188,12 @@ def balance_rows(
         total_sigma_wh=total,
         total_systematic_sigma_wh=total_systematic,
         gateway_extra_sigma_wh=balance.gateway_extra_sigma_wh,
+        gateway_systematic_sigma_wh=balance.gateway_systematic_sigma_wh,
         sold_sigma_wh=sold,
         sold_systematic_sigma_wh=sold_systematic,
         technical_wh=technical,
         averaging_wh=np.where(np.isnan(technical), np.nan, 0.0),
-        technical_sigma_wh=np.where(np.isnan(technical), np.nan, 0.0),
+        technical_sigma_wh=technical_sigma,
         members_technical_wh=members_technical,
         coverage=np.nan_to_num(balance.coverage).astype(np.float32),
         computable=computable,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from grid.block import DAYS_S
 from grid.loss_class import LossClass, LossReason
-from grid.model import Role
+from grid.model import Role, UnitKind
 from grid.quality import MISSING_WH, Quality
 from grid.roster import Roster, UnitView
 from grid.rows import BalanceRows, BlockRows
@@ -60,8 +60,11 @@ def classify(
     inflow, band = figures.inflow_wh.astype(np.float64), BAND * figures.sigma_wh
     is_low = inflow < np.maximum(least, 1.0)
     told = figures.computable & ~is_low
-    is_high = told & (figures.loss_wh - band > high * inflow)
-    is_negative = told & (figures.loss_wh + band < low * inflow)
+    # What a dedicated customer loses itself is what its transformer is calculated to lose: that is no finding.
+    dedicated = np.array([view.kind is UnitKind.DEDICATED for view in views], np.bool_)
+    loss = figures.loss_wh - np.where(dedicated, np.nan_to_num(figures.technical_wh), 0.0)
+    is_high = told & (loss - band > high * inflow)
+    is_negative = told & (loss + band < low * inflow)
     figures.loss_class[:] = np.select(
         [~told, is_high, is_negative],
         [int(LossClass.NOT_COMPUTABLE), int(LossClass.HIGH), int(LossClass.NEGATIVE)],
