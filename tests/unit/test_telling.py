@@ -15,7 +15,9 @@ from streams.telling import bundled, partition_of
 
 def energies(parent: str, first: int, size: int = 1) -> UnitEnergies:
     n = np.arange(first, first + size)
-    return UnitEnergies(parent, n.astype(np.int32), n, n.astype(np.int32), *(n for _ in range(11)), n.astype(np.uint8))
+    return UnitEnergies(
+        parent, n.astype(np.int32), n, n.astype(np.int32), n, n, n, n, n, n, n, n, n, n, n, n.astype(np.uint8)
+    )
 
 
 def test_a_parent_has_the_partition_that_its_key_would_have() -> None:
