@@ -20,8 +20,9 @@ from kernels.energy_balance import Balance
 from kernels.transformer_loss import transformer_loss_wh
 
 #: σ of a calculated loss as a share of it: half of the 10 % by which the losses of a transformer may exceed its plate
-#: (IEC 60076-1, clause 10). All intervals share it.
+#: (IEC 60076-1, clause 10), and as much again where the power factor is a guess. All intervals share it.
 PLATE_SHARE = 0.05
+GUESS_SHARE = 0.1
 
 _FACTOR = "power_factor_permille"
 
@@ -36,15 +37,13 @@ class Transformers:
         Which of the rows have one.
     loss_wh
         int64.
+    sigma_wh
+        float64: standard deviation of `loss_wh`.
     """
 
     at: NDArray[np.intp]
     loss_wh: NDArray[np.int64]
-
-    @property
-    def sigma_wh(self) -> NDArray[np.float64]:
-        """Standard deviation of `loss_wh`."""
-        return PLATE_SHARE * self.loss_wh.astype(np.float64)
+    sigma_wh: NDArray[np.float64]
 
 
 def customers_transformers(
@@ -77,7 +76,9 @@ def customers_transformers(
     rating_va, no_load_w, load_w, factor_of = (np.array([row[k] for row in found], np.float64) for k in range(1, 5))
     passed_wh = balance.taken_wh[at] + balance.returned_wh[at]
     length_s = rows.interval_s[numbers[at]].astype(np.int64)
-    return Transformers(at, transformer_loss_wh(passed_wh, length_s, rating_va, no_load_w, load_w, factor_of))
+    loss_wh = transformer_loss_wh(passed_wh, length_s, rating_va, no_load_w, load_w, factor_of)
+    shares = np.where(np.isnan(factor_of), GUESS_SHARE, PLATE_SHARE)
+    return Transformers(at, loss_wh, shares * loss_wh.astype(np.float64))
 
 
 def with_transformers(balance: Balance, transformers: Transformers) -> Balance:
