@@ -126,10 +126,7 @@ def test_a_region_is_the_sum_of_levels_and_of_elements_to_the_watt_hour(worker: 
     region = sum(losses(connection, "city"))
     assert region == sum(own.values())
     assert region == sum(losses(connection, code)[1] for code in ("110", "20", "0.4"))
-    inflow = dict(
-        connection.execute("select code, inflow_wh from loss.balance join grid.unit using (unit_id)").fetchall()
-    )
-    assert (inflow["110"], inflow["20"], inflow["0.4"]) == (49_000, 48_000, 12_000)
+    assert [inflows(connection, code)[0] for code in ("110", "20", "0.4")] == [49_000, 48_000, 12_000]
 
 
 def test_the_side_of_metering_changes_in_two_times(worker: Worker, connection: Connection) -> None:
