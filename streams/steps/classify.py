@@ -57,12 +57,17 @@ def classify(
     low = np.array([limit.low_rate for limit in limits])
     high = np.array([limit.high_rate for limit in limits])
     least = np.array([limit.min_inflow_wh_per_h for limit in limits]) * length / 3_600
-    inflow, band = figures.inflow_wh.astype(np.float64), BAND * figures.sigma_wh
+    # What is the sum of its parts has no loss of its own: it is judged by theirs.
+    both = int(Role.GATEWAY | Role.UNIT)
+    is_sum = np.array([bool(np.any(roster.role & both == both)) for roster in rosters], np.bool_)
+    loss = np.where(is_sum, figures.loss_wh + figures.members_loss_wh, figures.loss_wh)
+    band = BAND * np.where(is_sum, figures.total_sigma_wh, figures.sigma_wh)
+    inflow = figures.inflow_wh.astype(np.float64)
     is_low = inflow < np.maximum(least, 1.0)
     told = figures.computable & ~is_low
     # What a dedicated customer loses itself is what its transformer is calculated to lose: that is no finding.
     dedicated = np.array([view.kind is UnitKind.DEDICATED for view in views], np.bool_)
-    loss = figures.loss_wh - np.where(dedicated, np.nan_to_num(figures.technical_wh), 0.0)
+    loss = loss - np.where(dedicated, np.nan_to_num(figures.technical_wh), 0.0)
     is_high = told & (loss - band > high * inflow)
     is_negative = told & (loss + band < low * inflow)
     figures.loss_class[:] = np.select(

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grid.block import Block
-from grid.loss_class import LossReason
+from grid.loss_class import LossClass, LossReason
 from grid.model import UnitKind
 from grid.roster import BEGINNING_US, END_US, Membership, Parentage, UnitView
 from streams.steps.contribution import from_block, from_energies
@@ -191,6 +191,15 @@ def test_the_error_of_what_has_no_meter_is_that_of_the_meters_below() -> None:
     for name in ("busbar0", "transformer0", "region0"):
         assert found[name]["total_systematic_sigma_wh"] == pytest.approx(math.hypot(heads, sold), rel=1e-4)
         assert found[name]["sigma_wh"] == 0.0
+
+
+def test_what_is_the_sum_of_its_parts_is_judged_by_their_loss() -> None:
+    tree = chain(busbar_meter=False)
+    assert LossClass(int(settled(tree)["region0"]["loss_class"])) is LossClass.NORMAL
+    tree["feeder0"].gateways = [(69_000_000, 0)]
+    found = settled(tree)
+    high = {name for name in (*tree, *LEVELS) if found[name]["loss_class"] == LossClass.HIGH}
+    assert high == {"feeder0", "busbar0", "transformer0", "region0", MEDIUM}
 
 
 def test_with_a_meter_of_its_own_a_busbar_has_an_error_and_those_above_have_its() -> None:
