@@ -80,8 +80,12 @@ VOTING: dict[str, Channel] = {
 TECHNICAL = "technical_milli_wh"
 SOLD_SIGMA = "sold_sigma_wh"
 SOLD_SYSTEMATIC = "sold_systematic_wh"
+#: Part of `SIGMA` that the intervals share: of a unit that is the sum of its parts, the classes of their gateways.
+SIGMA_SYSTEMATIC = "sigma_systematic_wh"
 
 #: Channels that are set together with the import, by its precedence: loss inside a unit, deviation of a substitute.
-FOLLOWING: dict[str, Channel] = _named(f"loss_wh sigma_wh {TECHNICAL} {SOLD_SIGMA} {SOLD_SYSTEMATIC}", wide=True)
+FOLLOWING: dict[str, Channel] = _named(
+    f"loss_wh sigma_wh {TECHNICAL} {SOLD_SIGMA} {SOLD_SYSTEMATIC} {SIGMA_SYSTEMATIC}", wide=True
+)
 
 CHANNELS: dict[str, Channel] = {**VOTING, **FOLLOWING}

@@ -37,7 +37,9 @@ DEFAULTS: Mapping[UnitKind, Limit] = MappingProxyType(
         UnitKind.AREA: Limit(300, _DAY_S),
         UnitKind.DEDICATED: Limit(300, _DAY_S),
         UnitKind.FEEDER: Limit(360, _DAY_S + 3_600),
+        UnitKind.ELEMENT: Limit(390, _DAY_S + 5_400),
         UnitKind.REGION: Limit(420, _DAY_S + 7_200),
+        UnitKind.VOLTAGE_LEVEL: Limit(420, _DAY_S + 7_200),
     }
 )
 
@@ -56,7 +58,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         below = [self.of(UnitKind.AREA), self.of(UnitKind.DEDICATED)]
-        for kind in (UnitKind.FEEDER, UnitKind.REGION):
+        for kind in (UnitKind.FEEDER, UnitKind.ELEMENT, UnitKind.REGION):
             limit = self.of(kind)
             if any(limit.provisional_s < b.provisional_s or limit.final_s < b.final_s for b in below):
                 raise ValueError(f"a {kind.value} must not wait less than the units below it: {limit}")

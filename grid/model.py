@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag, StrEnum
 from graphlib import CycleError, TopologicalSorter
@@ -41,11 +42,20 @@ GREATER_KINDS = frozenset({UnitKind.FEEDER, UnitKind.REGION, UnitKind.VOLTAGE_LE
 
 
 class Role(IntFlag):
-    """What a member's energy means for its unit; a dedicated customer's meter is both."""
+    """What a member's energy means for its unit; a dedicated customer's meter is gateway and customer."""
 
     GATEWAY = 1  # import flows into the unit, export out of it (关口表)
     CUSTOMER = 2  # import is sold, export is generation fed in
     UNIT = 4  # a smaller unit: import is what it took, export what it gave back
+    TIE_IN = 32  # between the unit and a neighbour, not the unit above: import flows in, export out (联络)
+    TIE_OUT = 64  # the same the other way round: import flows out
+
+
+class MeteredSide(StrEnum):
+    """Side of its transformer at which a unit's gateway meter stands (计量方式)."""
+
+    HIGH = "high"  # 高供高计
+    LOW = "low"  # of a customer 高供低计; of a public area the usual
 
 
 class Owner(StrEnum):
@@ -121,6 +131,8 @@ class TransformerArea:
     latitude_deg: float | None = None
     owner: Owner | None = None
     """None = not known."""
+    metered_side: MeteredSide | None = None
+    """None = as usual: a public area at low voltage, a dedicated customer at high voltage."""
 
     def __post_init__(self) -> None:
         check_code(self.code)
@@ -164,6 +176,10 @@ class Meter:
     """CT × PT ratio (综合倍率)."""
     accuracy_class: float = 1.0
     """Percent, after IEC 62053."""
+    ct_class: float | None = None
+    """Of its current transformers, percent, after IEC 61869; None = it has none, or they aren't known."""
+    pt_class: float | None = None
+    """Of its voltage transformers."""
     account: str | None = None
     """The account that is served where the meter stands."""
     usage_point: str | None = None
@@ -185,6 +201,22 @@ class Meter:
             raise ValueError(f"{self.code}: multiplier {self.multiplier} is not in 1..{MAX_MULTIPLIER}")
         if not 0 < self.accuracy_class <= 10:
             raise ValueError(f"{self.code}: accuracy class {self.accuracy_class} is not in (0, 10]")
+        for name, of_transformer in (("CT", self.ct_class), ("PT", self.pt_class)):
+            if of_transformer is not None and not 0 < of_transformer <= 10:
+                raise ValueError(f"{self.code}: {name} class {of_transformer} is not in (0, 10]")
+
+
+@dataclass(frozen=True, slots=True)
+class TieMeter:
+    """A meter as the tie of a further unit: it stands between that unit and the one that its record names."""
+
+    meter: str
+    unit: str
+    role: Role
+
+    def __post_init__(self) -> None:
+        if self.role not in (Role.TIE_IN, Role.TIE_OUT):
+            raise ValueError(f"{self.meter}: as a tie of {self.unit} it can't have role {self.role!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +306,8 @@ class GridModel:
     """A part of the utility stands after the one above it."""
     persons: tuple[Person, ...] = ()
     responsibilities: tuple[Responsibility, ...] = ()
+    ties: tuple[TieMeter, ...] = ()
+    """The other units of meters that stand between two."""
     network: Network | None = None
     """Nodes, line segments and switches; None when nothing is known of them."""
     area_networks: tuple[AreaNetwork, ...] = ()
@@ -294,6 +328,10 @@ class GridModel:
         _resolve("meter", "account", [(m.code, m.account) for m in self.meters if m.account], accounts)
         _resolve("feeder gateway", "feeder", [(g, f) for f, g in self.feeder_gateways.items()], feeders)
         _resolve("unit", "substation", [(u.code, u.substation) for u in self.greater if u.substation], substations)
+        _resolve("tie", "unit", [(t.meter, t.unit) for t in self.ties], units)
+        ends = {m.code: m.unit for m in self.meters if m.role & (Role.TIE_IN | Role.TIE_OUT)}
+        _resolve("tie", "tie meter", [(t.unit, t.meter) for t in self.ties], set(ends))
+        _unique("tie", [*(f"{m} of {u}" for m, u in ends.items()), *(f"{t.meter} of {t.unit}" for t in self.ties)])
         self._check_parents(dict(kinds), units)
         self._check_usage_points()
         self._check_organisations(units)
@@ -318,9 +356,10 @@ class GridModel:
         for unit, parent in pairs:
             above.setdefault(unit, set()).add(parent)
         try:
-            TopologicalSorter(above).prepare()
+            order = tuple(TopologicalSorter(above).static_order())
         except CycleError as error:
             raise ValueError(f"units are part of each other: {', '.join(error.args[1])}") from None
+        _check_counted_once(order, above, kinds)
 
     def _check_usage_points(self) -> None:
         _unique("usage point", [p for m in self.meters if (p := usage_point_of(m)) is not None])
@@ -338,6 +377,21 @@ class GridModel:
         _resolve("responsibility", "organisation", [(r.unit, r.organisation) for r in held if r.organisation], seen)
         _resolve("responsibility", "person", [(r.unit, r.person) for r in held if r.person], persons)
         _unique("responsibility", [f"{r.duty.name.lower()} of {r.unit}" for r in held])
+
+
+def _check_counted_once(order: Iterable[str], above: Mapping[str, set[str]], kinds: Mapping[str, UnitKind]) -> None:
+    """Raise ValueError where a unit is part of another both by itself and within a third: its loss counted twice.
+
+    A voltage level counts the own loss of each member, so whoever is within whom is all the same to it.
+    """
+    reached: dict[str, set[str]] = {}
+    for unit in order:  # those above come first
+        direct = {p for p in above.get(unit, ()) if kinds[p] is not UnitKind.VOLTAGE_LEVEL}
+        through = {p: reached[p] for p in sorted(direct)}
+        for parent, greater in through.items():
+            if twice := direct & greater:
+                raise ValueError(f"unit {unit} is part of {min(twice)} by itself and within {parent}")
+        reached[unit] = direct.union(*through.values())
 
 
 def usage_point_of(meter: Meter) -> str | None:

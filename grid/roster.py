@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from grid.area_network import NetworkPeriod
-from grid.model import Role, UnitKind
+from grid.model import MeteredSide, Role, UnitKind
 
 #: Ends of an open period, microseconds since 1970.
 BEGINNING_US = np.iinfo(np.int64).min
@@ -18,6 +18,8 @@ END_US = np.iinfo(np.int64).max
 
 #: Bit of a role in a roster, beside those of `Role`: a customer without an active account.
 UNCONTRACTED = 8
+#: Bit of a voltage level's member that is within another member: what it takes has come into the level already.
+INNER = 16
 
 #: Units above the lines, which may have no meters of their own.
 UNMETERED_KINDS = frozenset({UnitKind.REGION, UnitKind.VOLTAGE_LEVEL, UnitKind.ELEMENT})
@@ -36,7 +38,7 @@ class Membership:
     role: int
     multiplier: int
     accuracy_class: float
-    """Of the meter; of a child unit, its gateway's."""
+    """Of the meter and its transformers together; of a child unit, its gateway's."""
     valid_from_us: int
     valid_to_us: int
     start_import_wh: int | None = None
@@ -49,6 +51,8 @@ class Membership:
     """What the register counts up to before it begins at 0 again; None = not known."""
     phases: str | None = None
     """Of `grid.model.PHASES`; None = not known."""
+    inner: bool = False
+    """Of a voltage level's member: it is within another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,20 @@ class Parentage:
     parent: str
     valid_from_us: int
     valid_to_us: int
+    kind: UnitKind = UnitKind.FEEDER
+
+
+@dataclass(frozen=True, slots=True)
+class Plate:
+    """A unit's transformer and where it is metered, over [from, to)."""
+
+    metered_side: MeteredSide
+    rating_va: float
+    no_load_loss_w: float
+    load_loss_w: float
+    """At rated current. All three are 0 where they aren't known."""
+    valid_from_us: int = BEGINNING_US
+    valid_to_us: int = END_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +152,9 @@ class Roster:
     parts: tuple[Part, ...] = ()
     lapses: tuple[Lapse, ...] = ()
 
+    has_ties: bool = False
+    """Whether a member stands between this unit and a neighbour."""
+
     def __len__(self) -> int:
         return len(self.role)
 
@@ -152,6 +173,8 @@ class UnitView:
     parents: tuple[Parentage, ...]
     lapses: tuple[Lapse, ...] = ()
     networks: tuple[NetworkPeriod, ...] = ()
+    plates: tuple[Plate, ...] = ()
+    """Of the transformer, over time; a unit that has none has no plates."""
     size: int = field(init=False)
     _edges: NDArray[np.int64] = field(init=False)
     _rosters: dict[tuple[int, int], Roster] = field(init=False, default_factory=dict)
@@ -178,7 +201,7 @@ class UnitView:
             roster = _dense(self.size, self.members, self.lapses, begin_us, observed_at_us)
             if self.kind in UNMETERED_KINDS and not np.any(roster.role & Role.GATEWAY):
                 # Nothing is metered at its boundary: it is the sum of its parts.
-                roster.role[roster.role & Role.UNIT != 0] |= int(Role.GATEWAY)
+                roster.role[(roster.role & Role.UNIT != 0) & (roster.role & INNER == 0)] |= int(Role.GATEWAY)
             self._rosters[key] = roster
         return self._rosters[key]
 
@@ -186,6 +209,11 @@ class UnitView:
         """Low-voltage network when an interval begins; None when it isn't known."""
         begin_us = observed_at_us - interval_s * 1_000_000
         return next((n for n in self.networks if n.valid_from_us <= begin_us < n.valid_to_us), None)
+
+    def plate(self, observed_at_us: int, interval_s: int) -> Plate | None:
+        """The transformer as it was when the interval that ends at `observed_at_us` began; None = not known."""
+        begin_us = observed_at_us - interval_s * 1_000_000
+        return next((p for p in self.plates if p.valid_from_us <= begin_us < p.valid_to_us), None)
 
     def parents_over(self, observed_at_us: int, interval_s: int) -> list[Parentage]:
         """Units of which this one is a member in any part of the interval that ends at `observed_at_us`."""
@@ -219,7 +247,7 @@ def _dense(size: int, members: Iterable[Membership], lapses: Iterable[Lapse], be
     overlapping = [m for m in members if m.valid_from_us < end_us and m.valid_to_us > begin_us]
     for member in sorted(overlapping, key=lambda m: m.valid_from_us):
         position = member.position
-        roster.role[position] = member.role
+        roster.role[position] = member.role | (INNER if member.inner else 0)
         roster.multiplier[position] = member.multiplier
         roster.accuracy_class[position] = member.accuracy_class
         roster.modulus_wh[position] = member.register_modulus_wh or 0
@@ -238,6 +266,7 @@ def _dense(size: int, members: Iterable[Membership], lapses: Iterable[Lapse], be
         roster,
         parts=tuple(sorted(edged, key=lambda stay: stay.from_us)),
         lapses=tuple(_lapsed(roster.role, lapses, begin_us, end_us)),
+        has_ties=bool(np.any(roster.role & (Role.TIE_IN | Role.TIE_OUT))),
     )
 
 

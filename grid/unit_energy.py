@@ -28,9 +28,13 @@ class UnitEnergies:
         What the child took from the parent through its gateways over the whole interval, and what it gave back;
         `MISSING_WH` where not known. A parent that had the child for a part of the interval takes its share.
     loss_wh
-        Loss inside the child with all that is below; `MISSING_WH` where not computable.
+        Loss inside the child with all that is below; `MISSING_WH` where not computable. A voltage level is told the
+        child's own loss instead, and of it technical loss and standard deviations.
     sigma_wh
-        Standard deviation of what it took beyond its gateways' class, from substitutes and splits.
+        Standard deviation of what it took beyond its gateways' class, from substitutes and splits; of a unit without
+        gateways of its own, from the classes of its parts' too.
+    sigma_systematic_wh
+        Part of it that the intervals share.
     technical_milli_wh
         Technical loss inside the child with all that is below, thousandths of a watt-hour; `MISSING_WH` where not
         known.
@@ -53,6 +57,7 @@ class UnitEnergies:
     technical_milli_wh: NDArray[np.int64]
     sold_sigma_wh: NDArray[np.int64]
     sold_systematic_wh: NDArray[np.int64]
+    sigma_systematic_wh: NDArray[np.int64]
     final_us: NDArray[np.int64]
     quality: NDArray[np.uint8]
 
@@ -73,6 +78,7 @@ _COLUMNS = {
     "technical_milli_wh": pa.int64(),
     "sold_sigma_wh": pa.int64(),
     "sold_systematic_wh": pa.int64(),
+    "sigma_systematic_wh": pa.int64(),
     "final_us": pa.int64(),
     "quality": pa.uint8(),
 }

@@ -20,6 +20,10 @@ CUSTOMER = 2
 UNIT = 4
 #: The same as `grid.roster.UNCONTRACTED`.
 UNCONTRACTED = 8
+#: The same as `grid.roster.INNER`: a unit whose energy another member has counted already.
+INNER = 16
+TIE_IN = 32
+TIE_OUT = 64
 
 #: Bits of a reading's quality; the same as of `grid.quality.Quality`.
 ESTIMATED = 2
@@ -42,7 +46,7 @@ class Balance:
     uncontracted_wh
         int64. Import of customers without an active account; part of `outflow_wh`.
     generation_wh
-        int64. Fed in by customers and smaller units; part of `inflow_wh`.
+        int64. Fed in by customers and smaller units; part of `inflow_wh`, as is what came in through ties.
     estimated_wh
         int64. Import and export of members that were estimated or substituted.
     taken_wh, returned_wh
@@ -54,7 +58,10 @@ class Balance:
     ends_sigma_wh
         float64. Part of it from register steps and clocks, which one interval takes from its neighbours.
     gateway_extra_sigma_wh
-        float64. Standard deviation of `taken_wh` from what is said of single gateways, beyond their class.
+        float64. Standard deviation of `taken_wh` from what is said of single gateways, beyond their class; where the
+        gateways are smaller units, with their class, which nobody above could know.
+    gateway_systematic_sigma_wh
+        float64. Part of it that the intervals share.
     sold_sigma_wh, sold_systematic_sigma_wh
         float64. Standard deviation of what customers took less what they fed in, and its systematic part.
     coverage
@@ -82,6 +89,7 @@ class Balance:
     systematic_sigma_wh: NDArray[np.float64]
     ends_sigma_wh: NDArray[np.float64]
     gateway_extra_sigma_wh: NDArray[np.float64]
+    gateway_systematic_sigma_wh: NDArray[np.float64]
     sold_sigma_wh: NDArray[np.float64]
     sold_systematic_sigma_wh: NDArray[np.float64]
     coverage: NDArray[np.float64]
@@ -109,6 +117,7 @@ def line_loss(
     extra_sigma_wh: NDArray[np.int64] | None = None,
     quality: NDArray[np.uint8] | None = None,
     clock_share: NDArray[np.float64] | None = None,
+    extra_systematic_wh: NDArray[np.int64] | None = None,
 ) -> Balance:
     """Balance many units at one interval each.
 
@@ -125,8 +134,8 @@ def line_loss(
     multiplier
         int64 of shape (m,): CT × PT ratio. The caller keeps sums inside int64 (see `grid.model.MAX_ENERGY_WH`).
     role
-        uint8 of shape (m,): bits GATEWAY, CUSTOMER, UNIT, UNCONTRACTED; 0 = not a member at this interval, and is
-        passed over.
+        uint8 of shape (m,): bits GATEWAY, CUSTOMER, UNIT, UNCONTRACTED, INNER, TIE_IN, TIE_OUT; 0 = not a member at
+        this interval, and is passed over.
     accuracy_class
         float64 of shape (m,), percent; of meter and instrument transformers together.
     extra_sigma_wh
@@ -136,6 +145,8 @@ def line_loss(
         uint8 of shape (m,): bits ESTIMATED and SUBSTITUTED. None: neither.
     clock_share
         float64 of shape (units,): standard deviation of the meters' clocks over the length of the interval. None: 0.
+    extra_systematic_wh
+        int64 of shape (m,): part of `extra_sigma_wh` that the intervals share; `MISSING_WH` counts as 0. None: 0.
 
     Returns
     -------
@@ -162,6 +173,9 @@ def line_loss(
     × the root mean square of its quarter-hours, and 55 together 0.23 ×, of which 1.05/√55 = 0.14 is chance and the
     rest, 0.18, common to all (PV and the hours of the day). Different members are taken as independent but for what is
     common, which enters by the one clock of the gateway.
+
+    **Ties.** What flows through a meter between a unit and its neighbour is inflow or outflow, but neither was it taken
+    from the unit above nor given back to it: `taken_wh` and `returned_wh` don't have it.
     """
     members = len(import_wh)
     none = np.empty(0, np.int64)
@@ -169,6 +183,7 @@ def line_loss(
         "loss_wh": none if loss_wh is None else loss_wh,
         "extra_sigma_wh": none if extra_sigma_wh is None else extra_sigma_wh,
         "quality": np.empty(0, np.uint8) if quality is None else quality,
+        "extra_systematic_wh": none if extra_systematic_wh is None else extra_systematic_wh,
     }
     clocks = np.empty(0, np.float64) if clock_share is None else clock_share
     shapes = {
@@ -196,15 +211,16 @@ def line_loss(
         optional["extra_sigma_wh"],
         optional["quality"],
         clocks,
+        optional["extra_systematic_wh"],
     )
-    inflow, outflow, members_loss, uncontracted, taken, returned, estimated = energies
+    inflow, outflow, members_loss, uncontracted, taken, returned, estimated, fed_in = energies
     return Balance(
         inflow_wh=inflow,
         outflow_wh=outflow,
         loss_wh=inflow - outflow,
         members_loss_wh=members_loss,
         uncontracted_wh=uncontracted,
-        generation_wh=inflow - taken,
+        generation_wh=fed_in,
         estimated_wh=estimated,
         taken_wh=taken,
         returned_wh=returned,
@@ -222,6 +238,7 @@ _SIGMAS = (
     "systematic_sigma_wh",
     "ends_sigma_wh",
     "gateway_extra_sigma_wh",
+    "gateway_systematic_sigma_wh",
     "sold_sigma_wh",
     "sold_systematic_sigma_wh",
 )
@@ -234,26 +251,37 @@ _UNIT_STEP = 0.15
 
 @njit(cache=True, nogil=True)
 def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915  # numba infers; one pass
-    starts, import_wh, export_wh, loss_wh, multiplier, role, accuracy_class, extra_sigma_wh, quality, clock_share
+    starts,
+    import_wh,
+    export_wh,
+    loss_wh,
+    multiplier,
+    role,
+    accuracy_class,
+    extra_sigma_wh,
+    quality,
+    clock_share,
+    extra_systematic_wh,
 ):
     units = len(starts) - 1
-    energies = np.zeros((7, units), np.int64)
-    sigmas = np.zeros((6, units), np.float64)
+    energies = np.zeros((8, units), np.int64)
+    sigmas = np.zeros((7, units), np.float64)
     coverage = np.full(units, np.nan)
     complete = np.zeros(units, np.bool_)
     expects_gateway = np.zeros(units, np.bool_)
     gateways_complete = np.zeros(units, np.bool_)
     qualities = np.zeros(units, np.uint8)
     has_loss, has_extra, has_quality = len(loss_wh) > 0, len(extra_sigma_wh) > 0, len(quality) > 0
-    has_clocks = len(clock_share) > 0
+    has_clocks, has_same = len(clock_share) > 0, len(extra_systematic_wh) > 0
     for u in range(units):
         expected = present = guessed = gateways = gateways_present = 0
         taken = returned = sold = fed_in = members_loss = uncontracted = estimated = np.int64(0)
         # Variances of members that stand on one side only, squares of their powers' differences, and what they moved.
         of_class = of_rest = of_steps = of_moves = through = 0.0
+        tied_in = tied_out = np.int64(0)
         customer_class = customer_rest = customer_steps = 0.0
         # Of customers that are gateways too; of all gateways.
-        both_class = both_rest = extra_of_gateways = 0.0
+        both_class = both_rest = extra_of_gateways = same_of_gateways = 0.0
         has_gateway = False
         flags = np.uint8(0)
         for i in range(starts[u], starts[u + 1]):
@@ -280,6 +308,10 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
             extra_i = np.float64(0.0)
             if has_extra and extra_sigma_wh[i] > 0:
                 extra_i = (np.float64(extra_sigma_wh[i]) * ratio_f) ** 2
+                if has_same and extra_systematic_wh[i] > 0:
+                    same_i = min((np.float64(extra_systematic_wh[i]) * ratio_f) ** 2, extra_i)
+                    class_i += same_i
+                    extra_i -= same_i
             if has_quality:
                 flags |= quality[i]
             if has_quality and quality[i] & (ESTIMATED | SUBSTITUTED):
@@ -297,6 +329,19 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
                 customer_steps += step_i
                 customer_rest += extra_i
                 continue
+            if kind & (TIE_IN | TIE_OUT):
+                tied_in += taken_i if kind & TIE_IN else given_i
+                tied_out += given_i if kind & TIE_IN else taken_i
+                move = _UNIT_STEP * (taken_f - given_f)
+                of_moves += move * move
+                of_class += class_i
+                of_steps += step_i
+                of_rest += extra_i
+                continue
+            if has_loss and kind & UNIT and loss_wh[i] != MISSING_WH:
+                members_loss += loss_wh[i]
+            if kind & INNER:
+                continue
             is_gateway = kind & GATEWAY != 0
             is_sink = kind & (CUSTOMER | UNIT) != 0
             if is_gateway:
@@ -307,9 +352,10 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
                 sold += taken_i
                 fed_in += given_i
                 uncontracted += taken_i if kind & UNCONTRACTED else 0
-            if has_loss and kind & UNIT and loss_wh[i] != MISSING_WH:
-                members_loss += loss_wh[i]
             if is_gateway and is_sink:
+                if kind & UNIT:
+                    extra_of_gateways += class_i + _STEP_VARIANCE * step_i
+                    same_of_gateways += class_i
                 both_class += class_i if kind & CUSTOMER else 0.0
                 both_rest += _STEP_VARIANCE * step_i + extra_i if kind & CUSTOMER else 0.0
                 continue
@@ -336,7 +382,8 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
         qualities[u] = flags
         expects_gateway[u] = gateways > 0
         gateways_complete[u] = gateways > 0 and gateways == gateways_present
-        energies[:, u] = (taken + fed_in, returned + sold, members_loss, uncontracted, taken, returned, estimated)
+        inflow, outflow = taken + fed_in + tied_in, returned + sold + tied_out
+        energies[:, u] = (inflow, outflow, members_loss, uncontracted, taken, returned, estimated, fed_in)
         offset = clock_share[u] if has_clocks else 0.0
         clocks = offset * offset * of_moves
         of_ends = _STEP_VARIANCE * (of_steps + customer_steps) + clocks
@@ -348,6 +395,7 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
         sigmas[1, u] = math.sqrt(of_class)
         sigmas[2, u] = math.sqrt(of_ends)
         sigmas[3, u] = math.sqrt(extra_of_gateways)
-        sigmas[4, u] = math.sqrt(sold_class + customer_rest + both_rest + _STEP_VARIANCE * customer_steps + clocks)
-        sigmas[5, u] = math.sqrt(sold_class)
+        sigmas[4, u] = math.sqrt(same_of_gateways)
+        sigmas[5, u] = math.sqrt(sold_class + customer_rest + both_rest + _STEP_VARIANCE * customer_steps + clocks)
+        sigmas[6, u] = math.sqrt(sold_class)
     return energies, sigmas, coverage, complete, expects_gateway, gateways_complete, qualities

@@ -13,7 +13,16 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from kernels.energy_balance import _CLASS_TO_SIGMA, _STEP_VARIANCE, CUSTOMER, GATEWAY, MISSING_WH, UNIT
+from kernels.energy_balance import (
+    _CLASS_TO_SIGMA,
+    _STEP_VARIANCE,
+    CUSTOMER,
+    GATEWAY,
+    MISSING_WH,
+    TIE_IN,
+    TIE_OUT,
+    UNIT,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +61,8 @@ def total_of_members(
     technical_milli_wh: NDArray[np.int64],
     sold_sigma_wh: NDArray[np.int64],
     sold_systematic_wh: NDArray[np.int64],
+    extra_systematic_wh: NDArray[np.int64] | None = None,
+    of_own: NDArray[np.bool_] | None = None,
 ) -> Below:
     """Sum what members that are units say of all that is below them.
 
@@ -65,6 +76,11 @@ def total_of_members(
     sold_sigma_wh, sold_systematic_wh
         int64 of shape (m,): standard deviation of what was sold below a member, and its systematic part; `MISSING_WH`
         counts as 0.
+    extra_systematic_wh
+        As of `kernels.energy_balance.line_loss`.
+    of_own
+        bool of shape (units,): members tell of their own loss alone, each with its whole error, in the arrays of what
+        is below them. None: of no unit.
 
     Raises
     ------
@@ -75,15 +91,19 @@ def total_of_members(
     -----
     Errors of different members are taken as independent. A unit that is its parent's gateway as well stands for a part
     of a parent that is the sum of its parts: there what it took is measured by its own gateway, whose error stays.
+    Where members tell of their own loss alone, the errors of their gateways are in what they tell.
     """
     for name, array in (
         ("technical_milli_wh", technical_milli_wh),
         ("sold_sigma_wh", sold_sigma_wh),
         ("sold_systematic_wh", sold_systematic_wh),
         ("extra_sigma_wh", extra_sigma_wh),
+        ("extra_systematic_wh", extra_systematic_wh),
     ):
-        if array.shape != import_wh.shape:
+        if array is not None and array.shape != import_wh.shape:
             raise ValueError(f"{name} has shape {array.shape}, import_wh {import_wh.shape}")
+    if of_own is not None and of_own.shape != (len(starts) - 1,):
+        raise ValueError(f"of_own has shape {of_own.shape}, not ({len(starts) - 1},)")
     return Below(
         *_total(
             starts,
@@ -97,6 +117,8 @@ def total_of_members(
             technical_milli_wh,
             sold_sigma_wh,
             sold_systematic_wh,
+            np.zeros(len(role), np.int64) if extra_systematic_wh is None else extra_systematic_wh,
+            np.zeros(len(starts) - 1, np.bool_) if of_own is None else of_own,
         )
     )
 
@@ -114,6 +136,8 @@ def _total(  # type: ignore[no-untyped-def]  # numba infers
     technical,
     sold_sigma,
     sold_same,
+    extra_same,
+    of_own,
 ):
     units = len(starts) - 1
     known = np.ones(units, np.bool_)
@@ -144,8 +168,11 @@ def _total(  # type: ignore[no-untyped-def]  # numba infers
             same = share * share * (np.float64(import_wh[i]) ** 2 + given * given)
             rest = _STEP_VARIANCE * ratio * ratio
             if extra_sigma_wh[i] > 0:
-                rest += (np.float64(extra_sigma_wh[i]) * ratio) ** 2
-            if kind & GATEWAY and not kind & CUSTOMER:
+                extra = (np.float64(extra_sigma_wh[i]) * ratio) ** 2
+                shared = min(max(np.float64(extra_same[i]), 0.0) * ratio, math.sqrt(extra)) ** 2
+                same += shared
+                rest += extra - shared
+            if kind & (GATEWAY | TIE_IN | TIE_OUT) and not kind & CUSTOMER and not of_own[u]:
                 gateway_same += same
                 gateway_rest += rest
             if kind & CUSTOMER and kind & GATEWAY:

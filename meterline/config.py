@@ -169,7 +169,12 @@ class SettlingSection(_Section):
         """Limits by kind of unit; raises ValueError when a unit above waits less than one below."""
         of = dict.fromkeys(UnitKind, self.region)
         of |= {UnitKind.AREA: self.area, UnitKind.DEDICATED: self.area, UnitKind.FEEDER: self.line}
-        return Limits({kind: Limit(limit.provisional_s, limit.final_s) for kind, limit in of.items()})
+        limits = {kind: Limit(limit.provisional_s, limit.final_s) for kind, limit in of.items()}
+        # Elements stand between lines and regions.
+        limits[UnitKind.ELEMENT] = Limit(
+            (self.line.provisional_s + self.region.provisional_s) // 2, (self.line.final_s + self.region.final_s) // 2
+        )
+        return Limits(limits)
 
     def zone(self) -> ZoneInfo:
         """The utility's time zone."""

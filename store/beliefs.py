@@ -50,10 +50,11 @@ UNIT_STATE = Relation(
         "load_loss_w",
         "longitude_deg",
         "latitude_deg",
+        "metered_side",
     ),
 )
 ACCOUNT_STATE = Relation("account_state", "account_id", ("tariff_class", "contract_w", "status"))
-METER_STATE = Relation("meter_state", "meter_id", ("accuracy_class", "register_modulus_wh"))
+METER_STATE = Relation("meter_state", "meter_id", ("accuracy_class", "register_modulus_wh", "ct_class", "pt_class"))
 AREA_NETWORK = Relation(
     "area_network",
     "unit_id",

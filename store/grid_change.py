@@ -89,6 +89,12 @@ def units_above(
     return [row[0] for row in connection.execute(_SQL["units_above"], arguments)]
 
 
+def levels_above(connection: Connection, unit: str, valid_from: datetime, valid_to: datetime | None) -> list[str]:
+    """Codes of the voltage levels of which a unit is a member at some time of [from, to)."""
+    arguments = {"unit": unit, "valid_from": valid_from, "valid_to": valid_to}
+    return [row[0] for row in connection.execute(_SQL["levels_above"], arguments)]
+
+
 def is_part_of(connection: Connection, unit: str, whole: str) -> bool:
     """Whether a unit is, at any time, part of another or the same."""
     row = connection.execute(_SQL["is_part_of"], {"unit": unit, "whole": whole}).fetchone()

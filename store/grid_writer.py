@@ -196,7 +196,10 @@ def _staged(model: GridModel) -> Iterator[tuple[str, Iterable[tuple[object, ...]
     yield "account", ((a.code, a.tariff_class, a.contract_w, a.status.value) for a in model.accounts)
     yield (
         "meter",
-        ((m.code, m.accuracy_class, m.register_modulus_wh, usage_point_of(m), m.account) for m in model.meters),
+        (
+            (m.code, m.accuracy_class, m.register_modulus_wh, m.ct_class, m.pt_class, usage_point_of(m), m.account)
+            for m in model.meters
+        ),
     )
     yield "member", _members(model)
     yield (
@@ -205,11 +208,15 @@ def _staged(model: GridModel) -> Iterator[tuple[str, Iterable[tuple[object, ...]
     )
 
 
+#: Owner, plate, place and side.
+_NO_TRANSFORMER = (None,) * 7
+
+
 def _units(model: GridModel) -> Iterator[tuple[object, ...]]:
     substation_of = {f.code: f.substation for f in model.feeders}
     for f in model.feeders:
         gateway = model.feeder_gateways.get(f.code)
-        yield f.code, UnitKind.FEEDER.value, f.name, f.substation, gateway, None, None, None, None, None, None
+        yield f.code, UnitKind.FEEDER.value, f.name, f.substation, gateway, *_NO_TRANSFORMER
     for a in model.areas:
         yield (
             a.code,
@@ -223,15 +230,20 @@ def _units(model: GridModel) -> Iterator[tuple[object, ...]]:
             a.load_loss_w,
             a.longitude_deg,
             a.latitude_deg,
+            a.metered_side,
         )
     for g in model.greater:
-        yield g.code, g.kind.value, g.name, g.substation, g.gateway, None, None, None, None, None, None
+        yield g.code, g.kind.value, g.name, g.substation, g.gateway, *_NO_TRANSFORMER
 
 
 def _members(model: GridModel) -> Iterator[tuple[object, ...]]:
     ordinal = 0
     for m in model.meters:
         yield m.unit, ordinal, m.code, None, int(m.role), m.multiplier, m.phases
+        ordinal += 1
+    of_meter = {m.code: m for m in model.meters} if model.ties else {}
+    for t in model.ties:
+        yield t.unit, ordinal, t.meter, None, int(t.role), of_meter[t.meter].multiplier, of_meter[t.meter].phases
         ordinal += 1
     # After all meters: a feeder's head gateways come before its areas.
     parts = [(a.feeder, a.code) for a in model.areas if a.feeder is not None]

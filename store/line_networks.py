@@ -119,10 +119,10 @@ def _network(
     for area, node in zip(wiring.areas, taps.tolist(), strict=True):
         if node not in at or area not in plates:
             continue
-        unit_id, kind, rating_va, no_load_loss_w, load_loss_w = plates[area]
+        unit_id, is_of_line, rating_va, no_load_loss_w, load_loss_w = plates[area]
         child = int(unit_id)  # type: ignore[call-overload]
         child_node[child] = at[node]
-        if kind == "area" and rating_va:
+        if is_of_line and rating_va:
             rating[child] = float(rating_va)  # type: ignore[arg-type]
             no_load[child] = float(no_load_loss_w or 0.0)  # type: ignore[arg-type]
             load[child] = float(load_loss_w or 0.0)  # type: ignore[arg-type]

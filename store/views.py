@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from grid.area_network import NetworkPeriod
-from grid.model import UnitKind
-from grid.roster import BEGINNING_US, END_US, Lapse, Membership, Parentage, UnitView
+from grid.model import MeteredSide, UnitKind
+from grid.roster import BEGINNING_US, END_US, Lapse, Membership, Parentage, Plate, UnitView
 from store.connection import Connection
 from store.sql import load_queries
 
@@ -45,6 +45,7 @@ def load_views(connection: Connection, codes: list[str], known_at: datetime | No
     rows = connection.execute(_SQL["members"], arguments).fetchall()
     meters = _meter_states(connection, sorted({row[2] for row in rows if row[2] and row[6] is None}), arguments)
     children = _gateway_states(connection, sorted({row[3] for row in rows if row[3] is not None}), arguments)
+    inner = _inner(connection, arguments)
     members: dict[int, list[Membership]] = defaultdict(list)
     for unit_id, position, meter, child_id, role, multiplier, accuracy, modulus, phases, start, end, *registers in rows:
         first, last = _start(start), _end(end)
@@ -52,6 +53,7 @@ def load_views(connection: Connection, codes: list[str], known_at: datetime | No
             parts = [_State(accuracy, modulus, first, last)]
         else:
             parts = _parts(meters[meter] if meter is not None else children[child_id], first, last)
+            parts = _within(parts, inner.get((unit_id, child_id), []))
         for part in parts:
             members[unit_id].append(
                 Membership(
@@ -69,11 +71,12 @@ def load_views(connection: Connection, codes: list[str], known_at: datetime | No
                     end_export_wh=registers[3] if part.to_us == last else None,
                     register_modulus_wh=part.register_modulus_wh,
                     phases=phases,
+                    inner=part.inner,
                 )
             )
     parents: dict[int, list[Parentage]] = defaultdict(list)
-    for child_id, parent_id, parent, start, end in connection.execute(_SQL["parents"], arguments):
-        parents[child_id].append(Parentage(parent_id, parent, _start(start), _end(end)))
+    for child_id, parent_id, parent, start, end, kind in connection.execute(_SQL["parents"], arguments):
+        parents[child_id].append(Parentage(parent_id, parent, _start(start), _end(end), UnitKind(kind)))
     lapses: dict[int, list[Lapse]] = defaultdict(list)
     for unit_id, position, start, end in connection.execute(_SQL["lapses"], arguments):
         lapses[unit_id].append(Lapse(position, _start(start), _end(end)))
@@ -92,6 +95,9 @@ def load_views(connection: Connection, codes: list[str], known_at: datetime | No
                 valid_to_us=_end(end),
             )
         )
+    plates: dict[int, list[Plate]] = defaultdict(list)
+    for unit_id, side, rating, no_load, load, start, end in connection.execute(_SQL["plates"], arguments):
+        plates[unit_id].append(Plate(MeteredSide(side), rating, no_load, load, _start(start), _end(end)))
     return {
         code: UnitView(
             unit_id,
@@ -101,6 +107,7 @@ def load_views(connection: Connection, codes: list[str], known_at: datetime | No
             tuple(parents[unit_id]),
             tuple(lapses[unit_id]),
             tuple(networks[unit_id]),
+            tuple(plates[unit_id]),
         )
         for unit_id, code, kind in units
     }
@@ -113,6 +120,7 @@ class _State(NamedTuple):
     register_modulus_wh: int | None
     from_us: int
     to_us: int
+    inner: bool = False
 
 
 def _meter_states(connection: Connection, meters: list[str], arguments: dict[str, object]) -> dict[str, list[_State]]:
@@ -149,6 +157,28 @@ def _parts(states: list[_State], first: int, last: int) -> list[_State]:
         else:
             parts.append(_State(accuracy, modulus, start, end))
     return parts
+
+
+def _inner(connection: Connection, arguments: dict[str, object]) -> dict[tuple[int, int], list[tuple[int, int]]]:
+    """By voltage level and member: when the member is within another one of the level."""
+    spans: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
+    for unit_id, child_id, start, end in connection.execute(_SQL["inner"], arguments):
+        spans[unit_id, child_id].append((_start(start), _end(end)))
+    return spans
+
+
+def _within(parts: list[_State], spans: list[tuple[int, int]]) -> list[_State]:
+    """The parts cut where a span begins or ends, and marked inside one."""
+    if not spans:
+        return parts
+    edges = {edge for span in spans for edge in span}
+    cut: list[_State] = []
+    for part in parts:
+        cuts = [part.from_us, *sorted(e for e in edges if part.from_us < e < part.to_us), part.to_us]
+        for start, end in pairwise(cuts):
+            held = any(first <= start < last for first, last in spans)
+            cut.append(part._replace(from_us=start, to_us=end, inner=held))
+    return cut
 
 
 def _nearest(states: list[_State], at: int) -> list[_State]:

@@ -15,7 +15,14 @@ from grid.unit_energy import UnitEnergies, decode_unit_energies
 from store.connection import Connection
 from store.resettling import memberships_elsewhere
 from streams.steps.contribution import Cause, Contribution, from_block, from_energies, look_again
-from streams.steps.moves import absent_parts, for_other_unit, leaving, opening_elsewhere
+from streams.steps.moves import (
+    absent_parts,
+    for_other_unit,
+    for_tied_unit,
+    leaving,
+    opening_elsewhere,
+    tie_meters,
+)
 from streams.view_cache import ViewCache
 
 
@@ -92,17 +99,22 @@ def _of_children(
 def _for_other_units(
     connection: Connection, views: ViewCache, contributions: Sequence[Contribution]
 ) -> list[Contribution]:
-    """What readings of meters that came or went in their interval, or with it, say of other units that had them."""
-    moved = {c: (absent, left) for c in contributions if any((absent := absent_parts(c), left := leaving(c)))}
+    """What readings of meters that came or went in their interval, or with it, say of other units that had them.
+
+    And what those of ties say of the unit at the other end.
+    """
+    moved = {c: its for c in contributions if any(its := (absent_parts(c), leaving(c), tie_meters(c)))}
     if not moved:
         return []
-    elsewhere = memberships_elsewhere(connection, sorted({m for pair in moved.values() for its in pair for m in its}))
+    elsewhere = memberships_elsewhere(
+        connection, sorted({m for its in moved.values() for meters in its for m in meters})
+    )
     found = views.get(connection, {unit for units in elsewhere.values() for unit in units})
     connection.commit()
     return [
         other
-        for c, (absent, left) in moved.items()
-        for meters, said_of in ((absent, for_other_unit), (left, opening_elsewhere))
+        for c, its in moved.items()
+        for meters, said_of in zip(its, (for_other_unit, opening_elsewhere, for_tied_unit), strict=True)
         for unit in sorted({u for meter in meters for u in elsewhere.get(meter, ()) if u != c.view.unit})
         if unit in found and (other := said_of(c, meters, found[unit])) is not None
     ]

@@ -16,6 +16,7 @@ from sync.change_attributes import (
     apply_account_status,
     apply_meter_class,
     apply_responsibility,
+    apply_unit_metering,
     apply_unit_name,
 )
 from sync.change_members import apply_meter_move, apply_meter_multiplier, apply_meter_replace, apply_unit_parent
@@ -30,6 +31,7 @@ from sync.messages import (
     MeterReplace,
     ResponsibilityChange,
     SwitchPositionChange,
+    UnitMetering,
     UnitName,
     UnitParentChange,
 )
@@ -72,6 +74,7 @@ _APPLY: dict[type[Any], Callable[[Connection, Any, datetime], AppliedChange]] = 
     AccountStatusChange: apply_account_status,
     AccountContract: apply_account_contract,
     UnitName: apply_unit_name,
+    UnitMetering: apply_unit_metering,
     UnitParentChange: apply_unit_parent,
     ResponsibilityChange: apply_responsibility,
     SwitchPositionChange: apply_switch,

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from grid.membership import StatePeriod
-from grid.model import Duty
+from grid.model import Duty, UnitKind
 from grid.timeline import change_values, set_values, until_next
 from store.beliefs import (
     ACCOUNT_STATE,
@@ -18,11 +18,18 @@ from store.beliefs import (
     replace_beliefs,
 )
 from store.connection import Connection
-from store.grid_change import account_units, find_account, read_memberships, refresh_present
+from store.grid_change import account_units, find_account, read_memberships, refresh_present, units_above
 from store.organisation_writer import find_id
 from store.sql import to_text
 from sync.change_members import known_meter, known_unit, spans_of_meter
-from sync.messages import AccountContract, AccountStatusChange, MeterClass, ResponsibilityChange, UnitName
+from sync.messages import (
+    AccountContract,
+    AccountStatusChange,
+    MeterClass,
+    ResponsibilityChange,
+    UnitMetering,
+    UnitName,
+)
 from sync.plan import Rewrite
 from sync.tell import (
     UNCHANGED,
@@ -66,12 +73,30 @@ def apply_unit_name(connection: Connection, change: UnitName, recorded_at: datet
     return tell(connection, ("unit", unit.code, "unit.name"), payload, [unit.code], recorded_at)
 
 
+def apply_unit_metering(connection: Connection, change: UnitMetering, recorded_at: datetime) -> AppliedChange:
+    """Say at which side of its transformer a unit is metered: whose loss the transformer's is."""
+    unit = known_unit(connection, change.unit)
+    if unit.kind not in (UnitKind.AREA, UnitKind.DEDICATED):
+        raise ContradictionError(f"unit {unit.code} is of kind {unit.kind}: it has no transformer of its own")
+    values: dict[str, object] = {"metered_side": change.metered_side.value}
+    before = _change(connection, UNIT_STATE, unit.unit_id, values, change.valid_from, recorded_at)
+    if before is None:
+        return UNCHANGED
+    refresh_present(connection, recorded_at, unit_id=unit.unit_id)
+    payload = {**values, "before": before["metered_side"], "valid_from": to_text(change.valid_from)}
+    spans = dict.fromkeys(
+        [unit.code, *units_above(connection, [unit.code], change.valid_from, None)], (change.valid_from, None)
+    )
+    return tell(connection, ("unit", unit.code, "unit.metering"), payload, spans, recorded_at, spans)
+
+
 def apply_meter_class(connection: Connection, change: MeterClass, recorded_at: datetime) -> AppliedChange:
     """Give a meter another accuracy class or register; it keeps its position."""
     meter_id = known_meter(connection, change.meter)
     values: dict[str, object] = {"accuracy_class": change.accuracy_class}
-    if change.register_modulus_wh is not None:
-        values["register_modulus_wh"] = change.register_modulus_wh
+    for name in ("register_modulus_wh", "ct_class", "pt_class"):
+        if (said := getattr(change, name)) is not None:
+            values[name] = said
     before = _change(connection, METER_STATE, meter_id, values, change.valid_from, recorded_at)
     if before is None:
         return UNCHANGED

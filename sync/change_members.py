@@ -18,6 +18,7 @@ from store.grid_change import (
     find_meter,
     find_unit,
     is_part_of,
+    levels_above,
     read_memberships,
     read_parents,
     refresh_present,
@@ -145,6 +146,9 @@ def apply_unit_parent(connection: Connection, change: UnitParentChange, recorded
     }
     spans = {code: rewrite.span(code, change.valid_from) for code in rewrite.units}
     spans[unit.code] = (change.valid_from, _latest([to for _, to in spans.values()]))
+    # A level takes what a member within another member has taken as come in already.
+    for level in levels_above(connection, unit.code, *spans[unit.code]):
+        spans.setdefault(level, spans[unit.code])
     return tell(connection, ("unit", unit.code, "unit.parent"), payload, spans, recorded_at, spans)
 
 
@@ -233,7 +237,12 @@ def _is_done(
     if not begun or any(p.contains(change.valid_from) for p in periods):
         return False
     known = next((s for s in read_beliefs(connection, METER_STATE, new_id) if s.contains(change.valid_from)), None)
-    said = {"accuracy_class": change.accuracy_class, "register_modulus_wh": change.register_modulus_wh}
+    said = {
+        "accuracy_class": change.accuracy_class,
+        "register_modulus_wh": change.register_modulus_wh,
+        "ct_class": change.ct_class,
+        "pt_class": change.pt_class,
+    }
     return (
         was_replaced(connection, change.meter, change.new_meter, change.valid_from)
         and all(change.multiplier in {None, p.multiplier} for p in begun)
@@ -248,12 +257,16 @@ def _ensure_meter(
     """The new meter with its class and register, from its installation on; as the old one's where nobody says."""
     states = [] if new_id is None else read_beliefs(connection, METER_STATE, new_id)
     known = next((s for s in states if s.contains(change.valid_from)), None)
+    old = read_beliefs(connection, METER_STATE, old_id)
+    before = next((s for s in old if s.contains(change.valid_from)), old[-1] if old else None)
     if known is None:
-        old = read_beliefs(connection, METER_STATE, old_id)
-        known = next((s for s in old if s.contains(change.valid_from)), old[-1] if old else None)
+        known = before
     accuracy = change.accuracy_class or (1.0 if known is None else known.values["accuracy_class"])
     modulus = change.register_modulus_wh or (None if known is None else known.values["register_modulus_wh"])
     values = {"accuracy_class": accuracy, "register_modulus_wh": modulus}
+    # The transformers stay where they are, unless they are replaced as well.
+    for name, said in (("ct_class", change.ct_class), ("pt_class", change.pt_class)):
+        values[name] = said or (None if before is None else before.values[name])
     if new_id is None:
         check_new_code(change.new_meter)
         new_id = add_meter(connection, change.new_meter, float(str(accuracy)), change.register_modulus_wh)

@@ -43,6 +43,8 @@ def find_problems(model: GridModel) -> list[str]:
     """What is wrong with a model whose codes are unique and whose references resolve; pure."""
     members = Counter(m.unit for m in model.meters)
     members.update(a.feeder for a in model.areas if a.feeder is not None)
+    members.update(p.parent for p in model.parents)
+    members.update(t.unit for t in model.ties)
     gateways = Counter(m.unit for m in model.meters if m.role & Role.GATEWAY)
     problems = [f"unit {u} has {n} members, of at most {MAX_MEMBERS}" for u, n in members.items() if n > MAX_MEMBERS]
     problems += [
@@ -67,4 +69,4 @@ def find_problems(model: GridModel) -> list[str]:
 
 
 def _is_meter_role(role: Role) -> bool:
-    return role in (Role.GATEWAY, Role.CUSTOMER, Role.GATEWAY | Role.CUSTOMER)
+    return role in (Role.GATEWAY, Role.CUSTOMER, Role.GATEWAY | Role.CUSTOMER, Role.TIE_IN, Role.TIE_OUT)

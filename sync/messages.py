@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from grid.model import MAX_MULTIPLIER, AccountStatus
+from grid.model import MAX_MULTIPLIER, AccountStatus, MeteredSide
 from grid.network import SwitchPosition
 
 #: Without control characters: NUL can't be stored, the others can't be seen.
@@ -59,6 +59,9 @@ class MeterReplace(_Change, frozen=True, tag="meter_replace"):
     accuracy_class: AccuracyClass | None = None
     """Of the new meter; left out, it is as known, or else the old meter's."""
     register_modulus_wh: ModulusWh | None = None
+    ct_class: AccuracyClass | None = None
+    """Of its current transformers; left out, they stay, as do the voltage transformers."""
+    pt_class: AccuracyClass | None = None
 
 
 class MeterMove(_Change, frozen=True, tag="meter_move"):
@@ -74,13 +77,17 @@ class MeterMove(_Change, frozen=True, tag="meter_move"):
 
 
 class MeterClass(_Change, frozen=True, tag="meter_class"):
-    """What is known of a meter itself: its accuracy class, percent, and what its register counts to."""
+    """What is known of a meter itself: accuracy classes, percent, and what its register counts to."""
 
     meter: Code
     accuracy_class: AccuracyClass
     valid_from: Instant
     register_modulus_wh: ModulusWh | None = None
     """Left out, it stays."""
+    ct_class: AccuracyClass | None = None
+    """Of its current transformers, after IEC 61869; left out, it stays."""
+    pt_class: AccuracyClass | None = None
+    """Of its voltage transformers; left out, it stays."""
 
 
 class AccountStatusChange(_Change, frozen=True, tag="account_status"):
@@ -109,6 +116,14 @@ class UnitName(_Change, frozen=True, tag="unit_name"):
     name: Text
     valid_from: Instant | None = None
     """Left out: from now on."""
+
+
+class UnitMetering(_Change, frozen=True, tag="unit_metering"):
+    """The side of its transformer at which an area or a dedicated customer is metered (计量方式)."""
+
+    unit: Code
+    metered_side: MeteredSide
+    valid_from: Instant
 
 
 class UnitParentChange(_Change, frozen=True, tag="unit_parent"):
@@ -148,6 +163,7 @@ Change = (
     | AccountStatusChange
     | AccountContract
     | UnitName
+    | UnitMetering
     | UnitParentChange
     | ResponsibilityChange
     | SwitchPositionChange

@@ -1,4 +1,4 @@
-"""What is drawn for customers besides their phase: the class of their meter, and whether their account is closed."""
+"""What is drawn for customers besides their phase: class and side of their meter, and whether the account is closed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from twin.network import Network, Point
 ACCURACY_SHARES = {1.0: 0.7, 2.0: 0.3}
 #: Share of low-voltage consumers whose account is closed: flats that stand empty.
 CLOSED_SHARE = 0.01
+#: Share of dedicated customers, generators left out, that are metered behind their transformer. An assumption.
+LOW_SIDE_SHARE = 0.3
 
 
 def assign_accuracy(network: Network, seed: int) -> NDArray[np.float64]:
@@ -38,6 +40,13 @@ def assign_closed(network: Network, seed: int, share: float = CLOSED_SHARE) -> N
     result: NDArray[np.bool_] = (
         _low_voltage(network.points) & consumer & (draw(seed, "closed", _codes(network.points)) < share)
     )
+    return result
+
+
+def assign_low_side(network: Network, seed: int, share: float = LOW_SIDE_SHARE) -> NDArray[np.bool_]:
+    """Whether each point is a dedicated customer that is metered at low voltage (高供低计), shape (points,)."""
+    dedicated = np.array([p.area < 0 and not p.generation and p.rating_va > 0 for p in network.points], np.bool_)
+    result: NDArray[np.bool_] = dedicated & (draw(seed, "low_side", _codes(network.points)) < share)
     return result
 
 

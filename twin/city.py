@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from grid.model import GridModel
-from twin.accounts import assign_accuracy, assign_closed
+from grid.model import GridModel, MeteredSide
+from twin.accounts import assign_accuracy, assign_closed, assign_low_side
 from twin.city_codes import parse_city, read_city
 from twin.city_state import CityState
 from twin.delivery_faults import DeliveryFaults
@@ -142,13 +142,21 @@ class City:
         )
         self.phase = assign_phases(network, seed)
         closed = assign_closed(network, seed)
+        low_side = assign_low_side(network, seed)
         self.model: GridModel = build_grid_model(
             network,
             self.phase,
             accuracy=assign_accuracy(network, seed),
             closed=closed,
             zero_sequence=zero_sequence(network.lines),
+            low_side=low_side,
         )
+        # Meters behind a customer's transformer, the last ones before those of the feeders' heads.
+        plates = {a.code: a for a in self.model.areas if a.metered_side is MeteredSide.LOW}
+        self._behind = [i for i, m in enumerate(self.model.meters) if m.unit in plates]
+        plate_of = [plates[self.model.meters[i].unit] for i in self._behind]
+        self._no_load_w = np.array([p.no_load_loss_w for p in plate_of], np.float64)
+        self._load_per_va2 = np.array([p.load_loss_w / p.rating_va**2 for p in plate_of], np.float64)
         self.events = self._planned() if plan.events is None else tuple(sorted(plan.events))
         self.effects = Effects(self.events, network, self.model, plan.zone, seed)
         self.recorded = recorded_model(self.model, self.events, plan.begin_s)
@@ -218,6 +226,8 @@ class City:
         through_w = np.concatenate([flows.point_w, flows.area_w, flows.feeder_w], axis=1)[:, self._sources]
         true_w = through_w.copy()
         self.effects.metered_w(steps, through_w)
+        uncounted_w = through_w - true_w
+        self._lose_in_transformers(through_w, true_w, reactive)
         voltage = np.concatenate([flows.point_voltage, flows.area_voltage], axis=1)
         voltage_v = np.zeros_like(through_w)
         voltage_v[:, self._is_low] = voltage[:, self._sources[self._is_low]] * _NOMINAL_V
@@ -229,8 +239,20 @@ class City:
             voltage_v=voltage_v[:, order],
             off=self.state.off_meters(steps, self._sources)[:, order],
             closed=self.state.closed(steps),
-            truth=self._truth(steps, flows, through_w - true_w),
+            truth=self._truth(steps, flows, uncounted_w),
         )
+
+    def _lose_in_transformers(
+        self, metered_w: NDArray[np.float64], true_w: NDArray[np.float64], reactive_var: NDArray[np.float64]
+    ) -> None:
+        """Take what their transformers lose from what meters behind them count; what flows stays as it is.
+
+        A transformer loses nothing while nothing flows: then it is taken as switched off.
+        """
+        at = self._behind
+        power_w, behind_var = true_w[:, at], reactive_var[:, self._sources[at]]
+        lost_w = self._no_load_w + self._load_per_va2 * (power_w**2 + behind_var**2)
+        metered_w[:, at] = np.maximum(metered_w[:, at] - np.where(power_w > 0, lost_w, 0.0), 0.0)
 
     def _truth(self, steps: Steps, flows: StepFlows, uncounted_w: NDArray[np.float64]) -> UnitEnergies:
         """What flowed over each interval; what no register of a customer counts is unmetered.

@@ -48,6 +48,7 @@ class CityPlay:
             [m.accuracy_class for m in meters],
             plan.errors,
             plan.seed,
+            transformer_class=np.array([[m.ct_class or 0.0 for m in meters], [m.pt_class or 0.0 for m in meters]]),
         )
         self.delivery = Delivery(city.units, [m.code for m in meters], plan.seed, plan.faults)
         codes = [f.code for f in network.feeders]

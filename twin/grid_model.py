@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from grid.model import (
     GreaterUnit,
     GridModel,
     Meter,
+    MeteredSide,
     Owner,
     Role,
     Substation,
@@ -26,12 +28,19 @@ from twin.network import HIGH_VOLTAGE_V, FeederLine, Network, Point
 from twin.phases import PHASE_NAMES
 from twin.tariffs import tariff_class
 
-#: What all lines, and the customers on a busbar, are part of.
+#: What all busbars are part of.
 REGION = "city"
 
 #: Primary currents of current transformers, amperes (IEC 61869-2 and their usual decades); the secondary is 5 A.
 _CT_PRIMARY_A = (5, 10, 15, 20, 25, 30, 40, 50, 60, 75, 100, 150, 200, 300, 400, 600, 800, 1000, 1500, 2000)
 _CT_SECONDARY_A = 5
+
+#: Of current and of voltage transformers (IEC 61869); what is metered at low voltage has no voltage transformer.
+_FEEDER_TRANSFORMERS, _DEDICATED_TRANSFORMERS = 0.2, 0.5
+#: Losses of a distribution transformer as shares of its rating: of one of 630 kVA of series S11 (GB/T 6451).
+_NO_LOAD_SHARE, _LOAD_SHARE = 0.0013, 0.0098
+#: Low voltage, for the name of its level.
+_LOW_VOLTAGE_V = 400
 
 _FEEDER_CLASS, _MASTER_CLASS, _DEDICATED_CLASS, _CUSTOMER_CLASS = 0.2, 0.5, 0.5, 1.0
 
@@ -44,6 +53,16 @@ def headend(grid: str) -> str:
 def rtu(grid: str) -> str:
     """Account of the substation's RTU, which sends for the heads of its feeders."""
     return f"rtu-{grid}"
+
+
+def busbar(grid: str) -> str:
+    """Code of the busbar from which the lines of a medium-voltage grid leave, as an element."""
+    return f"{grid}-busbar"
+
+
+def level(grid: str, voltage_v: int) -> str:
+    """Code of a voltage level of a medium-voltage grid. One of a whole city could have too many members."""
+    return f"{grid} {voltage_v / 1_000:g} kV"
 
 
 def master_meter(area: str) -> str:
@@ -63,6 +82,7 @@ def build_grid_model(
     accuracy: NDArray[np.float64] | None = None,
     closed: NDArray[np.bool_] | None = None,
     zero_sequence: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]] | None = None,
+    low_side: NDArray[np.bool_] | None = None,
 ) -> GridModel:
     """The grid model of a network, as the loader receives it.
 
@@ -81,6 +101,9 @@ def build_grid_model(
         Shape (points,), from `twin.accounts.assign_closed`: whether the point's account is closed.
     zero_sequence
         From `twin.phases.zero_sequence`: with it the model has the areas' low-voltage lines.
+    low_side
+        Shape (points,), from `twin.accounts.assign_low_side`: whether a dedicated customer is metered behind its
+        transformer. By default none is, and their transformers are theirs alone.
     """
     members: dict[int, list[int]] = defaultdict(list)
     for i, point in enumerate(network.points):
@@ -120,7 +143,10 @@ def build_grid_model(
             )
             for k in members[i]
         ]
-    for point in (network.points[k] for k in members[-1]):
+    for k in members[-1]:
+        point = network.points[k]
+        is_low = low_side is not None and bool(low_side[k])
+        rated_v = _LOW_VOLTAGE_V if is_low else network.medium_voltage_v[point.grid]
         areas.append(
             TransformerArea(
                 code=point.code,
@@ -129,9 +155,12 @@ def build_grid_model(
                 gateway=headend(point.grid),
                 feeder=network.feeders[point.feeder].code if point.feeder >= 0 else None,
                 rating_va=round(point.rating_va),
+                no_load_loss_w=_NO_LOAD_SHARE * point.rating_va if is_low else 0.0,
+                load_loss_w=_LOAD_SHARE * point.rating_va if is_low else 0.0,
                 longitude_deg=point.longitude_deg,
                 latitude_deg=point.latitude_deg,
                 owner=Owner.CUSTOMER,
+                metered_side=MeteredSide.LOW if is_low else MeteredSide.HIGH,
             )
         )
         meters.append(
@@ -139,8 +168,10 @@ def build_grid_model(
                 f"{point.code}-meter",
                 point.code,
                 Role.GATEWAY | Role.CUSTOMER,
-                multiplier=_ct_ratio(point.rating_va / (3**0.5 * network.medium_voltage_v[point.grid])),
+                multiplier=_ct_ratio(point.rating_va / (3**0.5 * rated_v)),
                 accuracy_class=_DEDICATED_CLASS,
+                ct_class=_DEDICATED_TRANSFORMERS,
+                pt_class=None if is_low else _DEDICATED_TRANSFORMERS,
                 account=_account_code(point),
                 phases=three,
             )
@@ -152,6 +183,8 @@ def build_grid_model(
             Role.GATEWAY,
             multiplier=_ct_ratio(f.current_limit_a),
             accuracy_class=_FEEDER_CLASS,
+            ct_class=_FEEDER_TRANSFORMERS,
+            pt_class=_FEEDER_TRANSFORMERS,
             phases=three,
         )
         for f in network.feeders
@@ -174,13 +207,42 @@ def build_grid_model(
             for i, p in enumerate(network.points)
         ),
         feeder_gateways={f.code: rtu(f.grid) for f in network.feeders},
-        greater=(GreaterUnit(REGION, "City", UnitKind.REGION),),
-        parents=(
-            *(UnitParent(f.code, REGION) for f in network.feeders),
-            *(UnitParent(a.code, REGION) for a in areas if a.feeder is None),
-        ),
+        greater=_greater(network),
+        parents=_parents(network, areas),
         network=network.switched,
         area_networks=() if zero_sequence is None else area_networks(network, zero_sequence),
+    )
+
+
+def _greater(network: Network) -> tuple[GreaterUnit, ...]:
+    """The region, its voltage levels and its busbars. Nothing here is known of the high-voltage side."""
+    return (
+        GreaterUnit(REGION, "City", UnitKind.REGION),
+        *(
+            GreaterUnit(level(grid, v), level(grid, v), UnitKind.VOLTAGE_LEVEL, substation=grid)
+            for grid, medium_v in network.medium_voltage_v.items()
+            for v in (medium_v, _LOW_VOLTAGE_V)
+        ),
+        *(
+            GreaterUnit(busbar(grid), f"Busbar {grid}", UnitKind.ELEMENT, substation=grid)
+            for grid in network.medium_voltage_v
+        ),
+    )
+
+
+def _parents(network: Network, areas: Sequence[TransformerArea]) -> tuple[UnitParent, ...]:
+    grid_of = {headend(grid): grid for grid in network.medium_voltage_v}
+
+    def level_of(grid: str, *, low: bool) -> str:
+        return level(grid, _LOW_VOLTAGE_V if low else network.medium_voltage_v[grid])
+
+    return (
+        *(UnitParent(busbar(grid), REGION) for grid in network.medium_voltage_v),
+        *(UnitParent(f.code, busbar(f.grid)) for f in network.feeders),
+        *(UnitParent(a.code, busbar(grid_of[a.gateway])) for a in areas if a.feeder is None),
+        *(UnitParent(f.code, level_of(f.grid, low=False)) for f in network.feeders),
+        # A dedicated customer's transformer stands at medium voltage; a public one's loss is its line's.
+        *(UnitParent(a.code, level_of(grid_of[a.gateway], low=a.kind is UnitKind.AREA)) for a in areas),
     )
 
 

@@ -141,6 +141,9 @@ class Metering:
         Of each meter; the class in percent (IEC 62053). What is drawn for a meter depends on its code and the seed.
     reference_w
         Power at the reference current by meter, before the multiplier; None = as in `errors` throughout.
+    transformer_class
+        Shape (2, meters): classes of each meter's current and voltage transformers in percent (IEC 61869), 0 = it has
+        none. Their gain errors are drawn as the meters' are, the same for both directions.
     """
 
     def __init__(
@@ -152,6 +155,7 @@ class Metering:
         seed: int = 0,
         *,
         reference_w: NDArray[np.float64] | None = None,
+        transformer_class: NDArray[np.float64] | None = None,
     ) -> None:
         self.codes = tuple(codes)
         self.errors = errors = errors or MeterErrors()
@@ -162,6 +166,10 @@ class Metering:
         share = classes / 100
         bound = 1 / errors.class_share if errors.class_share else 1.0
         self.gain = truncated_normal(np.stack([gain_in, gain_out]), bound) * errors.class_share * share
+        if transformer_class is not None:
+            drawn = uniforms(seed, "transformers", self.codes, 2)
+            gains = truncated_normal(drawn, bound) * errors.class_share * transformer_class / 100
+            self.gain = (1.0 + self.gain) * np.prod(1.0 + gains, axis=0) - 1.0
         self._load_gain = truncated_normal(load, 2.0) * errors.load_share * share
         self._bias_v = truncated_normal(bias, 3.0) * errors.voltage_bias_v
         self.clock_offset_s, self.clock_drift = _clocks(errors, *clock)

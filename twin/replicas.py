@@ -98,6 +98,7 @@ def copy_model(model: GridModel, copy: int) -> GridModel:
             for g in model.greater
         ),
         parents=tuple(replace(p, unit=c(p.unit), parent=c(p.parent)) for p in model.parents),
+        ties=tuple(replace(t, meter=c(t.meter), unit=c(t.unit)) for t in model.ties),
         organisations=tuple(
             replace(o, code=c(o.code), name=_name(o.name, copy), parent=maybe(o.parent)) for o in model.organisations
         ),
@@ -132,6 +133,7 @@ def join_models(models: Sequence[GridModel]) -> GridModel:
         feeder_gateways={feeder: account for m in models for feeder, account in m.feeder_gateways.items()},
         greater=tuple({unit.code: unit for m in models for unit in m.greater}.values()),
         parents=_all(m.parents for m in models),
+        ties=_all(m.ties for m in models),
         organisations=_all(m.organisations for m in models),
         persons=_all(m.persons for m in models),
         responsibilities=_all(m.responsibilities for m in models),

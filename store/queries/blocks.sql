@@ -8,7 +8,8 @@ select
   b.import_wh, b.export_wh, b.register_import_wh, b.register_export_wh,
   b.voltage_a_dv, b.voltage_b_dv, b.voltage_c_dv, b.current_a_ca, b.current_b_ca, b.current_c_ca,
   b.power_factor_permille, b.opening_import_wh, b.opening_export_wh, b.final_us,
-  b.loss_wh, b.sigma_wh, b.technical_milli_wh, b.sold_sigma_wh, b.sold_systematic_wh, b.quality,
+  b.loss_wh, b.sigma_wh, b.technical_milli_wh, b.sold_sigma_wh, b.sold_systematic_wh, b.sigma_systematic_wh,
+  b.quality,
   l.inflow_wh, l.outflow_wh, l.loss_wh, l.members_loss_wh, l.uncontracted_wh, l.sigma_wh, l.coverage, l.computable,
   l.generation_wh, l.estimated_wh, l.technical_wh, l.averaging_wh, l.technical_sigma_wh, l.members_technical_wh,
   l.systematic_sigma_wh, l.ends_sigma_wh, l.total_sigma_wh, l.total_systematic_sigma_wh, l.class, l.reasons,
@@ -57,6 +58,7 @@ create temporary table if not exists stage_block (
   technical_milli_wh bigint[] storage external,
   sold_sigma_wh bigint[] storage external,
   sold_systematic_wh bigint[] storage external,
+  sigma_systematic_wh bigint[] storage external,
   quality bytea storage external,
   inflow_wh bigint,
   outflow_wh bigint,
@@ -126,14 +128,14 @@ insert into telemetry.block as b (
   import_wh, export_wh, register_import_wh, register_export_wh,
   voltage_a_dv, voltage_b_dv, voltage_c_dv, current_a_ca, current_b_ca, current_c_ca,
   power_factor_permille, opening_import_wh, opening_export_wh, final_us, loss_wh, sigma_wh,
-  technical_milli_wh, sold_sigma_wh, sold_systematic_wh, quality
+  technical_milli_wh, sold_sigma_wh, sold_systematic_wh, sigma_systematic_wh, quality
 )
 select
   unit_id, observed_at, interval_s, version, received_at, precedence, received_us,
   import_wh, export_wh, register_import_wh, register_export_wh,
   voltage_a_dv, voltage_b_dv, voltage_c_dv, current_a_ca, current_b_ca, current_c_ca,
   power_factor_permille, opening_import_wh, opening_export_wh, final_us, loss_wh, sigma_wh,
-  technical_milli_wh, sold_sigma_wh, sold_systematic_wh, quality
+  technical_milli_wh, sold_sigma_wh, sold_systematic_wh, sigma_systematic_wh, quality
 from pg_temp.stage_block
 order by unit_id, observed_at, interval_s
 on conflict (unit_id, observed_at, interval_s) do update set
@@ -161,6 +163,7 @@ on conflict (unit_id, observed_at, interval_s) do update set
   technical_milli_wh = excluded.technical_milli_wh,
   sold_sigma_wh = excluded.sold_sigma_wh,
   sold_systematic_wh = excluded.sold_systematic_wh,
+  sigma_systematic_wh = excluded.sigma_systematic_wh,
   quality = excluded.quality
 where b.version & 4294967295 = excluded.version >> 32
 

@@ -27,6 +27,18 @@ where c.code = any(%(units)s)
   and m.valid && tstzrange(%(valid_from)s, %(valid_to)s)
 order by u.code
 
+-- name: levels_above
+-- Voltage levels of which a unit was a member in a part of [from, to), as now believed.
+select distinct u.code
+from grid.unit c
+join grid.member m on m.child_id = c.unit_id
+join grid.unit u on u.unit_id = m.unit_id
+where c.code = %(unit)s
+  and u.kind = 'voltage_level'
+  and upper_inf(m.recorded)
+  and m.valid && tstzrange(%(valid_from)s, %(valid_to)s)
+order by u.code
+
 -- name: is_part_of
 -- Whether a unit is, at any time, part of another or of a part of it.
 with recursive part as (
@@ -120,7 +132,7 @@ update grid.unit u
 set
   name = s.name, substation = s.substation, gateway = s.gateway, owner = s.owner, rating_va = s.rating_va,
   no_load_loss_w = s.no_load_loss_w, load_loss_w = s.load_loss_w,
-  longitude_deg = s.longitude_deg, latitude_deg = s.latitude_deg
+  longitude_deg = s.longitude_deg, latitude_deg = s.latitude_deg, metered_side = s.metered_side
 from grid.unit_state s
 where s.unit_id = u.unit_id
   and upper_inf(s.recorded)
@@ -128,10 +140,10 @@ where s.unit_id = u.unit_id
   and (s.unit_id = %(unit_id)s::integer or lower(s.valid) between %(since)s::timestamptz and %(instant)s::timestamptz)
   and (
     u.name, u.substation, u.gateway, u.owner, u.rating_va, u.no_load_loss_w, u.load_loss_w, u.longitude_deg,
-    u.latitude_deg
+    u.latitude_deg, u.metered_side
   ) is distinct from (
     s.name, s.substation, s.gateway, s.owner, s.rating_va, s.no_load_loss_w, s.load_loss_w, s.longitude_deg,
-    s.latitude_deg
+    s.latitude_deg, s.metered_side
   )
 
 -- name: present_account

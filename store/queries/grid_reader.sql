@@ -1,14 +1,16 @@
 -- name: unit
 -- What was believed at one instant (known_at) to hold at another (at), of a unit.
 select u.unit_id, u.code, u.kind, s.name, s.substation, s.gateway, s.owner, s.rating_va, s.no_load_loss_w,
-  s.load_loss_w, s.longitude_deg, s.latitude_deg
+  s.load_loss_w, s.longitude_deg, s.latitude_deg,
+  coalesce(s.metered_side, case u.kind when 'area' then 'low' when 'dedicated' then 'high' end) as metered_side
 from grid.unit u
 join grid.unit_state s on s.unit_id = u.unit_id and s.valid @> %(at)s::timestamptz
   and s.recorded @> %(known_at)s::timestamptz
 where u.code = %(code)s
 
 -- name: members
-select m.position, m.meter, c.code as unit, m.role, m.multiplier, m.phases, s.accuracy_class, p.code as usage_point,
+select m.position, m.meter, c.code as unit, m.role, m.multiplier, m.phases, s.accuracy_class, s.ct_class, s.pt_class,
+  p.code as usage_point,
   a.code as account, lower(m.valid) as valid_from, upper(m.valid) as valid_to
 from grid.member m
 left join grid.unit c on c.unit_id = m.child_id
@@ -42,7 +44,7 @@ where r.unit_id = %(unit_id)s and r.valid @> %(at)s::timestamptz and r.recorded 
 order by r.duty
 
 -- name: meter
-select g.meter_id, g.code, s.accuracy_class, s.register_modulus_wh, p.code as usage_point, a.code as account
+select g.meter_id, g.code, s.accuracy_class, s.ct_class, s.pt_class, s.register_modulus_wh, p.code as usage_point, a.code as account
 from grid.meter g
 join grid.meter_state s on s.meter_id = g.meter_id and s.valid @> %(at)s::timestamptz
   and s.recorded @> %(known_at)s::timestamptz

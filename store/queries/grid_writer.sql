@@ -5,13 +5,14 @@ create temporary table stage_substation (
 create temporary table stage_unit (
   ordinal integer, code text, kind text, name text, substation text, gateway text, owner text, rating_va integer,
   no_load_loss_w double precision, load_loss_w double precision,
-  longitude_deg double precision, latitude_deg double precision
+  longitude_deg double precision, latitude_deg double precision, metered_side text
 ) on commit drop;
 create temporary table stage_account (
   code text, tariff_class text, contract_w integer, status text
 ) on commit drop;
 create temporary table stage_meter (
-  code text, accuracy_class real, register_modulus_wh bigint, usage_point text, account text
+  code text, accuracy_class real, register_modulus_wh bigint, ct_class real, pt_class real, usage_point text,
+  account text
 ) on commit drop;
 create temporary table stage_member (
   unit text, ordinal integer, meter text, child text, role smallint, multiplier integer, phases text
@@ -50,11 +51,12 @@ where (s.name, s.high_voltage_v, s.medium_voltage_v)
 -- name: identities
 -- What is there takes no number from a sequence, and the same model gets the same numbers in any new database.
 insert into grid.unit (
-  code, kind, name, substation, gateway, owner, rating_va, no_load_loss_w, load_loss_w, longitude_deg, latitude_deg
+  code, kind, name, substation, gateway, owner, rating_va, no_load_loss_w, load_loss_w, longitude_deg, latitude_deg,
+  metered_side
 )
 select
   s.code, s.kind, s.name, s.substation, s.gateway, s.owner, s.rating_va, s.no_load_loss_w, s.load_loss_w,
-  s.longitude_deg, s.latitude_deg
+  s.longitude_deg, s.latitude_deg, s.metered_side
 from pg_temp.stage_unit s
 where not exists (select from grid.unit u where u.code = s.code)
 order by s.ordinal;
@@ -79,7 +81,7 @@ where s.usage_point is not null and not exists (select from grid.usage_point p w
 create temporary table want_unit_state on commit drop as
 select
   u.unit_id, s.name, s.substation, s.gateway, s.owner, s.rating_va, s.no_load_loss_w, s.load_loss_w,
-  s.longitude_deg, s.latitude_deg
+  s.longitude_deg, s.latitude_deg, s.metered_side
 from pg_temp.stage_unit s
 join grid.unit u using (code);
 create temporary table want_account_state on commit drop as
@@ -88,7 +90,8 @@ from pg_temp.stage_account s
 join grid.account a using (code);
 create temporary table want_meter_state on commit drop as
 select
-  g.meter_id, s.accuracy_class, s.register_modulus_wh, g.code, p.usage_point_id, a.account_id
+  g.meter_id, s.accuracy_class, s.register_modulus_wh, s.ct_class, s.pt_class, g.code, p.usage_point_id,
+  a.account_id
 from pg_temp.stage_meter s
 join grid.meter g using (code)
 left join grid.usage_point p on p.code = s.usage_point
@@ -372,6 +375,14 @@ order by w.position, w.unit_id
 insert into pg_temp.changed_unit
 select id from pg_temp.differing_unit_state union select id from pg_temp.differing_area_network;
 insert into pg_temp.resettled_unit select id from pg_temp.differing_area_network;
+-- What a transformer loses is calculated from its plate.
+insert into pg_temp.resettled_unit
+select w.unit_id
+from pg_temp.differing_unit_state d
+join pg_temp.want_unit_state w on w.unit_id = d.id
+join grid.unit_state b on b.unit_id = d.id and upper(b.recorded) = %(instant)s
+where (b.rating_va, b.no_load_loss_w, b.load_loss_w, b.metered_side)
+  is distinct from (w.rating_va, w.no_load_loss_w, w.load_loss_w, w.metered_side);
 insert into pg_temp.changed_account select id from pg_temp.differing_account_state;
 insert into pg_temp.changed_meter select id from pg_temp.differing_meter_state;
 analyze pg_temp.changed_account;
@@ -400,19 +411,23 @@ from (select unit_id, meter_id from pg_temp.member_of union select unit_id, mete
 where meter_id in (select id from pg_temp.differing_meter_state)
 
 -- name: changed_members
--- A unit that has come or gone must know its parents anew.
-insert into pg_temp.changed_unit
+-- A unit that has come or gone must know its parents anew; a voltage level, which of its members are within others.
+create temporary table of_members on commit drop as
+with child as (
+  select child_id from pg_temp.believed join pg_temp.differing using (unit_id, position) where child_id is not null
+  union
+  select child_id from pg_temp.wanted join pg_temp.differing using (unit_id, position) where child_id is not null
+)
 select unit_id from pg_temp.differing
 union
-select child_id from pg_temp.believed join pg_temp.differing using (unit_id, position) where child_id is not null
+select child_id from child
 union
-select child_id from pg_temp.wanted join pg_temp.differing using (unit_id, position) where child_id is not null;
-insert into pg_temp.resettled_unit
-select unit_id from pg_temp.differing
-union
-select child_id from pg_temp.believed join pg_temp.differing using (unit_id, position) where child_id is not null
-union
-select child_id from pg_temp.wanted join pg_temp.differing using (unit_id, position) where child_id is not null
+select l.unit_id
+from child
+join grid.member m on m.child_id = child.child_id and upper_inf(m.recorded)
+join grid.unit l on l.unit_id = m.unit_id and l.kind = 'voltage_level';
+insert into pg_temp.changed_unit select unit_id from pg_temp.of_members;
+insert into pg_temp.resettled_unit select unit_id from pg_temp.of_members
 
 -- name: rewired
 -- The network has changed: lines have other losses.
@@ -432,7 +447,7 @@ update grid.unit u
 set
   name = s.name, substation = s.substation, gateway = s.gateway, owner = s.owner, rating_va = s.rating_va,
   no_load_loss_w = s.no_load_loss_w, load_loss_w = s.load_loss_w,
-  longitude_deg = s.longitude_deg, latitude_deg = s.latitude_deg
+  longitude_deg = s.longitude_deg, latitude_deg = s.latitude_deg, metered_side = s.metered_side
 from grid.unit_state s
 join pg_temp.differing_unit_state d on d.id = s.unit_id
 where s.unit_id = u.unit_id
@@ -440,10 +455,10 @@ where s.unit_id = u.unit_id
   and s.valid @> %(instant)s
   and (
     u.name, u.substation, u.gateway, u.owner, u.rating_va, u.no_load_loss_w, u.load_loss_w, u.longitude_deg,
-    u.latitude_deg
+    u.latitude_deg, u.metered_side
   ) is distinct from (
     s.name, s.substation, s.gateway, s.owner, s.rating_va, s.no_load_loss_w, s.load_loss_w, s.longitude_deg,
-    s.latitude_deg
+    s.latitude_deg, s.metered_side
   );
 update grid.account a
 set tariff_class = s.tariff_class, contract_w = s.contract_w, status = s.status

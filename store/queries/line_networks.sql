@@ -11,8 +11,11 @@ where u.code = %(feeder)s and upper_inf(c.recorded) and c.valid @> %(at)s::times
 select code, resistance_ohm, reactance_ohm from grid.segment where code = any(%(codes)s)
 
 -- name: plates
--- Areas and dedicated customers, with what was on the plates of their transformers at the instant.
-select u.code, u.unit_id, u.kind, s.rating_va, s.no_load_loss_w, s.load_loss_w
+-- Areas and dedicated customers, with what was on the plates of their transformers at the instant, and whether their
+-- loss is the line's: of areas metered at the low-voltage side.
+select
+  u.code, u.unit_id, u.kind = 'area' and coalesce(s.metered_side, 'low') = 'low', s.rating_va, s.no_load_loss_w,
+  s.load_loss_w
 from grid.unit u
 left join grid.unit_state s
   on s.unit_id = u.unit_id and (upper_inf(s.recorded)) is true and (s.valid @> %(at)s::timestamptz) is true

@@ -18,7 +18,7 @@ select
   m.child_id,
   m.role,
   m.multiplier,
-  s.accuracy_class::float8,
+  grid.whole_class(s.accuracy_class, s.ct_class, s.pt_class),
   s.register_modulus_wh,
   m.phases,
   grid.us(lower(m.valid)),
@@ -41,7 +41,7 @@ order by m.unit_id, m.position, lower(m.valid)
 -- Of meters whose state changes while they are members, or isn't known for all of that time.
 select
   g.code,
-  coalesce(s.accuracy_class, g.accuracy_class)::float8,
+  coalesce(grid.whole_class(s.accuracy_class, s.ct_class, s.pt_class), g.accuracy_class::float8),
   case when s.belief_id is null then g.register_modulus_wh else s.register_modulus_wh end,
   grid.us(lower(s.valid)),
   grid.us(upper(s.valid))
@@ -50,10 +50,10 @@ left join grid.meter_state s on s.meter_id = g.meter_id and (s.recorded @> %(kno
 where g.code = any(%(meters)s)
 
 -- name: gateway_states
--- The class of each gateway meter of a unit, while it is one.
+-- The class of each gateway meter of a unit, with its transformers, while it is one.
 select
   m.unit_id,
-  coalesce(s.accuracy_class, g.accuracy_class)::float8,
+  coalesce(grid.whole_class(s.accuracy_class, s.ct_class, s.pt_class), g.accuracy_class::float8),
   grid.us(lower(m.valid * coalesce(s.valid, '(,)'))),
   grid.us(upper(m.valid * coalesce(s.valid, '(,)')))
 from grid.member m
@@ -68,7 +68,8 @@ select
   p.unit_id,
   p.code,
   grid.us(lower(m.valid)),
-  grid.us(upper(m.valid))
+  grid.us(upper(m.valid)),
+  p.kind
 from grid.member m
 join grid.unit p on p.unit_id = m.unit_id
 where m.child_id = any(%(unit_ids)s) and (m.recorded @> %(known_at)s::timestamptz) is true
@@ -80,6 +81,37 @@ select
 from grid.area_network
 where unit_id = any(%(unit_ids)s) and (recorded @> %(known_at)s::timestamptz) is true
 order by unit_id, lower(valid)
+
+-- name: inner
+-- Members of voltage levels, while a unit of which they are part is a member of the same level.
+select m.unit_id, m.child_id, grid.us(lower(p.valid)), grid.us(upper(p.valid))
+from grid.unit u
+join grid.member m on m.unit_id = u.unit_id and (m.recorded @> %(known_at)s::timestamptz) is true
+cross join lateral (
+  select m.valid * a.valid * b.valid as valid
+  from grid.member a
+  join grid.member b on b.child_id = a.unit_id and b.unit_id = m.unit_id
+  where a.child_id = m.child_id
+    and (a.recorded @> %(known_at)s::timestamptz) is true
+    and (b.recorded @> %(known_at)s::timestamptz) is true
+) p
+where u.unit_id = any(%(unit_ids)s) and u.kind = 'voltage_level' and not isempty(p.valid)
+order by 1, 2, 3
+
+-- name: plates
+-- The transformers of areas and dedicated customers.
+select
+  s.unit_id,
+  coalesce(s.metered_side, case u.kind when 'area' then 'low' else 'high' end),
+  coalesce(s.rating_va, 0)::float8,
+  coalesce(s.no_load_loss_w, 0),
+  coalesce(s.load_loss_w, 0),
+  grid.us(lower(s.valid)),
+  grid.us(upper(s.valid))
+from grid.unit u
+join grid.unit_state s on s.unit_id = u.unit_id and (s.recorded @> %(known_at)s::timestamptz) is true
+where u.unit_id = any(%(unit_ids)s) and u.kind in ('area', 'dedicated')
+order by s.unit_id, lower(s.valid) nulls first
 
 -- name: directory
 select code, kind, gateway from grid.unit

@@ -10,16 +10,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid.area_network import NetworkPeriod
-from grid.channels import CHANNELS, EXPORT, FINAL, IMPORT, LOSS, SIGMA, SOLD_SIGMA, SOLD_SYSTEMATIC, TECHNICAL
+from grid.channels import (
+    CHANNELS,
+    EXPORT,
+    FINAL,
+    IMPORT,
+    LOSS,
+    SIGMA,
+    SIGMA_SYSTEMATIC,
+    SOLD_SIGMA,
+    SOLD_SYSTEMATIC,
+    TECHNICAL,
+)
 from grid.line_network import LineNetwork
 from grid.loss_rules import LossRules
-from grid.model import Role
+from grid.model import MeteredSide, Role, UnitKind
 from grid.quality import MISSING_WH
-from grid.roster import Roster
+from grid.roster import Roster, UnitView
 from grid.rows import BalanceRows, BlockRows, any_by_row, empty_balances
 from kernels.energy_balance import line_loss
 from kernels.unit_members import total_of_members
 from streams.steps.shares import energies_of_unit, lapsed_wh
+from streams.steps.side import customers_transformers, with_transformers
 from streams.steps.technical import TechnicalLoss, area_losses, line_losses
 
 #: Of each row what its unit consists of; None where it isn't known.
@@ -34,6 +46,8 @@ class Standing:
     ----------
     computable
         Whether a loss is told.
+    is_sum
+        Whether the unit is nothing but the sum of its parts.
     parts_known
         Whether the loss inside every smaller unit is known.
     """
@@ -53,6 +67,7 @@ class Standing:
     total_sigma_wh: NDArray[np.float64]
     total_systematic_sigma_wh: NDArray[np.float64]
     gateway_extra_sigma_wh: NDArray[np.float64]
+    gateway_systematic_sigma_wh: NDArray[np.float64]
     sold_sigma_wh: NDArray[np.float64]
     sold_systematic_sigma_wh: NDArray[np.float64]
     technical_wh: NDArray[np.float64]
@@ -65,6 +80,7 @@ class Standing:
     has_gateway: NDArray[np.bool_]
     gateways_complete: NDArray[np.bool_]
     quality: NDArray[np.uint8]
+    is_sum: NDArray[np.bool_]
     parts_known: NDArray[np.bool_]
 
     def room(self, size: int) -> Standing:
@@ -119,6 +135,7 @@ def gather(starts: NDArray[np.int64], numbers: NDArray[np.intp]) -> tuple[NDArra
 def balance_rows(
     rows: BlockRows,
     numbers: NDArray[np.intp],
+    views: Sequence[UnitView],
     rosters: Sequence[Roster],
     members: Members,
     rules: LossRules,
@@ -130,8 +147,8 @@ def balance_rows(
     ----------
     numbers
         The rows, of shape (k,).
-    rosters, networks
-        Of these rows: their members, and the lines that they consist of.
+    views, rosters, networks
+        Of these rows: their units, members, and the lines that they consist of.
     members
         Of all rows.
     """
@@ -139,21 +156,29 @@ def balance_rows(
     starts, at = gather(rows.starts, numbers) if len(numbers) < len(rows) else (rows.starts, slice(None))
     role, multiplier, accuracy = members.role[at], members.multiplier[at], members.accuracy_class[at]
     energies = (own[IMPORT][at], own[EXPORT][at], own[LOSS][at])
-    extra = own[SIGMA][at]
+    extra, shared = own[SIGMA][at], own[SIGMA_SYSTEMATIC][at]
     clock_share = rules.clock_sigma_s / rows.interval_s[numbers].astype(np.float64)
-    balance = line_loss(starts, *energies, multiplier, role, accuracy, extra, rows.quality[at], clock_share)
+    quality = rows.quality[at]
+    balance = line_loss(starts, *energies, multiplier, role, accuracy, extra, quality, clock_share, shared)
+    transformers = customers_transformers(rows, numbers, views, rosters, balance)
+    balance = with_transformers(balance, transformers)
     for i, r in enumerate(numbers.tolist()):
         balance.uncontracted_wh[i] += lapsed_wh(rows, r, rosters[i], own)
     size = len(numbers)
     total, total_systematic = balance.sigma_wh, balance.systematic_sigma_wh
     sold, sold_systematic = balance.sold_sigma_wh, balance.sold_systematic_sigma_wh
-    parts_known, members_technical = np.ones(size, np.bool_), np.zeros(size)
+    parts_known, members_technical, is_sum = np.ones(size, np.bool_), np.zeros(size), np.zeros(size, np.bool_)
     computable = balance.complete & balance.gateways_complete
     technical = _technical(rows, numbers, rosters, own, computable, networks)
+    technical.none(computable & _measured_at_its_side(rows, numbers, views))
+    technical.put(transformers.at, TechnicalLoss.of_transformers(transformers.loss_wh, transformers.sigma_wh))
     is_unit = role & int(Role.UNIT) != 0
     if is_unit.any():
-        said = [rows.channels[n][at] if n in rows.channels else CHANNELS[n].blank(len(role)) for n in _SAID]
-        below = total_of_members(starts, *energies, multiplier, role, accuracy, extra, *said)
+        said = {n: rows.channels[n][at] if n in rows.channels else CHANNELS[n].blank(len(role)) for n in _SAID}
+        of_own = np.array([view.kind is UnitKind.VOLTAGE_LEVEL for view in views], np.bool_)
+        below = total_of_members(
+            starts, *energies, multiplier, role, accuracy, extra, **said, extra_systematic_wh=shared, of_own=of_own
+        )
         parts_known, members_technical = below.loss_known, below.technical_wh
         total, total_systematic = below.total_sigma_wh, below.total_systematic_sigma_wh
         sold, sold_systematic = below.sold_sigma_wh, below.sold_systematic_sigma_wh
@@ -177,6 +202,7 @@ def balance_rows(
         total_sigma_wh=total,
         total_systematic_sigma_wh=total_systematic,
         gateway_extra_sigma_wh=balance.gateway_extra_sigma_wh,
+        gateway_systematic_sigma_wh=balance.gateway_systematic_sigma_wh,
         sold_sigma_wh=sold,
         sold_systematic_sigma_wh=sold_systematic,
         technical_wh=technical.wh,
@@ -189,8 +215,19 @@ def balance_rows(
         has_gateway=balance.has_gateway,
         gateways_complete=balance.gateways_complete,
         quality=balance.quality,
+        is_sum=is_sum,
         parts_known=parts_known,
     )
+
+
+def _measured_at_its_side(rows: BlockRows, numbers: NDArray[np.intp], views: Sequence[UnitView]) -> NDArray[np.bool_]:
+    """Whether a dedicated customer is metered where it is supplied: then nothing is lost in between."""
+    high = np.zeros(len(numbers), np.bool_)
+    for i, (r, view) in enumerate(zip(numbers.tolist(), views, strict=True)):
+        if view.kind is UnitKind.DEDICATED:
+            plate = view.plate(int(rows.observed_at_us[r]), int(rows.interval_s[r]))
+            high[i] = plate is None or plate.metered_side is MeteredSide.HIGH
+    return high
 
 
 def _technical(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from grid.block import DAYS_S
 from grid.loss_class import LossClass, LossReason
+from grid.model import UnitKind
 from grid.quality import Quality
 from grid.roster import Roster, UnitView
 from grid.rows import BalanceRows, BlockRows
@@ -50,11 +51,18 @@ def classify(
     low = np.array([limit.low_rate for limit in limits])
     high = np.array([limit.high_rate for limit in limits])
     least = np.array([limit.min_inflow_wh_per_h for limit in limits]) * length / 3_600
-    inflow, band = figures.inflow_wh.astype(np.float64), BAND * figures.sigma_wh
+    # What is the sum of its parts has no loss of its own: it is judged by theirs.
+    is_sum = standing.is_sum
+    loss = np.where(is_sum, figures.loss_wh + figures.members_loss_wh, figures.loss_wh)
+    band = BAND * np.where(is_sum, figures.total_sigma_wh, figures.sigma_wh)
+    inflow = figures.inflow_wh.astype(np.float64)
     is_low = inflow < np.maximum(least, 1.0)
     told = figures.computable & ~is_low
-    is_high = told & (figures.loss_wh - band > high * inflow)
-    is_negative = told & (figures.loss_wh + band < low * inflow)
+    # What a dedicated customer loses itself is what its transformer is calculated to lose: that is no finding.
+    dedicated = np.array([view.kind is UnitKind.DEDICATED for view in views], np.bool_)
+    loss = loss - np.where(dedicated, np.nan_to_num(figures.technical_wh), 0.0)
+    is_high = told & (loss - band > high * inflow)
+    is_negative = told & (loss + band < low * inflow)
     figures.loss_class[:] = np.select(
         [~told, is_high, is_negative],
         [int(LossClass.NOT_COMPUTABLE), int(LossClass.HIGH), int(LossClass.NEGATIVE)],

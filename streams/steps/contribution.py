@@ -155,6 +155,7 @@ def from_energies(energies: UnitEnergies, view: UnitView) -> list[Contribution]:
                     "technical_milli_wh": energies.technical_milli_wh[rows],
                     "sold_sigma_wh": energies.sold_sigma_wh[rows],
                     "sold_systematic_wh": energies.sold_systematic_wh[rows],
+                    "sigma_systematic_wh": energies.sigma_systematic_wh[rows],
                     "final_us": energies.final_us[rows],
                 },
                 quality=energies.quality[rows],

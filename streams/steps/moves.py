@@ -8,6 +8,7 @@ import numpy as np
 
 from grid.block import DAYS_S
 from grid.channels import CHANNELS, CLOSING, IMPORT, MEASURED, OPENING
+from grid.model import Role
 from grid.quality import COUNTED, MISSING_WH, NO_PRECEDENCE
 from grid.roster import Roster, UnitView
 from grid.rows import StoredBlock
@@ -16,6 +17,7 @@ from streams.steps.registers import before
 
 #: What is copied of a row of the same interval, and of the one before: by channel, as which.
 _SAME = {name: name for name in (*MEASURED, *OPENING)}
+_TIE = int(Role.TIE_IN | Role.TIE_OUT)
 _OPENED = dict(zip(CLOSING, OPENING, strict=True))
 
 
@@ -29,10 +31,27 @@ def absent_parts(c: Contribution) -> list[str]:
     return sorted({m.meter for m in partial if m.meter is not None})
 
 
-def for_other_unit(c: Contribution, meters: Sequence[str], view: UnitView) -> Contribution | None:
+def tie_meters(c: Contribution) -> list[str]:
+    """Meters of which a contribution speaks, and which stand between its unit and another."""
+    if c.child or not c.roster.has_ties:
+        return []
+    there = set(c.positions.tolist())
+    tied = [m for m, position in c.roster.position_of_meter.items() if c.roster.role[position] & _TIE]
+    return sorted(m for m in tied if not there.isdisjoint(positions_of(c.roster, m)))
+
+
+def for_tied_unit(c: Contribution, meters: Sequence[str], view: UnitView) -> Contribution | None:
+    """What `c` says of some ties, registers too, as the unit at their other end takes it; None when it hadn't them."""
+    return for_other_unit(c, meters, view, kept=())
+
+
+def for_other_unit(
+    c: Contribution, meters: Sequence[str], view: UnitView, kept: Sequence[str] = CLOSING
+) -> Contribution | None:
     """What `c` says of some meters, as it concerns another unit that had them in the interval; None when it hadn't.
 
-    Energies are of the whole interval: each unit takes its share. Registers stay where the meter was read.
+    Energies are of the whole interval: each unit takes its share. The channels `kept`, registers, stay where the meter
+    was read.
     """
     roster = view.roster(c.observed_at_us, c.interval_s)
     pairs = [
@@ -55,7 +74,7 @@ def for_other_unit(c: Contribution, meters: Sequence[str], view: UnitView) -> Co
         positions=np.array([position for position, _ in pairs], np.int32),
         precedence=c.precedence[source],
         received_us=c.received_us[source],
-        channels={n: v[source] for n, v in c.channels.items() if n not in CLOSING},
+        channels={n: v[source] for n, v in c.channels.items() if n not in kept},
         quality=c.quality[source],
     )
 

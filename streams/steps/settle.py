@@ -215,8 +215,9 @@ class _Batch:
     def _balance(self, numbers: NDArray[np.intp]) -> Standing:
         """What some rows come to."""
         rosters = [self._rosters[r] for r in numbers.tolist()]
+        views = [self._views[r] for r in numbers.tolist()]
         networks = [self._networks[r] for r in numbers.tolist()]
-        standing = balance_rows(self._rows, numbers, rosters, self._members, self._rules, networks)
+        standing = balance_rows(self._rows, numbers, views, rosters, self._members, self._rules, networks)
         if self._standing is None:
             self._standing = standing.room(len(self._rows))
         self._standing.put(numbers, standing)

@@ -72,6 +72,11 @@ class TechnicalLoss:
             values[which] = 0.0
 
     @classmethod
+    def of_transformers(cls, loss_wh: NDArray[np.int64], sigma_wh: NDArray[np.float64]) -> TechnicalLoss:
+        """Of rows that lose in a transformer alone, by its plate."""
+        return cls(loss_wh.astype(np.float64), np.zeros(len(loss_wh)), sigma_wh)
+
+    @classmethod
     def unknown(cls, size: int) -> TechnicalLoss:
         """Of rows of which nothing is known."""
         return cls(*(np.full(size, np.nan) for _ in range(3)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from grid.model import MAX_UNIT_ENERGY_WH
+from grid.model import MAX_UNIT_ENERGY_WH, UnitKind
 from grid.quality import MISSING_WH, Quality
 from grid.roster import UnitView
 from grid.rows import BalanceRows, BlockRows, Status
@@ -21,10 +21,17 @@ _MAX_STATES = 10_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Told:
-    """States of some rows at some moment; arrays of shape (n,), columns as of `grid.unit_energy.UnitEnergies`."""
+    """States of some rows at some moment; arrays of shape (n,), columns as of `grid.unit_energy.UnitEnergies`.
+
+    Attributes
+    ----------
+    own
+        What voltage levels are told in place of some columns: of the unit without what is below it.
+    """
 
     row: NDArray[np.intp]
     columns: dict[str, NDArray[np.int64]]
+    own: dict[str, NDArray[np.int64]]
 
 
 def tell(
@@ -46,9 +53,11 @@ def tell(
     taken, returned = balance.taken_wh[numbers], balance.returned_wh[numbers]
     known = balance.gateways_complete[numbers] & _is_sound(taken) & _is_sound(returned)
     below = balance.loss_wh[numbers] + balance.members_loss_wh[numbers]
-    loss_known = results.computable[numbers] & known & balance.parts_known[numbers] & _is_sound(below)
-    technical = 1_000 * (balance.technical_wh[numbers] + balance.members_technical_wh[numbers])
-    technical_known = known & (np.abs(technical) <= 1_000.0 * MAX_UNIT_ENERGY_WH)
+    computable = results.computable[numbers] & known
+    loss_known = computable & balance.parts_known[numbers] & _is_sound(below)
+    own_known = computable & _is_sound(balance.loss_wh[numbers])
+    own_technical = 1_000 * balance.technical_wh[numbers]
+    technical = own_technical + 1_000 * balance.members_technical_wh[numbers]
     final = results.status[numbers] != Status.PROVISIONAL
     return Told(
         numbers,
@@ -58,33 +67,43 @@ def tell(
             "taken_wh": np.where(known, taken, MISSING_WH),
             "returned_wh": np.where(known, returned, MISSING_WH),
             "loss_wh": np.where(loss_known, below, MISSING_WH),
-            "sigma_wh": np.ceil(balance.gateway_extra_sigma_wh[numbers]).astype(np.int64),
-            "technical_milli_wh": _whole(technical, technical_known),
-            "sold_sigma_wh": np.ceil(balance.sold_sigma_wh[numbers]).astype(np.int64),
-            "sold_systematic_wh": np.ceil(balance.sold_systematic_sigma_wh[numbers]).astype(np.int64),
+            "sigma_wh": _up(balance.gateway_extra_sigma_wh[numbers]),
+            "technical_milli_wh": _whole(technical, known),
+            "sold_sigma_wh": _up(balance.sold_sigma_wh[numbers]),
+            "sold_systematic_wh": _up(balance.sold_systematic_sigma_wh[numbers]),
+            "sigma_systematic_wh": _up(balance.gateway_systematic_sigma_wh[numbers]),
             "final_us": np.where(final, results.published_us[numbers], MISSING_WH),
             "quality": np.where(known, int(Quality.VALID), int(Quality.MISSING)),
+        },
+        {
+            "loss_wh": np.where(own_known, balance.loss_wh[numbers], MISSING_WH),
+            "technical_milli_wh": _whole(own_technical, known),
+            "sold_sigma_wh": _up(balance.sigma_wh[numbers]),
+            "sold_systematic_wh": _up(balance.systematic_sigma_wh[numbers]),
         },
     )
 
 
 def messages(told: Sequence[Told], rows: BlockRows, views: Sequence[UnitView]) -> list[UnitEnergies]:
     """One record a parent, or several of bounded size; states of one row come in the order in which they were told."""
-    by_parent: dict[str, list[int]] = {}
+    by_parent: dict[tuple[str, bool], list[int]] = {}
     row = np.concatenate([t.row for t in told]) if told else np.empty(0, np.intp)
     for n, r in enumerate(row.tolist()):
         for parent in views[r].parents_over(int(rows.observed_at_us[r]), int(rows.interval_s[r])):
-            of_parent = by_parent.setdefault(parent.parent, [])
+            # A level within a level is the sum of its parts, and loses nothing itself.
+            is_own = parent.kind is UnitKind.VOLTAGE_LEVEL and views[r].kind is not UnitKind.VOLTAGE_LEVEL
+            of_parent = by_parent.setdefault((parent.parent, is_own), [])
             if not of_parent or of_parent[-1] != n:  # it may have left and come back within the interval
                 of_parent.append(n)
     if not by_parent:
         return []
-    columns = {name: np.concatenate([t.columns[name] for t in told]) for name in told[0].columns}
+    totals = {name: np.concatenate([t.columns[name] for t in told]) for name in told[0].columns}
+    owns = totals | {name: np.concatenate([t.own[name] for t in told]) for name in told[0].own}
     records = []
     parts = ((p, n[i : i + _MAX_STATES]) for p, n in by_parent.items() for i in range(0, len(n), _MAX_STATES))
-    for parent, indexes in parts:
+    for (parent, is_own), indexes in parts:
         at = np.array(indexes)
-        states = {name: values[at] for name, values in columns.items()}
+        states = {name: values[at] for name, values in (owns if is_own else totals).items()}
         records.append(
             UnitEnergies(
                 parent=parent,
@@ -101,5 +120,10 @@ def _is_sound(energy_wh: NDArray[np.int64]) -> NDArray[np.bool_]:
     return np.asarray((energy_wh <= MAX_UNIT_ENERGY_WH) & (energy_wh >= -MAX_UNIT_ENERGY_WH))
 
 
+def _up(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.ceil(values).astype(np.int64)
+
+
 def _whole(values: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.int64]:
+    known = known & (np.abs(values) <= 1_000.0 * MAX_UNIT_ENERGY_WH)
     return np.where(known, np.rint(np.where(known, values, 0.0)).astype(np.int64), MISSING_WH)

@@ -36,6 +36,19 @@ from twin.sending import Summary
 BEGIN_S = 1_774_306_800  # 2026-03-24, midnight in Berlin
 
 
+_SUMS = """
+select
+  sum(b.loss_wh + b.members_loss_wh) filter (where u.kind = 'region'),
+  sum(b.members_loss_wh) filter (where u.kind = 'voltage_level'),
+  sum(b.loss_wh)
+from loss.balance b
+join grid.unit u using (unit_id)
+where b.interval_s = 900
+group by b.observed_at
+having bool_and(b.computable)
+"""
+
+
 def city(*, exact: bool, events: str) -> City:
     return City(
         CityPlan(
@@ -70,6 +83,10 @@ def test_what_is_stored_of_a_city_without_errors_is_its_truth(
     write_city(city(exact=True, events="theft_hook=1,theft_scaling=2"), tmp_path / "city")
     with replayed(tmp_path / "city", make_database()) as connection:
         score = score_truth(connection, tmp_path / "city" / "truth")
+        sums = connection.execute(_SUMS).fetchall()
+    # The region is the sum of its levels, and of its units' own losses, to the watt-hour.
+    assert len(sums) == 96
+    assert all(region == levels == own > 0 for region, levels, own in sums)
     areas = score.loss["area"]
     assert areas.mean_abs_wh is not None
     assert areas.bias_wh is not None

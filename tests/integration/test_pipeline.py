@@ -256,6 +256,7 @@ def test_a_record_that_failed_goes_back_to_its_own_topic(pipeline: Settings, con
         technical_milli_wh=np.array([0]),
         sold_sigma_wh=np.array([0]),
         sold_systematic_wh=np.array([0]),
+        sigma_systematic_wh=np.array([0]),
         final_us=np.array([int(at.timestamp()) * 1_000_000]),
         quality=np.zeros(1, np.uint8),
     )

@@ -155,6 +155,7 @@ def test_a_child_that_the_parent_s_view_doesn_t_know_yet_is_counted(worker: Proc
             technical_milli_wh=np.array([0]),
             sold_sigma_wh=np.array([0]),
             sold_systematic_wh=np.array([0]),
+            sigma_systematic_wh=np.array([0]),
             final_us=np.array([NOON_US]),
             quality=np.zeros(1, np.uint8),
         )

@@ -17,6 +17,7 @@ class Member(NamedTuple):
     accuracy_class: float
     extra_sigma_wh: int = MISSING
     quality: int = 0
+    extra_systematic_wh: int = MISSING
 
 
 class Result(NamedTuple):
@@ -28,6 +29,8 @@ class Result(NamedTuple):
     returned_wh: int
     generation_wh: int
     estimated_wh: int
+    gateway_extra_sigma_wh: float
+    gateway_systematic_sigma_wh: float
     sigma_wh: float
     systematic_sigma_wh: float
     ends_sigma_wh: float
@@ -42,7 +45,8 @@ def balance(members: list[Member], clock_share: float = 0.0) -> Result:
     expected = [m for m in members if m.role]
     present = [m for m in expected if m.import_wh != MISSING]
     gateways = [m for m in expected if m.role & 1]
-    sinks = [m for m in present if m.role & 6]
+    sinks = [m for m in present if m.role & 6 and not m.role & 16]
+    ties = [m for m in present if m.role & 96]
     there = [m for m in present if m.role & 1]
 
     def given(m: Member) -> int:
@@ -50,13 +54,16 @@ def balance(members: list[Member], clock_share: float = 0.0) -> Result:
 
     def of_class(m: Member) -> float:
         limit = m.accuracy_class / 100
-        return (0.44 * limit * m.import_wh * m.multiplier) ** 2 + (0.44 * limit * given(m)) ** 2
+        return (0.44 * limit * m.import_wh * m.multiplier) ** 2 + (0.44 * limit * given(m)) ** 2 + of_shared(m)
 
     def of_step(m: Member) -> float:
         return 0.0 if m.quality & 2 else m.multiplier**2 / 6
 
     def of_extra(m: Member) -> float:
-        return float(max(m.extra_sigma_wh, 0) * m.multiplier) ** 2
+        return float(max(m.extra_sigma_wh, 0) * m.multiplier) ** 2 - of_shared(m)
+
+    def of_shared(m: Member) -> float:
+        return float(min(max(m.extra_systematic_wh, 0), max(m.extra_sigma_wh, 0)) * m.multiplier) ** 2
 
     def of_clock(m: Member) -> float:
         step = 1.0 if m.role & 2 else 0.15
@@ -66,8 +73,14 @@ def balance(members: list[Member], clock_share: float = 0.0) -> Result:
     returned = sum(given(m) for m in there)
     inflow = taken + sum(given(m) for m in sinks)
     outflow = returned + sum(m.import_wh * m.multiplier for m in sinks)
-    one_sided = [m for m in present if bool(m.role & 1) != bool(m.role & 6)]
-    clocks = math.fsum(of_clock(m) for m in one_sided if m.role & 6)
+    inflow += sum(m.import_wh * m.multiplier if m.role & 32 else given(m) for m in ties)
+    outflow += sum(given(m) if m.role & 32 else m.import_wh * m.multiplier for m in ties)
+    one_sided = [m for m in present if bool(m.role & 1) != bool(m.role & 6) and not m.role & 16] + ties
+    clocks = math.fsum(of_clock(m) for m in one_sided if not m.role & 1)
+    # The class of a part's gateways is known only here, and is told upwards.
+    parts = [m for m in there if m.role & 4]
+    told_same = math.fsum(of_class(m) for m in parts)
+    told = told_same + math.fsum(of_step(m) for m in parts) + math.fsum(of_extra(m) for m in there)
     systematic = math.fsum(of_class(m) for m in one_sided)
     ends = math.fsum(of_step(m) for m in one_sided) + clocks
     if any(m.role & 1 for m in one_sided):
@@ -85,6 +98,8 @@ def balance(members: list[Member], clock_share: float = 0.0) -> Result:
         returned_wh=returned,
         generation_wh=sum(given(m) for m in sinks),
         estimated_wh=sum(m.import_wh * m.multiplier + given(m) for m in present if m.quality & 10),
+        gateway_extra_sigma_wh=math.sqrt(told),
+        gateway_systematic_sigma_wh=math.sqrt(told_same),
         sigma_wh=math.sqrt(systematic + ends + math.fsum(of_extra(m) for m in one_sided)),
         systematic_sigma_wh=math.sqrt(systematic),
         ends_sigma_wh=math.sqrt(ends),

@@ -6,10 +6,18 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from grid import roster
 from grid.model import MAX_ENERGY_WH, MAX_MULTIPLIER, Role
 from kernels import energy_balance
 from kernels.energy_balance import line_loss
 from tests.naive.energy_balance import MISSING, Member, balance
+
+
+def _shared(member: Member) -> Member:
+    """Only what a unit says of itself has a part that intervals share."""
+    shared = member.extra_sigma_wh * 3 // 5 if member.role & 4 and member.extra_sigma_wh > 0 else MISSING
+    return member._replace(extra_systematic_wh=shared)
+
 
 energies = st.one_of(st.just(MISSING), st.integers(0, MAX_ENERGY_WH))
 members = st.builds(
@@ -18,11 +26,11 @@ members = st.builds(
     export_wh=energies,
     loss_wh=st.one_of(st.just(MISSING), st.integers(-(10**12), 10**12)),
     multiplier=st.integers(1, MAX_MULTIPLIER),
-    role=st.sampled_from([0, 1, 2, 3, 4, 10]),
+    role=st.sampled_from([0, 1, 2, 3, 4, 5, 10, 20, 32, 64]),
     accuracy_class=st.sampled_from([0.2, 0.5, 1.0, 2.0]),
     extra_sigma_wh=st.one_of(st.just(MISSING), st.integers(0, 10**6)),
     quality=st.sampled_from([0, 0, 2, 4, 8, 10]),
-)
+).map(_shared)
 
 
 @settings(deadline=None)
@@ -40,6 +48,7 @@ def test_agrees_with_plain_python_to_the_watt_hour(units: list[list[Member]], cl
         np.array([m.extra_sigma_wh for m in flat], np.int64),
         np.array([m.quality for m in flat], np.uint8),
         np.full(len(units), clock_share),
+        np.array([m.extra_systematic_wh for m in flat], np.int64),
     )
     for u, unit in enumerate(units):
         expected = balance(unit, clock_share)
@@ -52,6 +61,8 @@ def test_agrees_with_plain_python_to_the_watt_hour(units: list[list[Member]], cl
             "ends_sigma_wh",
             "sold_sigma_wh",
             "sold_systematic_sigma_wh",
+            "gateway_extra_sigma_wh",
+            "gateway_systematic_sigma_wh",
         ):
             assert math.isclose(getattr(result, name)[u], getattr(expected, name), rel_tol=1e-9, abs_tol=1e-9), name
         assert int(result.inflow_wh[u]) == expected.inflow_wh
@@ -67,11 +78,10 @@ def test_agrees_with_plain_python_to_the_watt_hour(units: list[list[Member]], cl
 
 
 def test_the_kernel_and_the_model_mean_the_same_roles() -> None:
-    assert (Role.GATEWAY, Role.CUSTOMER, Role.UNIT) == (
-        energy_balance.GATEWAY,
-        energy_balance.CUSTOMER,
-        energy_balance.UNIT,
-    )
+    names = ("GATEWAY", "CUSTOMER", "UNIT", "TIE_IN", "TIE_OUT")
+    assert [int(Role[name]) for name in names] == [getattr(energy_balance, name) for name in names]
+    assert (roster.UNCONTRACTED, roster.INNER) == (energy_balance.UNCONTRACTED, energy_balance.INNER)
+    assert not (roster.UNCONTRACTED | roster.INNER) & sum(Role)
 
 
 def test_the_greatest_unit_stays_inside_64_bits() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from grid.model import MeteredSide, UnitKind
 from meterline.city import CityError, make_city
 from meterline.city_files import write_city, write_copies
 from meterline.model_file import read_model
@@ -93,6 +94,29 @@ def test_a_scaled_customer_is_sold_less_and_flows_the_same() -> None:
     np.testing.assert_allclose(joined(after, "unmetered_wh"), lost, atol=1e-6)
     assert (lost[4:12, 1] > 0).all()
     assert np.count_nonzero(np.abs(lost) > 1e-6) == 8
+
+
+def test_who_is_metered_behind_a_transformer_is_sold_less_than_flows_and_the_truth_is_the_same() -> None:
+    grid = make_city("demonstration", areas=40, seed=1, events="none")
+    low = [a for a in grid.model.areas if a.metered_side is MeteredSide.LOW]
+    dedicated = [a for a in grid.model.areas if a.kind is UnitKind.DEDICATED]
+    assert 0 < len(low) < len(dedicated)
+    (stretch,) = grid.stretches(BEGIN_S, 1)
+    point = {p.code: i for i, p in enumerate(grid.network.points)}
+    meter = {m.unit: i for i, m in enumerate(grid.recorded.meters)}
+    for area in dedicated:
+        flows_w = stretch.flows.point_w[:, point[area.code]]
+        missing_w = flows_w - stretch.metered_w[:, meter[area.code]]
+        if area not in low:
+            np.testing.assert_allclose(missing_w, 0.0, atol=1e-9)
+            continue
+        assert (flows_w > 0).all()
+        # At any power factor between 0.7 and 1, as the customers have.
+        least_w = area.no_load_loss_w + area.load_loss_w * (flows_w / area.rating_va) ** 2
+        most_w = area.no_load_loss_w + area.load_loss_w * (flows_w / area.rating_va / 0.7) ** 2
+        assert (missing_w >= least_w).all()
+        assert (missing_w <= most_w).all()
+    assert_closing(stretch.truth)
 
 
 def test_an_outage_takes_the_voltage_and_the_readings() -> None:
@@ -216,7 +240,8 @@ def test_copies_have_codes_and_loads_of_their_own(tmp_path: Path) -> None:
     both = read_model(tmp_path / "load" / "grid.json")
     assert not {m.code for m in one.meters} & {m.code for m in other.meters}
     assert len(both.meters) == len(one.meters) + len(other.meters) == written.meters
-    assert len(both.greater) == 1
+    # The region is the same; levels and busbars are those of each copy.
+    assert len(both.greater) == len(one.greater) + len(other.greater) - 1
     loads = [
         np.concatenate([r.energies.import_wh for r in read_unit_rows(tmp_path / "load" / f"copy-{n}" / "truth")])
         for n in (0, 1)

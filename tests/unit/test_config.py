@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from grid.limits import Limits
+from grid.model import UnitKind
 from ingest.checks import MAX_BEHIND_US
 from meterline.config import LATE_D, ConfigError, load_settings, read_secret
 
@@ -139,3 +141,12 @@ def test_a_missing_secret_is_one_line_with_its_file(tmp_path: Path) -> None:
     settings = load_settings(write(tmp_path))
     with pytest.raises(ConfigError, match=r"^can't read the secret /secrets/owner: No such file or directory$"):
         settings.database.conninfo("owner")
+
+
+def test_what_is_above_waits_longer_and_elements_stand_between_lines_and_regions(tmp_path: Path) -> None:
+    assert {k: load_settings(write(tmp_path)).settling.limits().of(k) for k in UnitKind} == {
+        k: Limits().of(k) for k in UnitKind
+    }
+    longer = "[settling.line]\nprovisional_s = 400\nfinal_s = 90000\n"
+    limit = load_settings(write(tmp_path, longer)).settling.limits().of(UnitKind.ELEMENT)
+    assert (limit.provisional_s, limit.final_s) == (410, 91_800)

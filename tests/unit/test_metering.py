@@ -86,6 +86,23 @@ def test_gains_lie_within_the_class() -> None:
     assert not np.array_equal(meters.gain[0], meters.gain[1])
 
 
+def test_instrument_transformers_have_a_gain_of_their_own() -> None:
+    codes = [f"T{i}" for i in range(4_000)]
+    accuracy = [0.2] * len(codes)
+    classes = np.stack([np.full(len(codes), 0.5), np.where(np.arange(len(codes)) < 2_000, 0.2, 0.0)])
+    bare = Metering(codes, [100] * len(codes), accuracy)
+    meters = Metering(codes, [100] * len(codes), accuracy, transformer_class=classes)
+    added = (1 + meters.gain) / (1 + bare.gain) - 1
+    np.testing.assert_allclose(added[0], added[1])  # the same transformer, whichever way energy flows
+    both, one = added[0][:2_000], added[0][2_000:]
+    assert np.abs(one).max() <= 0.005
+    assert np.abs(both).max() <= 1.005 * 1.002 - 1
+    # Half of the class, cut off at two of it: 0.44 of the class.
+    assert one.std() == pytest.approx(0.44 * 0.005, rel=0.06)
+    assert both.std() == pytest.approx(0.44 * np.hypot(0.005, 0.002), rel=0.06)
+    assert not Metering(codes, [100] * len(codes), accuracy, MeterErrors.none(), transformer_class=classes).gain.any()
+
+
 def test_clocks_are_distributed_as_documented() -> None:
     codes = [f"M-{i}" for i in range(20_000)]
     meters = Metering(codes, [1] * len(codes), [1.0] * len(codes))

@@ -16,7 +16,7 @@ from streams.telling import bundled, partition_of
 def energies(parent: str, first: int, size: int = 1) -> UnitEnergies:
     n = np.arange(first, first + size)
     return UnitEnergies(
-        parent, n.astype(np.int32), n, n.astype(np.int32), n, n, n, n, n, n, n, n, n, n, n.astype(np.uint8)
+        parent, n.astype(np.int32), n, n.astype(np.int32), n, n, n, n, n, n, n, n, n, n, n, n.astype(np.uint8)
     )
 
 
