@@ -31,7 +31,7 @@ from grid.rows import BalanceRows, BlockRows, any_by_row, empty_balances
 from kernels.energy_balance import line_loss
 from kernels.unit_members import total_of_members
 from streams.steps.shares import energies_of_unit, lapsed_wh
-from streams.steps.side import customers_transformers, with_transformers
+from streams.steps.side import transformers_of, with_transformers
 from streams.steps.technical import TechnicalLoss, area_losses, line_losses
 
 #: Of each row what its unit consists of; None where it isn't known.
@@ -160,7 +160,9 @@ def balance_rows(
     clock_share = rules.clock_sigma_s / rows.interval_s[numbers].astype(np.float64)
     quality = rows.quality[at]
     balance = line_loss(starts, *energies, multiplier, role, accuracy, extra, quality, clock_share, shared)
-    transformers = customers_transformers(rows, numbers, views, rosters, balance)
+    of_rows = (rows, numbers, views, rosters, balance)
+    transformers = transformers_of(UnitKind.DEDICATED, MeteredSide.LOW, *of_rows)
+    inside = transformers_of(UnitKind.AREA, MeteredSide.HIGH, *of_rows)
     balance = with_transformers(balance, transformers)
     for i, r in enumerate(numbers.tolist()):
         balance.uncontracted_wh[i] += lapsed_wh(rows, r, rosters[i], own)
@@ -171,6 +173,7 @@ def balance_rows(
     computable = balance.complete & balance.gateways_complete
     technical = _technical(rows, numbers, rosters, own, computable, networks)
     technical.none(computable & _measured_at_its_side(rows, numbers, views))
+    technical.add(inside.at, inside.loss_wh, inside.sigma_wh)
     technical.put(transformers.at, TechnicalLoss.of_transformers(transformers.loss_wh, transformers.sigma_wh))
     is_unit = role & int(Role.UNIT) != 0
     if is_unit.any():

@@ -46,14 +46,16 @@ class Transformers:
     sigma_wh: NDArray[np.float64]
 
 
-def customers_transformers(
+def transformers_of(
+    kind: UnitKind,
+    side: MeteredSide,
     rows: BlockRows,
     numbers: NDArray[np.intp],
     views: Sequence[UnitView],
     rosters: Sequence[Roster],
     balance: Balance,
 ) -> Transformers:
-    """Losses of the transformers of dedicated customers that are metered at low voltage.
+    """Losses of the transformers of units of a kind that are metered at a side of them.
 
     Parameters
     ----------
@@ -66,10 +68,10 @@ def customers_transformers(
     """
     found: list[tuple[int, float, float, float, float]] = []
     for i, (r, view, roster) in enumerate(zip(numbers.tolist(), views, rosters, strict=True)):
-        if view.kind is not UnitKind.DEDICATED or not balance.gateways_complete[i]:
+        if view.kind is not kind or not balance.gateways_complete[i]:
             continue
         plate = view.plate(int(rows.observed_at_us[r]), int(rows.interval_s[r]))
-        if plate is not None and plate.metered_side is MeteredSide.LOW and plate.rating_va > 0:
+        if plate is not None and plate.metered_side is side and plate.rating_va > 0:
             factor = _power_factor(rows, r, roster)
             found.append((i, plate.rating_va, plate.no_load_loss_w, plate.load_loss_w, factor))
     at = np.array([row[0] for row in found], np.intp)

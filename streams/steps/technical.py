@@ -66,6 +66,11 @@ class TechnicalLoss:
         """Take over those of some rows."""
         self.wh[rows], self.averaging_wh[rows], self.sigma_wh[rows] = of_rows.wh, of_rows.averaging_wh, of_rows.sigma_wh
 
+    def add(self, rows: NDArray[np.intp], loss_wh: NDArray[np.int64], sigma_wh: NDArray[np.float64]) -> None:
+        """What is lost besides in some rows, where the rest is known."""
+        self.wh[rows] += loss_wh
+        self.sigma_wh[rows] = np.hypot(self.sigma_wh[rows], sigma_wh)
+
     def none(self, which: NDArray[np.bool_]) -> None:
         """Say of some rows that they lose nothing."""
         for values in (self.wh, self.averaging_wh, self.sigma_wh):
