@@ -1,17 +1,36 @@
-"""Speed of the kernels on one core: readings a second of the energy balance, against NumPy's reduceat."""
+"""Speed of the kernels on one core: the energy balance against NumPy's reduceat, the load flow against
+power-grid-model and OpenDSS.
+
+With ``--feeders DIR``, a folder that holds `european_lv` as OpenDSS files, the three-phase figures are of these;
+without, of pandapower's copy of the same feeder with profiles made up here.
+"""
 
 from __future__ import annotations
 
+import argparse
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import load_flow
 from benchmarks.report import Result, main, median_seconds, result
 from kernels.energy_balance import MISSING_WH, line_loss
 
 
-def measure() -> list[Result]:
+def measure(feeders: Path | None = None) -> list[Result]:
+    """All kernels."""
+    return [
+        *energy_balance(),
+        *load_flow.balanced(100, 2_000),
+        *load_flow.balanced(1_000, 512),
+        *load_flow.phases(feeders),
+    ]
+
+
+def energy_balance() -> list[Result]:
     """Balance 5,000 areas of 400 meters, 2 % of them missing."""
     units, members = 5_000, 400
     total = units * members
@@ -46,4 +65,7 @@ def measure() -> list[Result]:
 
 
 if __name__ == "__main__":
-    main(measure, __doc__ or "")
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--feeders", type=Path)
+    known, sys.argv[1:] = options.parse_known_args()
+    main(lambda: measure(known.feeders), __doc__ or "")

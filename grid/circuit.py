@@ -124,6 +124,8 @@ class Load:
     shares: tuple[float, float, float] = (1.0, 0.0, 0.0)
     """Of active power: constant power, current, impedance; they sum to 1."""
     reactive_shares: tuple[float, float, float] = (1.0, 0.0, 0.0)
+    band_pu: tuple[float, float] = (0.0, float("inf"))
+    """Of nominal voltage: beyond it the load is the constant impedance that it has at the limit (as OpenDSS does)."""
 
     def __post_init__(self) -> None:
         _check_conductors(self.code, self.phases, "ABC")
@@ -135,6 +137,8 @@ class Load:
         for shares in (self.shares, self.reactive_shares):
             if abs(sum(shares) - 1.0) > 1e-6:
                 raise ValueError(f"load {self.code}: shares {shares} don't sum to 1")
+        if not 0.0 <= self.band_pu[0] <= self.band_pu[1]:
+            raise ValueError(f"load {self.code}: band {self.band_pu}")
 
 
 @dataclass(frozen=True, slots=True)

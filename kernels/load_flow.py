@@ -314,7 +314,7 @@ def _look(g, weight, state, iron, low):  # type: ignore[no-untyped-def]  # numba
 
 
 @njit(cache=True, nogil=True)
-def _flow(  # type: ignore[no-untyped-def]  # numba infers
+def _flow(  # type: ignore[no-untyped-def]  # noqa: C901  # numba infers
     shape, starts, parents, position, weights, r, x, g, b, factors, p_w, q_var, source_v, tolerance, max_iterations
 ):
     cases, networks = source_v.shape

@@ -36,6 +36,9 @@ class Elements:
         float64 (elements,): voltage across it at which it takes its nominal power.
     shares, reactive_shares
         float64 (elements, 3): constant power, current, impedance, which sum to 1; of active and reactive power.
+    band_v
+        float64 (elements, 2): least and greatest voltage at which that holds; beyond, it is the constant impedance of
+        the limit. (0, inf): always.
     """
 
     position: Integers
@@ -44,6 +47,7 @@ class Elements:
     nominal_v: Floats
     shares: Floats
     reactive_shares: Floats
+    band_v: Floats
 
     def __post_init__(self) -> None:
         count = len(self.position)
@@ -52,6 +56,8 @@ class Elements:
                 raise ValueError(f"an array of shape {array.shape} for {count} elements")
         if np.any(self.from_conductor == self.to_conductor) or not np.all(self.nominal_v > 0):
             raise ValueError("an element joins a conductor to itself or has no nominal voltage")
+        if self.band_v.shape != (count, 2) or not np.all(self.band_v[:, 0] <= self.band_v[:, 1]):
+            raise ValueError("band_v must be a least and a greatest voltage an element")
         for shares in (self.shares, self.reactive_shares):
             if shares.shape != (count, 3) or not np.allclose(shares.sum(axis=1), 1.0, rtol=0, atol=1e-6):
                 raise ValueError("shares must be three an element, and sum to 1")
@@ -75,8 +81,8 @@ class PhaseNetwork:
     iron_position, iron
         int64 (m,), complex128 (m, n, n): admittances whose active power is no-load loss.
     position, between, factor
-        Of the loads: int64 (elements,), (elements, 2); float64 (elements, 6): what nominal P is multiplied with for
-        1, V and V², then the same for Q.
+        Of the loads: int64 (elements,), (elements, 2); float64 (elements, 8): what nominal P is multiplied with for
+        1, V and V², the same for Q, and the least and greatest 1 / V² of the band.
     watch
         int64 (watched, 2): position and conductor.
     """
@@ -193,6 +199,8 @@ def phase_network(
     new[kept] = np.arange(len(kept))
     ones, v = np.ones(len(elements.position)), elements.nominal_v
     powers = np.column_stack([ones, v, v**2])
+    with np.errstate(divide="ignore"):
+        band = 1.0 / elements.band_v[:, ::-1] ** 2
     return PhaseNetwork(
         shape=shape,
         parent=new[parent[kept]],
@@ -207,7 +215,7 @@ def phase_network(
         iron=iron[irons],
         position=new[elements.position],
         between=between,
-        factor=np.hstack([elements.shares / powers, elements.reactive_shares / powers]),
+        factor=np.hstack([elements.shares / powers, elements.reactive_shares / powers, band]),
         watch=np.column_stack([new[watch[:, 0]], watch[:, 1]]),
     )
 
@@ -275,6 +283,7 @@ def _currents(position, between, factor, s, v, own, total, row):  # type: ignore
         c, i, k = position[e], between[e, 0], between[e, 1]
         p0, p1, p2 = factor[e, 0], factor[e, 1], factor[e, 2]
         q0, q1, q2 = factor[e, 3], factor[e, 4], factor[e, 5]
+        least, most = factor[e, 6], factor[e, 7]
         for t in range(2 * lanes):
             row[0, t] = v[c, i, t]
         if k >= 0:
@@ -283,13 +292,13 @@ def _currents(position, between, factor, s, v, own, total, row):  # type: ignore
         if p1 == 0.0 and p2 == 0.0 and q1 == 0.0 and q2 == 0.0:
             for t in range(lanes):
                 x, y = row[0, t], row[0, lanes + t]
-                inverse = 1.0 / (x * x + y * y)
+                inverse = min(max(1.0 / (x * x + y * y), least), most)
                 p, q = s[e, t] * inverse, s[e, lanes + t] * inverse
                 own[e, t], own[e, lanes + t] = p * x + q * y, p * y - q * x
         else:
             for t in range(lanes):
                 x, y = row[0, t], row[0, lanes + t]
-                inverse = 1.0 / (x * x + y * y)
+                inverse = min(max(1.0 / (x * x + y * y), least), most)
                 root = np.sqrt(inverse)
                 p = s[e, t] * (p0 * inverse + p1 * root + p2)
                 q = s[e, lanes + t] * (q0 * inverse + q1 * root + q2)
@@ -324,7 +333,7 @@ def _up(parent, plain, d, total, row):  # type: ignore[no-untyped-def]  # numba 
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)
-def _down(parent, plain, a, b, weight, v, total, row, change):  # type: ignore[no-untyped-def]  # numba infers
+def _down(parent, plain, a, b, weight, v, total, row, change):  # type: ignore[no-untyped-def]  # noqa: C901  # numba infers
     """Set the voltages from the source down; `change` becomes the sum of their squared changes."""
     n, lanes = len(row), row.shape[1] // 2
     change[:] = 0.0
@@ -403,7 +412,7 @@ def _load(cases, p_w, q_var, source_v, s, v):  # type: ignore[no-untyped-def]  #
 
 
 @njit(cache=True, nogil=True)
-def _flow(  # type: ignore[no-untyped-def]  # numba infers
+def _flow(  # type: ignore[no-untyped-def]  # noqa: C901  # numba infers
     radial, parent, a, b, d, plain, weight, meter, meter_shunt, iron_position, iron, position, between, factor, watch,
     p_w, q_var, source_v, tolerance, max_iterations,
 ):  # fmt: skip

@@ -147,7 +147,7 @@ RADIAL, MESHED, ISLANDED = np.int8(Shape.RADIAL), np.int8(Shape.MESHED), np.int8
 
 
 @njit(cache=True, nogil=True)
-def _solve(matrix, right):  # type: ignore[no-untyped-def]  # numba infers
+def _solve(matrix, right):  # type: ignore[no-untyped-def]  # noqa: C901  # numba infers
     """Gauss elimination with pivots, in place: `right` becomes the solution; False when there is none."""
     n = len(matrix)
     for k in range(n):

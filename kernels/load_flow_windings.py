@@ -93,8 +93,8 @@ def two_port(windings: Windings) -> tuple[Complexes, Complexes, Complexes, Compl
     given[:count, :n] = driven
     given[count:, n:] = np.eye(n)
     # The solution of least squares and least norm leaves out what is undetermined (V of absent conductors).
-    answer = np.linalg.pinv(system, rcond=1e-12) @ given
+    answer = np.asarray(np.linalg.pinv(system, rcond=1e-12) @ given, np.complex128)
     if not np.allclose((system @ answer)[:count], given[:count], rtol=0, atol=1e-6 * float(np.abs(driven).max())):
         raise ValueError("a closed delta needs an impedance")
-    current = driven.T @ answer[n:]
+    current = np.asarray(driven.T @ answer[n:], np.complex128)
     return answer[:n, :n], -answer[:n, n:], current[:, n:], current[:, :n]

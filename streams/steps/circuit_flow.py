@@ -115,7 +115,11 @@ def prepare(circuit: Circuit, watch: Sequence[str] = ()) -> PreparedCircuit:
     CircuitError
         As `circuit_flow`, but for convergence.
     """
-    n = 4 if any("N" in branch.conductors for branch in (*circuit.lines, *circuit.switches)) else 3
+    n = (
+        4
+        if any("N" in c for c in [*(x.conductors for x in circuit.lines), *(x.conductors for x in circuit.switches)])
+        else 3
+    )
     groups = _side_by_side(circuit)
     place, buses = _reached(circuit, groups)
     ends = [(place[one], place[other]) for one, other in groups if one in place]
@@ -191,7 +195,8 @@ def _transforms(branch: Branch) -> TypeGuard[Transformer]:
 def _side_by_side(circuit: Circuit) -> dict[tuple[str, str], list[Branch]]:
     """Branches that are closed, by the two buses that they join."""
     groups: dict[tuple[str, str], list[Branch]] = {}
-    for branch in (*circuit.lines, *(s for s in circuit.switches if s.closed), *circuit.transformers):
+    branches: list[Branch] = [*circuit.lines, *(s for s in circuit.switches if s.closed), *circuit.transformers]
+    for branch in branches:
         one, other = sorted((branch.from_bus, branch.to_bus))
         groups.setdefault((one, other), []).append(branch)
     return groups
@@ -308,15 +313,16 @@ def _admittances(circuit: Circuit, n: int) -> Iterator[tuple[str, str, Complexes
         if np.any(half):
             rows = np.eye(n)[[CONDUCTORS.index(c) for c in line.conductors]]
             for bus in (line.from_bus, line.to_bus):
-                yield line.code, bus, rows.T @ half @ rows, False
+                yield line.code, bus, np.asarray(rows.T @ half @ rows, np.complex128), False
     for transformer in circuit.transformers:
         if transformer.magnetising_s:
             rows = _windings(transformer, n).feeding
             share = 3.0 if transformer.from_winding is Winding.DELTA else 1.0
-            yield transformer.code, transformer.from_bus, rows.T @ rows * (transformer.magnetising_s / share), False
+            matrix = rows.T @ rows * np.complex128(transformer.magnetising_s / share)
+            yield transformer.code, transformer.from_bus, matrix, False
     for capacitor in circuit.capacitors:
         rows = _across(capacitor.winding, [CONDUCTORS.index(phase) for phase in capacitor.phases], n)
-        matrix = rows.T @ np.diag(capacitor.admittance_s) @ rows
+        matrix = np.asarray(rows.T @ np.diag(capacitor.admittance_s) @ rows, np.complex128)
         yield capacitor.code, capacitor.bus, matrix, capacitor.winding is Winding.WYE
 
 
@@ -324,7 +330,7 @@ def _elements(
     loads: Sequence[Load], position: dict[str, int], live: NDArray[np.bool_], earthed: NDArray[np.bool_]
 ) -> tuple[Elements, Complexes]:
     """The loads' phases, each between two conductors or to earth, and their powers."""
-    places, shares, volts, powers = [], [], [], []
+    places, shares, volts, bands, powers = [], [], [], [], []
     for load in loads:
         at = position.get(load.bus, -1)
         for phase, power in zip(load.phases, load.power_va, strict=True):
@@ -341,15 +347,18 @@ def _elements(
             places.append((at, one, other))
             shares.append((load.shares, load.reactive_shares))
             volts.append(load.nominal_v if delta else load.nominal_v / _SQRT_3)
+            bands.append(load.band_pu)
             powers.append(power)
     at_from_to = np.array(places, np.int64).reshape(-1, 3)
     both = np.array(shares, np.float64).reshape(-1, 2, 3)
+    nominal_v = np.array(volts, np.float64)
     elements = Elements(
         position=at_from_to[:, 0].copy(),
         from_conductor=at_from_to[:, 1].copy(),
         to_conductor=at_from_to[:, 2].copy(),
-        nominal_v=np.array(volts, np.float64),
+        nominal_v=nominal_v,
         shares=both[:, 0],
         reactive_shares=both[:, 1],
+        band_v=np.array(bands, np.float64).reshape(-1, 2) * nominal_v[:, None],
     )
     return elements, np.array(powers, np.complex128)

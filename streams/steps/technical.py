@@ -224,6 +224,7 @@ def _area(roster: Roster, lines: NetworkPeriod) -> _Area:
         nominal_v=np.full(count, _LOW_VOLTAGE_V),
         shares=constant_power,
         reactive_shares=constant_power,
+        band_v=np.tile([0.0, np.inf], (count, 1)),
     )
     network = phase_network(
         tree,
