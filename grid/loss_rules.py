@@ -1,10 +1,37 @@
-"""What losses are judged by: thresholds, and what is taken of clocks."""
+"""What losses are judged by: thresholds, and what is taken of clocks and of loads inside an interval."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import astuple, dataclass, field
 
 from grid.thresholds import Thresholds
+
+
+@dataclass(frozen=True, slots=True)
+class LoadVariation:
+    """How much loads vary inside an interval of one length: the fields of `kernels.averaging.Variation`.
+
+    The expected variance of a load's power about its mean p is `constant_w2` + `linear_w` |p| + `square` p².
+
+    Attributes
+    ----------
+    spread
+        Standard deviation of one interval's variance, over its expectation.
+    error
+        Relative standard error of the sum over many, from the few loads it was learned from.
+    """
+
+    interval_s: int
+    constant_w2: float = 0.0
+    linear_w: float = 0.0
+    square: float = 0.0
+    spread: float = 0.0
+    error: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.interval_s < 1 or any(not (math.isfinite(value) and value >= 0) for value in astuple(self)):
+            raise ValueError(f"loads that vary by {self}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +44,13 @@ class LossRules:
         Between which rates a unit is normal.
     clock_sigma_s
         Standard deviation of what meters' clocks are off, those few that are far off among them.
+    variation
+        Of the loads of areas; None: not known, and technical loss is that of the mean powers.
     """
 
     thresholds: Thresholds = field(default_factory=Thresholds)
     clock_sigma_s: float = 10.0
+    variation: LoadVariation | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.clock_sigma_s <= 3_600:

@@ -26,7 +26,7 @@ from pydantic_settings import (
 )
 
 from grid.limits import DEFAULTS, Limit, Limits
-from grid.loss_rules import LossRules
+from grid.loss_rules import LoadVariation, LossRules
 from grid.model import UnitKind
 from grid.thresholds import DEFAULTS as DEFAULT_THRESHOLDS
 from grid.thresholds import Threshold
@@ -176,14 +176,27 @@ class SettlingSection(_Section):
         return ZoneInfo(self.time_zone)
 
 
+class VariationSection(_Section):
+    """How much loads vary inside an interval of one length."""
+
+    interval_s: Literal[60, 300, 900, 1800, 3600] = 900
+    constant_w2: float = Field(0.0, ge=0, allow_inf_nan=False)
+    linear_w: float = Field(0.0, ge=0, allow_inf_nan=False)
+    square: float = Field(0.0, ge=0, allow_inf_nan=False)
+    spread: float = Field(0.0, ge=0, le=100)
+    error: float = Field(0.0, ge=0, le=100)
+
+
 class LossSection(_Section):
-    """How the error of a loss is made."""
+    """How technical loss and the error of a loss are made."""
 
     clock_sigma_s: float = Field(10.0, ge=0, le=3_600)
+    variation: VariationSection | None = None
 
     def rules(self) -> LossRules:
         """What losses are judged by."""
-        return LossRules(clock_sigma_s=self.clock_sigma_s)
+        variation = None if self.variation is None else LoadVariation(**self.variation.model_dump())
+        return LossRules(clock_sigma_s=self.clock_sigma_s, variation=variation)
 
 
 class ThresholdSection(_Section):

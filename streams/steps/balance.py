@@ -146,7 +146,7 @@ def balance_rows(
     sold, sold_systematic = balance.sold_sigma_wh, balance.sold_systematic_sigma_wh
     parts_known, members_technical = np.ones(size, np.bool_), np.zeros(size)
     computable = balance.complete & balance.gateways_complete
-    technical = _technical(rows, numbers, rosters, own, computable, networks)
+    technical = _technical(rows, numbers, rosters, own, computable, networks, rules)
     is_unit = role & int(Role.UNIT) != 0
     if is_unit.any():
         said = [rows.channels[n][at] if n in rows.channels else CHANNELS[n].blank(len(role)) for n in _SAID]
@@ -194,6 +194,7 @@ def _technical(
     own: Mapping[str, NDArray[np.int64]],
     computable: NDArray[np.bool_],
     networks: Networks,
+    rules: LossRules,
 ) -> TechnicalLoss:
     """Technical losses of rows whose members are all there."""
     lost = TechnicalLoss.unknown(len(numbers))
@@ -205,7 +206,8 @@ def _technical(
         lost.put(at, line_losses(rows, numbers[at], [rosters[i] for i in at], own, [n for _, n in lines]))
     if areas:
         at = np.array([i for i, _ in areas])
-        lost.put(at, area_losses(rows, numbers[at], [rosters[i] for i in at], own, [n for _, n in areas]))
+        of_areas = [rosters[i] for i in at], own, [n for _, n in areas]
+        lost.put(at, area_losses(rows, numbers[at], *of_areas, rules.variation))
     return lost
 
 
