@@ -214,14 +214,12 @@ class AveragingLoss:
     wh
         Expected loss beyond that of the mean powers.
     sigma_wh
-        Its standard deviation: a single interval's chance, and what was learned from few loads.
-    systematic_sigma_wh
-        The second part of it alone, which all intervals share.
+        Its standard deviation: a single interval's chance, and what was learned from few loads. The second part,
+        `Variation.error` × `wh`, is shared by all intervals.
     """
 
     wh: Floats
     sigma_wh: Floats
-    systematic_sigma_wh: Floats
 
 
 def averaging_loss(power_w: Floats, own_loss_per_w: Floats, variation: Variation) -> AveragingLoss:
@@ -258,8 +256,7 @@ def averaging_loss(power_w: Floats, own_loss_per_w: Floats, variation: Variation
         variation.square,
     )
     wh = expected * hours
-    systematic = variation.error * wh
-    return AveragingLoss(wh, np.hypot(variation.spread * hours * np.sqrt(squares), systematic), systematic)
+    return AveragingLoss(wh, np.hypot(variation.spread * hours * np.sqrt(squares), variation.error * wh))
 
 
 @njit(cache=True, nogil=True)
