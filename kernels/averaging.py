@@ -205,6 +205,68 @@ def own_loss(
     return np.asarray((loss[:loads] + loss[loads : 2 * loads] - 2.0 * loss[2 * loads]) / (2.0 * step_w**2), np.float64)
 
 
+def own_loss_of_ways(
+    parent: NDArray[np.int64],
+    one_ohm: Floats,
+    zero_ohm: Floats,
+    node: NDArray[np.int64],
+    connected: NDArray[np.bool_],
+    nominal_v: float,
+) -> Floats:
+    """`own_loss` without load of a tree of three-phase lines, for loads of constant power: by a formula, and quickly.
+
+    Parameters
+    ----------
+    parent
+        int64 (nodes,): the node nearer to the source, of a smaller number; −1 for node 0, the source.
+    one_ohm, zero_ohm
+        float64 (nodes,): resistance of the line to each node in the positive and the zero sequence; of node 0 it
+        doesn't count.
+    node, connected
+        Of each load int64 (loads,), where it is, and bool (loads, 3): the phases from which to neutral it takes equal
+        shares, one at least.
+    nominal_v
+        Phase to neutral, above 0.
+
+    Returns
+    -------
+    float64 (loads,) in 1/W.
+
+    Raises
+    ------
+    ValueError
+        When shapes disagree or a number names nothing.
+
+    Notes
+    -----
+    On each line the conductors have the positive sequence's resistance R₁, and what they carry together comes back
+    through (R₀ − R₁) / 3. So 1 W from one phase loses (2 R₁ + R₀) / 3 / V², from all three R₁ / 3 / V².
+    """
+    nodes, loads = len(parent), len(node)
+    if one_ohm.shape != (nodes,) or zero_ohm.shape != (nodes,) or connected.shape != (loads, 3) or not nominal_v > 0:
+        raise ValueError(f"resistances of {nodes} nodes, phases of {loads} loads and a voltage above 0 are wanted")
+    if not nodes or parent[0] != -1 or np.any((parent[1:] < 0) | (parent[1:] >= np.arange(1, nodes))):
+        raise ValueError("node 0 must be the source, and each other node stand after its parent")
+    if np.any((node < 0) | (node >= nodes)) or not np.all(connected.any(axis=1)):
+        raise ValueError("a load's node isn't there, or it is on no phase")
+    one, zero = _ways(parent, one_ohm)[node], _ways(parent, zero_ohm)[node]
+    phases = connected.sum(axis=1)
+    together = np.abs(connected @ _PHASORS) / phases
+    return np.asarray((one / phases + (zero - one) / 3.0 * together**2) / nominal_v**2, np.float64)
+
+
+_PHASORS = np.exp(-2j * np.pi / 3 * np.arange(3))
+
+
+@njit(cache=True, nogil=True)
+def _ways(parent, ohm):  # type: ignore[no-untyped-def]  # numba infers
+    """Sum of the lines from node 0 to each node."""
+    total = np.zeros(len(parent))
+    for node in range(1, len(parent)):
+        total[node] = total[parent[node]] + ohm[node]
+    return total
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class AveragingLoss:
     """Result of `averaging_loss`; shape (cases,), in Wh. NaN where a power or a factor is NaN.
@@ -230,7 +292,7 @@ def averaging_loss(power_w: Floats, own_loss_per_w: Floats, variation: Variation
     power_w
         float64 (cases, loads): mean power over the interval; of what is fed in the size counts.
     own_loss_per_w
-        float64 (loads,) or (cases, loads), from `own_loss`, 1/W. 0 leaves a load out.
+        float64 (loads,) or (cases, loads), of `own_loss` or `own_loss_of_ways`, 1/W. 0 leaves a load out.
     variation
         Of these loads. The cases are intervals of its length.
 

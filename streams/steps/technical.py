@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -22,7 +22,7 @@ from grid.model import Role
 from grid.quality import MISSING_WH
 from grid.roster import Roster
 from grid.rows import BlockRows
-from kernels.averaging import AveragingLoss, Variation, averaging_loss, own_loss
+from kernels.averaging import AveragingLoss, Variation, averaging_loss, own_loss_of_ways
 from kernels.load_flow import RadialNetworks, balanced_flow, radial_networks
 from kernels.load_flow_phases import Elements, PhaseNetwork, phase_network, unbalanced_flow
 from kernels.load_flow_tree import Outcome, orient
@@ -158,7 +158,7 @@ class _Area:
         The first load of each meter.
     own_loss_per_w
         Of each meter, at nominal voltage and without reactive power, see `kernels.averaging`; 0 of one that stands
-        behind current transformers, since what is learned of households doesn't hold for it. None: not made yet.
+        behind current transformers, since what is learned of households doesn't hold for it.
     """
 
     lines: NetworkPeriod
@@ -166,7 +166,7 @@ class _Area:
     position: NDArray[np.int64]
     share: NDArray[np.float64]
     first: NDArray[np.intp]
-    own_loss_per_w: NDArray[np.float64] | None
+    own_loss_per_w: NDArray[np.float64]
 
 
 _of_rosters: WeakKeyDictionary[Roster, _Area] = WeakKeyDictionary()
@@ -195,7 +195,7 @@ def area_losses(
         by_roster.setdefault(id(roster), []).append(i)
     for of_roster in by_roster.values():
         roster = rosters[of_roster[0]]
-        area = _area(roster, networks[of_roster[0]], own=variation is not None)
+        area = _area(roster, networks[of_roster[0]])
         if not len(area.position):
             continue
         at = np.array(of_roster)
@@ -227,27 +227,16 @@ def _averaging(
     variation: LoadVariation,
 ) -> AveragingLoss:
     """What the means of an area's meters hide: their current goes with power factor and voltage."""
-    assert area.own_loss_per_w is not None  # noqa: S101  # made with the area
     below_nominal = _LOW_VOLTAGE_V / np.abs(source_v).mean(axis=1, keepdims=True)
     own = area.own_loss_per_w * (1.0 + tangents[:, area.first] ** 2) * below_nominal**2
     return averaging_loss(power_w[:, area.first] / area.share[area.first], own, Variation(*astuple(variation)))
 
 
-def _area(roster: Roster, lines: NetworkPeriod, *, own: bool) -> _Area:
-    """The lines as the kernel takes them, made once for a roster; with the meters' own losses where wanted."""
-    area = _of_rosters.get(roster)
-    if area is None or area.lines is not lines:
-        area = _made_area(roster, lines)
-    if own and area.own_loss_per_w is None and len(area.position):
-        meters, load = np.unique(area.position, return_inverse=True)
-        own_per_w = own_loss(area.network, load, area.share, _LOW_VOLTAGE_V * _PHASORS)
-        own_per_w[roster.multiplier[meters] > 1] = 0.0
-        area = replace(area, own_loss_per_w=own_per_w)
-    _of_rosters[roster] = area
-    return area
-
-
-def _made_area(roster: Roster, lines: NetworkPeriod) -> _Area:
+def _area(roster: Roster, lines: NetworkPeriod) -> _Area:
+    """The lines as the kernel takes them, made once for a roster."""
+    held = _of_rosters.get(roster)
+    if held is not None and held.lines is lines:
+        return held
     nodes = len(lines.parent)
     child = np.arange(1, nodes)
     tree = orient(np.array([0, nodes]), np.zeros(1, np.int64), lines.parent[1:], child)
@@ -283,8 +272,14 @@ def _made_area(roster: Roster, lines: NetworkPeriod) -> _Area:
         elements,
         np.empty((0, 2), np.int64),
     )
-    first = np.unique(position, return_index=True)[1]
-    return _Area(lines, network, position, 1.0 / on.sum(axis=1)[position], first, None)
+    meters, first = np.unique(position, return_index=True)
+    own_loss_per_w = own_loss_of_ways(
+        lines.parent, lines.resistance_ohm, lines.zero_resistance_ohm, node[first], on[meters], _LOW_VOLTAGE_V
+    )
+    own_loss_per_w[roster.multiplier[meters] > 1] = 0.0
+    area = _Area(lines, network, position, 1.0 / on.sum(axis=1)[position], first, own_loss_per_w)
+    _of_rosters[roster] = area
+    return area
 
 
 def _tangents(rows: BlockRows, members: NDArray[np.int64]) -> NDArray[np.float64] | float:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from kernels.averaging import Variation, averaging_loss, fit_variation, own_loss
+from kernels.averaging import Variation, averaging_loss, fit_variation, own_loss, own_loss_of_ways
 from kernels.load_flow_phases import Elements, PhaseNetwork, phase_network, unbalanced_flow
 from kernels.load_flow_tree import orient
 from tests.naive import averaging as naive
@@ -70,8 +70,12 @@ def test_a_loads_own_loss_is_the_resistance_of_its_way(tree: Tree, data: st.Data
     network, load, share = network_of(tree, hung)
     found = own_loss(network, load, share, SOURCE_V)
     reactive = own_loss(network, load, share, SOURCE_V, tangent=0.5)
-    for k, more, (node, phases) in zip(found, reactive, hung, strict=True):
+    connected = np.array([[phase in phases for phase in range(3)] for _, phases in hung])
+    nodes = np.array([node for node, _ in hung])
+    ways = own_loss_of_ways(np.array(parent), np.array(one), np.array(zero), nodes, connected, VOLTS)
+    for k, more, of_ways, (node, phases) in zip(found, reactive, ways, hung, strict=True):
         expected = naive.own_loss(naive.way(parent, one, node), naive.way(parent, zero, node), phases, VOLTS)
+        assert of_ways == pytest.approx(expected, rel=1e-9)
         assert k == pytest.approx(expected, rel=1e-3)
         assert more == pytest.approx(expected * 1.25, rel=1e-3)
 

@@ -14,7 +14,7 @@ from grid.model import Role
 from grid.quality import MISSING_WH
 from grid.roster import BEGINNING_US, END_US, Roster
 from grid.rows import BlockRows
-from kernels.averaging import Variation, averaging_loss, fit_variation, own_loss
+from kernels.averaging import Variation, averaging_loss, fit_variation, own_loss, own_loss_of_ways
 from meterline.config import LossSection
 from streams.steps import technical
 from streams.steps.technical import POWER_FACTOR, TechnicalLoss, area_losses
@@ -99,7 +99,7 @@ def test_the_kernel_and_the_grid_mean_the_same_variation() -> None:
 def test_arguments_that_disagree_are_refused() -> None:
     with pytest.raises(ValueError, match="own_loss_per_w"):
         averaging_loss(np.ones((2, 3)), np.ones(2), Variation(900, 1.0, 1.0, 1.0, 1.0, 1.0))
-    area = technical._area(roster(), LINES, own=False)
+    area = technical._area(roster(), LINES)
     network, load, share = area.network, np.unique(area.position, return_inverse=True)[1], area.share
     source_v = np.full(3, 230.0 + 0j)
     with pytest.raises(ValueError, match="share"):
@@ -108,6 +108,18 @@ def test_arguments_that_disagree_are_refused() -> None:
         own_loss(network, load + 1, share, source_v)
     with pytest.raises(ValueError, match="base_w"):
         own_loss(network, load, share, source_v, base_w=np.ones(9))
+    parent, ohm, node, connected = np.array([-1, 0, 1]), np.ones(3), np.array([2]), np.array([[True, False, False]])
+    own_loss_of_ways(parent, ohm, ohm, node, connected, 230.0)
+    for wrong in (
+        (np.array([-1, 2, 0]), ohm, ohm, node, connected, 230.0),
+        (np.array([0, 0, 1]), ohm, ohm, node, connected, 230.0),
+        (parent, ohm[:2], ohm, node, connected, 230.0),
+        (parent, ohm, ohm, node + 1, connected, 230.0),
+        (parent, ohm, ohm, node, np.zeros((1, 3), np.bool_), 230.0),
+        (parent, ohm, ohm, node, connected, 0.0),
+    ):
+        with pytest.raises(ValueError, match=r"source|wanted|isn't there"):
+            own_loss_of_ways(*wrong)
 
 
 def test_the_setting_says_it() -> None:
