@@ -116,19 +116,22 @@ def _plain(name: str, feeder: _Feeder) -> list[Result]:
 
 def _drawn(name: str, feeder: _Feeder, households_w: Floats, draws: int = 100) -> list[Result]:
     """Other households on the feeder, to see whether one split is luck; the truth is that of true variances."""
-    random_ = np.random.default_rng(1)
+    order_of = np.random.default_rng(1)
     used = feeder.power_w.shape[1]
-    errors = []
+    errors, squares, stated = [], 0.0, 0.0
     for _ in range(draws):
-        order = random_.permutation(len(households_w))
+        order = order_of.permutation(len(households_w))
         parts_w = households_w[order[:used]].reshape(used, -1, _PER_INTERVAL)
         variation = fit_variation(households_w[order[used:]], _PER_INTERVAL)
         more = averaging_loss(parts_w.mean(axis=2).T.copy(), feeder.own_per_w, variation)
-        true_wh = parts_w.var(axis=2).T @ feeder.own_per_w * _HOURS
-        errors.append((more.wh - true_wh).sum() / feeder.exact_wh.sum())
+        off_wh = more.wh - parts_w.var(axis=2).T @ feeder.own_per_w * _HOURS
+        errors.append(off_wh.sum() / feeder.exact_wh.sum())
+        squares += (off_wh**2).sum()
+        stated += (more.sigma_wh**2).sum()
     return [
         result(f"{name}: mean error of {draws} draws", float(np.mean(errors)), "relative"),
         result(f"{name}: standard deviation of {draws} draws", float(np.std(errors)), "relative"),
+        result(f"{name}: error of an interval over its sigma", float(np.sqrt(squares / stated)), "root mean square"),
     ]
 
 
