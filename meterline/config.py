@@ -26,7 +26,7 @@ from pydantic_settings import (
 )
 
 from grid.limits import DEFAULTS, Limit, Limits
-from grid.loss_rules import LossRules
+from grid.loss_rules import LoadVariation, LossRules
 from grid.model import UnitKind
 from grid.thresholds import DEFAULTS as DEFAULT_THRESHOLDS
 from grid.thresholds import Threshold, Thresholds
@@ -181,10 +181,22 @@ class SettlingSection(_Section):
         return ZoneInfo(self.time_zone)
 
 
-class LossSection(_Section):
-    """How the error of a loss is made."""
+class VariationSection(_Section):
+    """How much loads vary inside an interval of one length."""
 
-    clock_sigma_s: float = Field(10.0, ge=0, le=3_600)
+    interval_s: Literal[60, 300, 900, 1800, 3600] = 900
+    constant_w2: float = Field(0.0, ge=0, allow_inf_nan=False)
+    linear_w: float = Field(0.0, ge=0, allow_inf_nan=False)
+    square: float = Field(0.0, ge=0, allow_inf_nan=False)
+    spread: float = Field(0.0, ge=0, le=100)
+    error: float = Field(0.0, ge=0, le=100)
+
+
+class LossSection(_Section):
+    """How technical loss and the error of a loss are made."""
+
+    clock_sigma_s: float = Field(5.0, ge=0, le=3_600)
+    variation: VariationSection | None = None
 
 
 class ThresholdSection(_Section):
@@ -318,7 +330,9 @@ class Settings(BaseSettings):
 
 def loss_rules(settings: Settings) -> LossRules:
     """What losses are judged by."""
-    return LossRules(Thresholds(settings.thresholds.defaults()), settings.loss.clock_sigma_s)
+    found = settings.loss.variation
+    variation = None if found is None else LoadVariation(**found.model_dump())
+    return LossRules(Thresholds(settings.thresholds.defaults()), settings.loss.clock_sigma_s, variation)
 
 
 def load_settings(path: Path) -> Settings:

@@ -171,7 +171,7 @@ def balance_rows(
     sold, sold_systematic = balance.sold_sigma_wh, balance.sold_systematic_sigma_wh
     parts_known, members_technical, is_sum = np.ones(size, np.bool_), np.zeros(size), np.zeros(size, np.bool_)
     computable = balance.complete & balance.gateways_complete
-    technical = _technical(rows, numbers, rosters, own, computable, networks)
+    technical = _technical(rows, numbers, rosters, own, computable, networks, rules)
     technical.none(computable & _measured_at_its_side(rows, numbers, views))
     technical.add(inside.at, inside.loss_wh, inside.sigma_wh)
     technical.put(transformers.at, TechnicalLoss.of_transformers(transformers.loss_wh, transformers.sigma_wh))
@@ -240,6 +240,7 @@ def _technical(
     own: Mapping[str, NDArray[np.int64]],
     computable: NDArray[np.bool_],
     networks: Networks,
+    rules: LossRules,
 ) -> TechnicalLoss:
     """Technical losses of rows whose members are all there."""
     lost = TechnicalLoss.unknown(len(numbers))
@@ -251,7 +252,8 @@ def _technical(
         lost.put(at, line_losses(rows, numbers[at], [rosters[i] for i in at], own, [n for _, n in lines]))
     if areas:
         at = np.array([i for i, _ in areas])
-        lost.put(at, area_losses(rows, numbers[at], [rosters[i] for i in at], own, [n for _, n in areas]))
+        of_areas = [rosters[i] for i in at], own, [n for _, n in areas]
+        lost.put(at, area_losses(rows, numbers[at], *of_areas, rules.variation))
     return lost
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from grid.area_network import NetworkPeriod
 from grid.channels import CHANNELS, EXPORT, IMPORT
 from grid.line_network import LineNetwork
+from grid.loss_rules import LoadVariation
 from grid.model import Role
 from grid.quality import MISSING_WH
 from grid.roster import Roster
 from grid.rows import BlockRows
+from kernels.averaging import AveragingLoss, Variation, averaging_loss, own_loss_of_ways
 from kernels.load_flow import RadialNetworks, balanced_flow, radial_networks
 from kernels.load_flow_phases import Elements, PhaseNetwork, phase_network, unbalanced_flow
 from kernels.load_flow_tree import Outcome, orient
@@ -156,12 +158,25 @@ def _load(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Area:
-    """An area's lines with the meters of one roster on them: position of each load, and its share of the meter's."""
+    """An area's lines with the meters of one roster on them.
+
+    Attributes
+    ----------
+    position, share
+        Of each load, which is what a meter has on one phase: the meter's position, and the load's share of its power.
+    first
+        The first load of each meter.
+    own_loss_per_w
+        Of each meter, at nominal voltage and without reactive power, see `kernels.averaging`; 0 of one that stands
+        behind current transformers, since what is learned of households doesn't hold for it.
+    """
 
     lines: NetworkPeriod
     network: PhaseNetwork
     position: NDArray[np.int64]
     share: NDArray[np.float64]
+    first: NDArray[np.intp]
+    own_loss_per_w: NDArray[np.float64]
 
 
 _of_rosters: WeakKeyDictionary[Roster, _Area] = WeakKeyDictionary()
@@ -173,8 +188,11 @@ def area_losses(
     rosters: Sequence[Roster],
     energies: Mapping[str, NDArray[np.int64]],
     networks: Sequence[NetworkPeriod],
+    variation: LoadVariation | None = None,
 ) -> TechnicalLoss:
     """Losses of areas' low-voltage lines; parameters as of `line_losses`, `networks` those of the areas.
+
+    With `variation`, what the mean over intervals of its length hides is added.
 
     Notes
     -----
@@ -196,13 +214,32 @@ def area_losses(
         given = np.where(energies[EXPORT][members] == MISSING_WH, 0, energies[EXPORT][members])
         ratio = roster.multiplier[area.position]
         power_w = (energies[IMPORT][members] - given) * ratio * area.share / hours[:, None]
-        reactive_var = np.abs(power_w) * _tangents(rows, members)
+        tangents = np.broadcast_to(_tangents(rows, members), power_w.shape)
         source_v = _source_v(rows, numbers[at], roster)
-        flow = unbalanced_flow(area.network, power_w, reactive_var, source_v)
-        lost.wh[at] = flow.loss_w * hours
-        lost.averaging_wh[at] = np.where(np.isnan(flow.loss_w), np.nan, 0.0)
-        lost.sigma_wh[at] = LOAD_LOSS_SHARE * flow.loss_w * hours
+        flow = unbalanced_flow(area.network, power_w, np.abs(power_w) * tangents, source_v)
+        hidden = np.zeros(len(at))
+        hidden_sigma = np.zeros(len(at))
+        if variation is not None:
+            its_length = rows.interval_s[numbers[at]] == variation.interval_s
+            more = _averaging(area, power_w[its_length], tangents[its_length], source_v[its_length], variation)
+            hidden[its_length], hidden_sigma[its_length] = more.wh, more.sigma_wh
+        lost.wh[at] = flow.loss_w * hours + hidden
+        lost.averaging_wh[at] = np.where(np.isnan(flow.loss_w), np.nan, hidden)
+        lost.sigma_wh[at] = np.hypot(LOAD_LOSS_SHARE * flow.loss_w * hours, hidden_sigma)
     return lost
+
+
+def _averaging(
+    area: _Area,
+    power_w: NDArray[np.float64],
+    tangents: NDArray[np.float64],
+    source_v: NDArray[np.complex128],
+    variation: LoadVariation,
+) -> AveragingLoss:
+    """What the means of an area's meters hide: their current goes with power factor and voltage."""
+    below_nominal = _LOW_VOLTAGE_V / np.abs(source_v).mean(axis=1, keepdims=True)
+    own = area.own_loss_per_w * (1.0 + tangents[:, area.first] ** 2) * below_nominal**2
+    return averaging_loss(power_w[:, area.first] / area.share[area.first], own, Variation(*astuple(variation)))
 
 
 def _area(roster: Roster, lines: NetworkPeriod) -> _Area:
@@ -234,7 +271,7 @@ def _area(roster: Roster, lines: NetworkPeriod) -> _Area:
         nominal_v=np.full(count, _LOW_VOLTAGE_V),
         shares=constant_power,
         reactive_shares=constant_power,
-        band_v=np.tile([0.5 * _LOW_VOLTAGE_V, 2.0 * _LOW_VOLTAGE_V], (count, 1)),
+        band_v=np.tile([0.0, np.inf], (count, 1)),
     )
     network = phase_network(
         tree,
@@ -245,7 +282,12 @@ def _area(roster: Roster, lines: NetworkPeriod) -> _Area:
         elements,
         np.empty((0, 2), np.int64),
     )
-    area = _Area(lines, network, position, 1.0 / on.sum(axis=1)[position])
+    meters, first = np.unique(position, return_index=True)
+    own_loss_per_w = own_loss_of_ways(
+        lines.parent, lines.resistance_ohm, lines.zero_resistance_ohm, node[first], on[meters], _LOW_VOLTAGE_V
+    )
+    own_loss_per_w[roster.multiplier[meters] > 1] = 0.0
+    area = _Area(lines, network, position, 1.0 / on.sum(axis=1)[position], first, own_loss_per_w)
     _of_rosters[roster] = area
     return area
 
