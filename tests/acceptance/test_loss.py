@@ -175,7 +175,8 @@ def test_ends_remain_at_the_edges_of_each_stretch() -> None:
     there = np.array([[True], [True], [False], [True], [True]])
     stated = Stated(
         loss_wh=nothing + 2, inflow_wh=nothing + 20, sigma_wh=nothing + 13, systematic_sigma_wh=nothing + 3,
-        ends_sigma_wh=nothing + 4, computable=there, loss_class=nothing.astype(np.int8), reasons=nothing.astype(np.int32),
+        ends_sigma_wh=nothing + 4, computable=there,
+        loss_class=nothing.astype(np.int8), reasons=nothing.astype(np.int32),
     )  # fmt: skip
     period = periods_of(stated, nothing + 1, nothing + 10, np.zeros(5, np.int64))
     assert period.loss_wh.tolist() == [[8.0]]
