@@ -167,3 +167,21 @@ def test_a_current_transformer_changed_at_minute_7(before: int, after: int) -> N
     assert 100 < abs(error) < 2 * float(balance.sigma_wh[0])
     assert balance.loss_class[0] == LossClass.NORMAL
     assert balance.reasons[0] & LossReason.SWITCHED
+
+
+def test_ends_remain_at_the_edges_of_each_stretch() -> None:
+    """Five intervals of one period, the third not computable: two stretches, of which four halves of ends remain."""
+    nothing = np.zeros((5, 1))
+    there = np.array([[True], [True], [False], [True], [True]])
+    stated = Stated(
+        loss_wh=nothing + 2, inflow_wh=nothing + 20, sigma_wh=nothing + 13, systematic_sigma_wh=nothing + 3,
+        ends_sigma_wh=nothing + 4, computable=there,
+        loss_class=nothing.astype(np.int8), reasons=nothing.astype(np.int32),
+    )  # fmt: skip
+    period = periods_of(stated, nothing + 1, nothing + 10, np.zeros(5, np.int64))
+    assert period.loss_wh.tolist() == [[8.0]]
+    assert period.true_wh.tolist() == [[4.0]]
+    assert period.systematic_sigma_wh.tolist() == [[12.0]]
+    assert period.ends_sigma_wh[0, 0] == pytest.approx((4 * 0.5 * 16) ** 0.5)
+    # Of 13² = 3² + 4² + 12² the last is new each time.
+    assert period.sigma_wh[0, 0] == pytest.approx((12**2 + 32 + 4 * 12**2) ** 0.5)
