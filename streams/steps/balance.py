@@ -183,8 +183,13 @@ def balance_rows(
             starts, *energies, multiplier, role, accuracy, extra, **said, extra_systematic_wh=shared, of_own=of_own
         )
         parts_known, members_technical = below.loss_known, below.technical_wh
-        total, total_systematic = below.total_sigma_wh, below.total_systematic_sigma_wh
-        sold, sold_systematic = below.sold_sigma_wh, below.sold_systematic_sigma_wh
+        # Of rows without units the balance says the same but for the last digit: what a row comes to must not depend on
+        # which others are in its batch.
+        has_units = any_by_row(is_unit, starts)
+        total = np.where(has_units, below.total_sigma_wh, total)
+        total_systematic = np.where(has_units, below.total_systematic_sigma_wh, total_systematic)
+        sold = np.where(has_units, below.sold_sigma_wh, sold)
+        sold_systematic = np.where(has_units, below.sold_systematic_sigma_wh, sold_systematic)
         # What is the sum of its parts loses nothing itself, and is known only where all parts are.
         is_sum = any_by_row(is_unit & (role & int(Role.GATEWAY) != 0), starts)
         technical.none(is_sum)

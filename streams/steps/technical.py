@@ -1,5 +1,8 @@
 """Technical loss of settled intervals: what physics takes, from what flowed through the lines; pure.
 
+Each row is solved alone, and from the beginning: cases that are solved together help each other along, and then the
+last digits of a row would depend on which others are in its batch. A replay must come to the same bytes.
+
 Of a line by a balanced load flow over its nodes, with what its areas and dedicated customers took, and the losses of
 the transformers whose loss is the line's. Of an area phase by phase, over its low-voltage lines.
 """
@@ -108,26 +111,18 @@ def line_losses(
         Import and export of all members of all rows as far as they are the unit's.
     """
     lost = TechnicalLoss.unknown(len(numbers))
-    by_network: dict[int, list[int]] = {}
-    for i, network in enumerate(networks):
-        by_network.setdefault(id(network), []).append(i)
-    for of_network in by_network.values():
-        network = networks[of_network[0]]
-        power_w = np.zeros((len(of_network), network.nodes))
-        reactive_var = np.zeros_like(power_w)
-        transformers = np.zeros((len(of_network), 2))  # without load, at load
-        for case, i in enumerate(of_network):
-            r = int(numbers[i])
-            _load(network, rosters[i], rows, r, energies, power_w[case], transformers[case])
-        reactive_var[:] = np.abs(power_w) * _TANGENT
-        flow = balanced_flow(_ready(network), power_w, reactive_var, network.voltage_v)
-        solved = flow.outcome[:, 0] == Outcome.CONVERGED
-        hours = rows.interval_s[numbers[of_network]] / 3_600.0
-        at = np.array(of_network)
-        load_w = flow.loss_w[:, 0] + transformers[:, 1]
-        lost.wh[at] = np.where(solved, (load_w + transformers[:, 0]) * hours, np.nan)
-        lost.averaging_wh[at] = np.where(solved, 0.0, np.nan)
-        lost.sigma_wh[at] = np.where(solved, LOAD_LOSS_SHARE * load_w * hours, np.nan)
+    for i, (roster, network) in enumerate(zip(rosters, networks, strict=True)):
+        r = int(numbers[i])
+        power_w = np.zeros((1, network.nodes))
+        transformers = np.zeros(2)  # without load, at load
+        _load(network, roster, rows, r, energies, power_w[0], transformers)
+        flow = balanced_flow(_ready(network), power_w, np.abs(power_w) * _TANGENT, network.voltage_v)
+        if flow.outcome[0, 0] == Outcome.CONVERGED:
+            hours = int(rows.interval_s[r]) / 3_600.0
+            load_w = float(flow.loss_w[0, 0]) + transformers[1]
+            lost.wh[i] = (load_w + transformers[0]) * hours
+            lost.averaging_wh[i] = 0.0
+            lost.sigma_wh[i] = LOAD_LOSS_SHARE * load_w * hours
     return lost
 
 
@@ -200,15 +195,11 @@ def area_losses(
     the voltage at the busbar is what the gateway meter tells.
     """
     lost = TechnicalLoss.unknown(len(numbers))
-    by_roster: dict[int, list[int]] = {}
-    for i, roster in enumerate(rosters):
-        by_roster.setdefault(id(roster), []).append(i)
-    for of_roster in by_roster.values():
-        roster = rosters[of_roster[0]]
-        area = _area(roster, networks[of_roster[0]])
+    for i, (roster, network) in enumerate(zip(rosters, networks, strict=True)):
+        area = _area(roster, network)
         if not len(area.position):
             continue
-        at = np.array(of_roster)
+        at = np.array([i])
         members = rows.starts[numbers[at]][:, None] + area.position
         hours = rows.interval_s[numbers[at]] / 3_600.0
         given = np.where(energies[EXPORT][members] == MISSING_WH, 0, energies[EXPORT][members])

@@ -172,3 +172,13 @@ def test_what_is_not_a_network_is_refused() -> None:
         AreaNetwork("A", (-1,), (0.0,), (0.0,), (0.0,), (0.0,), ("m", "m"), (0, 0))
     with pytest.raises(ValueError, match="2 values"):
         AreaNetwork("A", (-1,), (0.0, 0.0), (0.0,), (0.0,), (0.0,), (), ())
+
+
+def test_what_a_row_comes_to_does_not_depend_on_its_batch() -> None:
+    rng = np.random.default_rng(5)
+    energies = rng.integers(0, 1_000, (40, 6)).tolist()
+    rows = rows_of(energies)
+    own = {n: rows.channels[n] for n in ("import_wh", "export_wh")}
+    together = area_losses(rows, np.arange(40), [AREA] * 40, own, [LINES] * 40)
+    alone = [area_losses(rows, np.array([r]), [AREA], own, [LINES]).wh[0] for r in reversed(range(40))]
+    assert together.wh.tolist() == alone[::-1]
