@@ -90,7 +90,7 @@ def replay(
         known_at=_instant("--as-known-at", as_known_at),
         batch=batch,
         limits=Limits() if settings is None else settings.settling.limits(),
-        rules=LossRules() if settings is None else settings.loss.rules(),
+        rules=LossRules() if settings is None else settings.loss.rules(settings.settling.zone()),
     )
 
     def configured() -> str:

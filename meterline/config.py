@@ -177,13 +177,14 @@ class SettlingSection(_Section):
 
 
 class LossSection(_Section):
-    """How the error of a loss is made."""
+    """How the error of a loss is made, and whether what is missing is estimated."""
 
     clock_sigma_s: float = Field(10.0, ge=0, le=3_600)
+    estimate: bool = True
 
-    def rules(self) -> LossRules:
-        """What losses are judged by."""
-        return LossRules(clock_sigma_s=self.clock_sigma_s)
+    def rules(self, zone: ZoneInfo) -> LossRules:
+        """What losses are judged by, for a utility of that time zone."""
+        return LossRules(clock_sigma_s=self.clock_sigma_s, estimate=self.estimate, zone=zone)
 
 
 class ThresholdSection(_Section):

@@ -29,6 +29,7 @@ from store.outbox import changes_since, last_change, lock_model
 from store.rejected import add_rejections
 from store.resettling import former_homes, intervals_of
 from streams.counters import Counters
+from streams.estimating import estimates_for
 from streams.join import Record, join
 from streams.steps.contribution import Cause, Contribution, Key, look_again
 from streams.steps.moves import adopted
@@ -236,7 +237,10 @@ class Processor:
             # A register concerns two rows, of which one may not be there yet for another worker's eyes.
             lock_units(connection, registers)
         stored = read_blocks(connection, keys_to_read(contributions))
-        settled = settle(contributions, stored, self._limits, self._rules, self._lines_of(connection, contributions))
+        lines = self._lines_of(connection, contributions)
+        settled = settle(contributions, stored, self._limits, self._rules, lines)
+        if settled.gaps and (made := estimates_for(connection, settled, self._rules, self.counters)):
+            settled = settle([*contributions, *made], stored, self._limits, self._rules, lines)
         write_blocks(connection, settled.rows, settled.balances, settled.superseded)
         return settled
 

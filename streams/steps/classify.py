@@ -59,7 +59,9 @@ def classify(
     least = np.array([limit.min_inflow_wh_per_h for limit in limits]) * length / 3_600
     inflow, band = figures.inflow_wh.astype(np.float64), BAND * figures.sigma_wh
     is_low = inflow < np.maximum(least, 1.0)
-    told = figures.computable & ~is_low
+    reasons = _of_members(rows, numbers, rosters)
+    # What was sold less a guess of what went in is no finding.
+    told = figures.computable & ~is_low & (reasons & int(LossReason.MISSING_GATEWAY) == 0)
     is_high = told & (figures.loss_wh - band > high * inflow)
     is_negative = told & (figures.loss_wh + band < low * inflow)
     figures.loss_class[:] = np.select(
@@ -67,7 +69,6 @@ def classify(
         [int(LossClass.NOT_COMPUTABLE), int(LossClass.HIGH), int(LossClass.NEGATIVE)],
         int(LossClass.NORMAL),
     )
-    reasons = _of_members(rows, numbers, rosters)
     sold = figures.outflow_wh / np.maximum(inflow, 1.0)
     as_of_ct = np.zeros(len(numbers), np.bool_)
     for ratio in _CT_RATIOS:
@@ -99,10 +100,11 @@ def _of_members(rows: BlockRows, numbers: NDArray[np.intp], rosters: Sequence[Ro
         is_member = roster.role != 0
         is_gateway = roster.role & int(Role.GATEWAY) != 0
         there = energy[part] != MISSING_WH
+        measured = rows.quality[part] & np.uint8(Quality.ESTIMATED) == 0
         found = 0
         if not is_gateway.any():
             found |= LossReason.NO_GATEWAY
-        elif not there[is_gateway].all():
+        elif not (there & measured)[is_gateway].all():
             found |= LossReason.MISSING_GATEWAY
         if not there[is_member].all():
             found |= LossReason.MISSING_MEMBERS

@@ -109,7 +109,8 @@ class Publication:
         open_ = status == Status.PROVISIONAL
         restated = ~open_ & differs
         final = open_ & complete
-        provisional = open_ & ~final & differs & (b.revision[numbers] > 0)
+        # What changes at the very instant of a limit is published by it.
+        provisional = open_ & ~final & differs & (b.revision[numbers] > 0) & (b.due_us[numbers] != at_us)
         for which, kind in ((restated, Status.RESTATED), (final, Status.FINAL), (provisional, Status.PROVISIONAL)):
             self._publish(numbers[which], kind, at_us[which])
         for name in FIGURES:
