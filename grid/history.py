@@ -29,7 +29,7 @@ class Past:
     precedence
         int64: by which the import stands.
     known_us
-        int64: when the import was known; of one that is derived from registers, when the last value of its position was.
+        int64: when the import was known; of one that is derived from registers, when the position's last value was.
     register_wh, register_us
         int64: closing register of the import and when it was known; None where no position of the row has one.
     """

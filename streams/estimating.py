@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import tzinfo
 from itertools import islice
 
 from grid.history import Past, past_of
@@ -13,7 +15,8 @@ from store.connection import Connection
 from store.history import read_history
 from streams.counters import Counters
 from streams.steps.contribution import Contribution, Key
-from streams.steps.estimate import Gap, estimate, rows_for
+from streams.steps.estimate import ESTIMATE_PRECEDENCE, OFFLINE, Gap, Made, estimate, rows_for
+from streams.steps.estimate_registers import day_key, fresh_of, has_registers, rows_of_day, to_registers
 from streams.steps.settle import Settled
 
 #: Gaps that are estimated together: each rests on about sixty rows.
@@ -29,17 +32,53 @@ def estimates_for(connection: Connection, settled: Settled, rules: LossRules, co
         When the store can't be read.
     """
     started = time.perf_counter()
-    own = rows_of_batch(settled.rows)
-    contributions: list[Contribution] = []
-    for page in _pages(settled.gaps):
-        keys = rows_for(page, rules.zone)
-        past = read_history(connection, [key for key in keys if key not in own])
-        past |= {key: own[key] for key in keys if key in own}
-        made = estimate(page, past, rules.zone)
-        contributions += made.contributions
-        counters.estimates.update(made.counts)
+    made = estimates(settled.gaps, Reader(connection, rows_of_batch(settled.rows)), rules.zone)
+    counters.estimates.update(made.counts)
     counters.estimate_seconds += time.perf_counter() - started
-    return contributions
+    return made.contributions
+
+
+def estimates(gaps: Sequence[Gap], read: Callable[[Sequence[Key]], Mapping[Key, Past]], zone: tzinfo) -> Made:
+    """The same with what reads rows of the past as an argument."""
+    contributions: dict[Key, dict[bool, Contribution]] = {}
+    counts: Counter[str] = Counter()
+    of_registers: dict[tuple[int, int], list[Gap]] = {}
+    for page in _pages(gaps):
+        days = {day_key(gap, zone) for gap in page if gap.final}
+        past = read(sorted({*rows_for(page, zone), *days}))
+        made = estimate(page, past, zone)
+        counts.update(made.counts)
+        for c in made.contributions:
+            contributions.setdefault(c.key, {})[c.precedence[0] == ESTIMATE_PRECEDENCE[OFFLINE]] = c
+        for gap in page:
+            if gap.final and has_registers(gap, past, zone):
+                of_registers.setdefault(day_key(gap, zone)[:2], []).append(gap)
+    if of_registers:
+        fresh = fresh_of([c for both in contributions.values() for c in both.values()])
+        for unit_day in of_registers.values():
+            past = read(sorted({key for gap in unit_day for key in rows_of_day(gap, zone)}))
+            for gap in unit_day:  # what registers say takes the place of these
+                for position in gap.positions.tolist():
+                    fresh.pop((gap.key, position, True), None)
+            for gap in sorted(unit_day, key=lambda gap: (gap.at_us, gap.observed_at_us)):
+                of_row = contributions.setdefault(gap.key, {})
+                found = to_registers(gap, of_row.get(True), past, fresh, zone)
+                if found is not None:
+                    of_row[True] = found
+    return Made([c for both in contributions.values() for c in both.values()], counts)
+
+
+class Reader:
+    """Reads rows of the past: of a batch first, then of the store."""
+
+    def __init__(self, connection: Connection, own: Mapping[Key, Past]) -> None:
+        self._connection = connection
+        self._own = own
+
+    def __call__(self, keys: Sequence[Key]) -> Mapping[Key, Past]:
+        """What rows of these keys say."""
+        stored = read_history(self._connection, [key for key in keys if key not in self._own])
+        return stored | {key: self._own[key] for key in keys if key in self._own}
 
 
 def _pages(gaps: Sequence[Gap]) -> Iterator[list[Gap]]:

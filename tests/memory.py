@@ -13,9 +13,8 @@ from grid.loss_rules import LossRules
 from grid.model import GridModel, Role, UnitKind
 from grid.roster import BEGINNING_US, END_US, Membership, Parentage, UnitView
 from grid.rows import BALANCE_COLUMNS, BalanceRows, StoredBlock
-from streams.estimating import rows_of_batch
+from streams.estimating import estimates, rows_of_batch
 from streams.steps.contribution import Contribution, Key
-from streams.steps.estimate import estimate, rows_for
 from streams.steps.settle import Settled, keys_to_read, settle
 
 
@@ -43,8 +42,7 @@ class MemoryStore:
         if settled.gaps:
             self.gaps += len(settled.gaps)
             past = {k: _past(row) for k, row in self.rows.items()} | rows_of_batch(settled.rows)
-            wanted = rows_for(settled.gaps, self.rules.zone)
-            made = estimate(settled.gaps, {k: past[k] for k in wanted if k in past}, self.rules.zone)
+            made = estimates(settled.gaps, lambda keys: {k: past[k] for k in keys if k in past}, self.rules.zone)
             self.estimates.update(made.counts)
             settled = settle([*contributions, *made.contributions], stored, self.limits, self.rules)
         rows, balances = settled.rows, settled.balances

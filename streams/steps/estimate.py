@@ -30,7 +30,7 @@ from streams.steps.contribution import Cause, Contribution, Key
 ESTIMATED_KINDS = (UnitKind.AREA, UnitKind.DEDICATED)
 #: Sequences of estimates: the one that knows both sides takes the place of the other.
 ONLINE, OFFLINE = 0, 1
-_PRECEDENCE = [int(precedence(np.array([Quality.ESTIMATED], np.uint8), s)[0]) for s in (ONLINE, OFFLINE)]
+ESTIMATE_PRECEDENCE = [int(precedence(np.array([Quality.ESTIMATED], np.uint8), s)[0]) for s in (ONLINE, OFFLINE)]
 
 #: Kinds of estimates, and values that nothing was known of.
 KINDS = ("online", "offline", "unknown")
@@ -123,7 +123,7 @@ def gap_of(
     size = len(roster)
     lacks = import_wh[:size] == MISSING_WH
     if final:
-        lacks |= held[:size] == _PRECEDENCE[ONLINE]
+        lacks |= held[:size] == ESTIMATE_PRECEDENCE[ONLINE]
     positions = np.flatnonzero(lacks & (roster.role != 0))
     return Gap(view, roster, key[1], key[2], at_us, final, positions) if len(positions) else None
 
@@ -165,12 +165,12 @@ def estimate(gaps: Sequence[Gap], past: Mapping[Key, Past], zone: tzinfo) -> Mad
             counts["offline" if gap.final else "online"] += int(there.sum())
             counts["unknown"] += int((~there).sum())
             if there.any():
-                contributions.append(_contribution(gap, filled, there))
+                contributions.append(contribution_of(gap, filled, there))
     return Made(contributions, counts)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Filled:
+class Filled:
     """Estimates of a gap's positions, `MISSING_WH` where there is none."""
 
     import_wh: NDArray[np.int64]
@@ -214,7 +214,7 @@ def _columns(observed_at_us: int, interval_s: int, zone: tzinfo, final: bool) ->
         apart(1)
     before = tuple(observed_at_us - n * step_us for n in range(1, _REACH + 1))
     after = tuple(observed_at_us + n * step_us for n in range(1, _REACH + 1)) if final else ()
-    midnight = _midnight_us(wall.date(), zone), _midnight_us(wall.date() + timedelta(days=1), zone)
+    midnight = midnight_us(wall.date(), zone), midnight_us(wall.date() + timedelta(days=1), zone)
     return _Columns(
         end_us=tuple(row[0] for row in rows),
         slot=np.array([row[1] for row in rows], np.int64),
@@ -226,11 +226,12 @@ def _columns(observed_at_us: int, interval_s: int, zone: tzinfo, final: bool) ->
     )
 
 
-def _midnight_us(day: date, zone: tzinfo) -> int:
+def midnight_us(day: date, zone: tzinfo) -> int:
+    """When a local day begins."""
     return round(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()) * _SECOND_US
 
 
-def _fill(gaps: Sequence[Gap], columns: _Columns, past: Mapping[Key, Past]) -> list[_Filled]:
+def _fill(gaps: Sequence[Gap], columns: _Columns, past: Mapping[Key, Past]) -> list[Filled]:
     """Estimates of gaps of one interval."""
     sizes = [len(gap.positions) for gap in gaps]
     imports, exports = (np.full((sum(sizes), len(columns.end_us)), MISSING_WH) for _ in range(2))
@@ -253,7 +254,7 @@ def _fill(gaps: Sequence[Gap], columns: _Columns, past: Mapping[Key, Past]) -> l
     export_wh = np.where(known, export_wh, MISSING_WH)
     sigma_wh = np.where(known, np.nan_to_num(sigma), MISSING_WH).astype(np.int64)
     return [
-        _Filled(import_wh[a:b], export_wh[a:b], sigma_wh[a:b])
+        Filled(import_wh[a:b], export_wh[a:b], sigma_wh[a:b])
         for a, b in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
     ]
 
@@ -311,7 +312,8 @@ def _of_gap(gap: Gap, columns: _Columns, past: Mapping[Key, Past]) -> NDArray[np
     return factor
 
 
-def _contribution(gap: Gap, filled: _Filled, there: NDArray[np.bool_]) -> Contribution:
+def contribution_of(gap: Gap, filled: Filled, there: NDArray[np.bool_]) -> Contribution:
+    """Those of a gap's estimates that there are, as a contribution of its limit."""
     size = int(there.sum())
     return Contribution(
         view=gap.view,
@@ -320,7 +322,7 @@ def _contribution(gap: Gap, filled: _Filled, there: NDArray[np.bool_]) -> Contri
         interval_s=gap.interval_s,
         received_at_us=gap.at_us,
         positions=gap.positions[there].astype(np.int32),
-        precedence=np.full(size, _PRECEDENCE[OFFLINE if gap.final else ONLINE]),
+        precedence=np.full(size, ESTIMATE_PRECEDENCE[OFFLINE if gap.final else ONLINE]),
         received_us=np.full(size, gap.at_us),
         channels={
             IMPORT: filled.import_wh[there],

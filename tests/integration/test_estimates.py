@@ -13,18 +13,20 @@ from typing import Any
 
 import pytest
 
+from grid.topics import ENERGY_UNIT
 from meterline.replaying import ReplayOptions, provide_model, replay
 from store.connection import Connection, connect
+from streams.join import Record
+from streams.sweep import Sweeper
 from sync.load import load_grid
 from tests.integration.conftest import Database
 from tests.integration.test_replay import LivePath
-from tests.replay_day import TABLES, Sent, results, write_log
+from tests.replay_day import TABLES, Sent, microseconds, results, write_log
 from tests.small_grid import small_model
 
 Open = Callable[[], Connection]
 START = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=9)
 HOUR_S = 3_600
-FAR_US = 2**61 // 1_000 * 1_000
 DAYS = 4
 
 Missing = set[tuple[int, str]]
@@ -38,9 +40,18 @@ def live(database: Database) -> Open:
     return open_live
 
 
+class AreasApart(LivePath):
+    """Orders for areas go to the processor of areas, those for hours long past too."""
+
+    def sweep(self, until_at: datetime) -> None:
+        orders = Sweeper(self._open).orders(microseconds(until_at) + 5_000_000)
+        area = [Record(o.topic, o.value) for o in orders if o.topic != ENERGY_UNIT]
+        self._process(area, [Record(o.topic, o.value) for o in orders if o.topic == ENERGY_UNIT])
+
+
 @pytest.fixture
 def path(live: Open) -> Iterator[LivePath]:
-    made = LivePath(live)
+    made = AreasApart(live)
     yield made
     made.close()
 
@@ -83,11 +94,15 @@ def hours_of(missing: Missing, hours: int = DAYS * 24) -> list[Sent]:
 
 
 def drive(path: LivePath, messages: Sequence[Sent], until: datetime) -> None:
-    """Each hour's messages after the orders that were due before them."""
+    """Each hour's messages after the orders that were due before them; the hours after them by orders alone."""
+    at = START
     for _, group in groupby(messages, key=lambda s: s.received_at.timestamp() // HOUR_S):
         batch = list(group)
-        path.sweep(batch[0].received_at)
+        at = batch[0].received_at
+        path.sweep(at)
         path.take(batch)
+    while (at := at + timedelta(minutes=30)) < until:
+        path.sweep(at)
     path.sweep(until)
 
 
@@ -158,7 +173,7 @@ def test_a_missing_gateway_is_estimated_but_no_class_is_told(live: Open, path: L
 
 
 def test_a_meter_without_history_stays_missing(live: Open, path: LivePath) -> None:
-    messages = [m for m in hours_of({(h, "A1-m1") for h in range(60)}, 60)]
+    messages = hours_of({(h, "A1-m1") for h in range(60)}, 60)
     drive(path, messages, START + timedelta(hours=90))
     assert [rows(live, hour)["A1"]["computable"] for hour in (30, 55)] == [False, False]
 
@@ -176,7 +191,6 @@ def test_gaps_give_the_same_rows_live_and_replayed(
     messages.sort(key=lambda s: s.received_at)
     until = START + timedelta(days=7)
     drive(path, messages, until)
-    path.sweep(until)
     target = partial(connect, make_database().conninfo("owner"), "test")
     assert provide_model(target, None, live) == "source"
     report = replay(ReplayOptions(files=(write_log(tmp_path / "log.parquet", messages),), until=until), target)
@@ -187,3 +201,26 @@ def test_gaps_give_the_same_rows_live_and_replayed(
     assert len(estimated) > 30
     for table in TABLES:
         assert found[table] == expected[table], table
+
+
+def test_daily_registers_make_the_sum_exact(live: Open, path: LivePath) -> None:
+    day = DAYS - 1
+    missing = {(day * 24 + hour, "A1-m1") for hour in (2, 9, 10, 11, 12, 18, 23)}
+    messages = hours_of(missing)
+    # The total is not what the hours would give: the meter's last day was other than its history.
+    total = 3 * sum(true_wh("A1", hour)["A1-m1"] for hour in range(day * 24, day * 24 + 24))
+    at = START + timedelta(days=DAYS)
+    fields = {"sequence": 1, "observed_at": at.isoformat(), "interval_s": 86_400, "meter": ["A1-m1"]}
+    payload = json.dumps(fields | {"import_wh": [total]}).encode()
+    messages.append(Sent("meterline/v1/headend/block/A1", payload, at + timedelta(minutes=1)))
+    drive(path, messages, at + timedelta(hours=30))
+    with live() as connection:
+        hours = connection.execute(
+            "select b.import_wh[m.position + 1], b.sigma_wh[m.position + 1]"
+            " from telemetry.block b join grid.member m using (unit_id)"
+            " where m.meter = 'A1-m1' and b.interval_s = 3600 and b.observed_at > %s order by b.observed_at",
+            [at - timedelta(days=1)],
+        ).fetchall()
+    assert len(hours) == 24
+    assert sum(wh for wh, _ in hours) == total
+    assert [sigma or 0 for _, sigma in hours][-1] == 1
