@@ -94,9 +94,9 @@ def hours_of(missing: Missing, hours: int = DAYS * 24) -> list[Sent]:
 
 
 def drive(path: LivePath, messages: Sequence[Sent], until: datetime) -> None:
-    """Each hour's messages after the orders that were due before them; the hours after them by orders alone."""
+    """Batches of what comes within 20 s, each after the orders due before them; later hours by orders alone."""
     at = START
-    for _, group in groupby(messages, key=lambda s: s.received_at.timestamp() // HOUR_S):
+    for _, group in groupby(messages, key=lambda s: int(s.received_at.timestamp()) // 20):
         batch = list(group)
         at = batch[0].received_at
         path.sweep(at)
