@@ -91,6 +91,7 @@ class Publication:
         complete: NDArray[np.bool_],
         new: NDArray[np.bool_],
         at_us: NDArray[np.int64],
+        limited: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.intp]:
         """Take over new figures of rows that have changed at `at_us`; returns rows that were published.
 
@@ -102,15 +103,17 @@ class Publication:
             Whether every member is there, and final where it is a unit.
         new
             Whether there was no row before.
+        limited
+            Rows whose change belongs to a limit that is about to publish it; None = none.
         """
+        limited = np.zeros(len(numbers), np.bool_) if limited is None else limited
         b = self.balances
         differs = new | figures_differ(b, numbers, figures)
         status = b.status[numbers]
         open_ = status == Status.PROVISIONAL
         restated = ~open_ & differs
         final = open_ & complete
-        # What changes at the very instant of a limit is published by it.
-        provisional = open_ & ~final & differs & (b.revision[numbers] > 0) & (b.due_us[numbers] != at_us)
+        provisional = open_ & ~final & differs & (b.revision[numbers] > 0) & ~limited
         for which, kind in ((restated, Status.RESTATED), (final, Status.FINAL), (provisional, Status.PROVISIONAL)):
             self._publish(numbers[which], kind, at_us[which])
         for name in FIGURES:

@@ -182,8 +182,9 @@ class _Batch:
         born[born] = [bool(np.any(round_[i].positions >= 0)) for i in np.flatnonzero(born).tolist()]
         rows.version[numbers[born]] += 1
         look = np.array([c.cause is Cause.MODEL for c in round_])
+        limited = np.array([c.cause is Cause.ESTIMATE for c in round_])
         where = np.flatnonzero(changed | born | look)
-        published = self._refigure(numbers[where], new[where], at_us[where], look[where])
+        published = self._refigure(numbers[where], new[where], at_us[where], look[where], limited[where])
         last = np.array([self._queues[r][-1] is c for r, c in zip(numbers.tolist(), round_, strict=True)], np.bool_)
         # With its first state a unit enters those above, whose limits count from then.
         done = numbers[(last | new) & (rows.version[numbers] > 0)]
@@ -208,6 +209,7 @@ class _Batch:
         new: NDArray[np.bool_],
         at_us: NDArray[np.int64],
         look: NDArray[np.bool_],
+        limited: NDArray[np.bool_],
     ) -> NDArray[np.intp]:
         """Settle some rows anew; returns those that were published."""
         rows = self._rows
@@ -227,11 +229,12 @@ class _Batch:
             rows.version[numbers[look & ~same]] += 1
             idle = look & same & ~complete
             numbers, new, at_us, complete = numbers[~idle], new[~idle], at_us[~idle], complete[~idle]
+            limited = limited[~idle]
             figures = figures.take(np.flatnonzero(~idle))
         self._publication.came_earlier(numbers, at_us)
         at_us = np.maximum(at_us, rows.received_at_us[numbers])
         rows.received_at_us[numbers] = at_us
-        return self._publication.refigure(numbers, figures, complete, new, at_us)
+        return self._publication.refigure(numbers, figures, complete, new, at_us, limited)
 
     def _balance(self, numbers: NDArray[np.intp]) -> Standing:
         """What some rows come to."""

@@ -187,7 +187,7 @@ def test_gaps_give_the_same_rows_live_and_replayed(
     messages = hours_of(missing)
     # Some come late: after the provisional limit, or after the final one.
     for hour, meter in chance.sample(sorted(missing), 15):
-        messages.append(sent(meter[:2], hour, [meter], chance.choice([400, 3_000, 30_000, 90_000])))
+        messages.append(sent(meter[:2], hour, [meter], chance.choice([400, 3_000, 30_000, 91_000])))
     messages.sort(key=lambda s: s.received_at)
     until = START + timedelta(days=7)
     drive(path, messages, until)

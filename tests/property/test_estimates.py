@@ -91,13 +91,11 @@ def test_the_same_messages_again_change_nothing(said: list[Said]) -> None:
 def test_readings_take_the_place_of_estimates_all_the_way_up(said: list[Said]) -> None:
     """When all has come at last, every figure is that of a system that never estimated."""
     end_us = NOON_US + (DAYS + 2) * DAY_S * SECOND_US
-    rest = [
-        Said(end_us + n, unit, day * 96 + slot, values, day * 96 + slot, ["import_wh"])
-        for n, (day, slot, unit) in enumerate(
-            (d, s, u) for d in range(DAYS) for s in range(SLOTS) for u in sorted(METERS)
-        )
-        for values in [{p: (reading(unit, day, slot, p), None, None) for p in range(len(METERS[unit]))}]
-    ]
+    rest = []
+    for n, (day, slot, unit) in enumerate(product(range(DAYS), range(SLOTS), sorted(METERS))):
+        interval = day * 96 + slot
+        values = {p: (reading(unit, day, slot, p), None, None) for p in range(len(METERS[unit]))}
+        rest.append(Said(end_us + n, unit, interval, values, interval, ["import_wh"]))
     made, plain = (replayed([*said, *rest], [], rules=LossRules(estimate=on)) for on in (True, False))
     assert estimated(made) == []
     names = ("inflow_wh", "outflow_wh", "loss_wh", "members_loss_wh", "sigma_wh", "coverage", "computable")
