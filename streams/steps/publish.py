@@ -104,7 +104,7 @@ class Publication:
         new
             Whether there was no row before.
         limited
-            Rows whose change belongs to a limit that is about to publish it; None = none.
+            Rows whose change belongs to the limit at that instant: the final one publishes it at once; None = none.
         """
         limited = np.zeros(len(numbers), np.bool_) if limited is None else limited
         b = self.balances
@@ -112,8 +112,8 @@ class Publication:
         status = b.status[numbers]
         open_ = status == Status.PROVISIONAL
         restated = ~open_ & differs
-        final = open_ & complete
-        provisional = open_ & ~final & differs & (b.revision[numbers] > 0) & ~limited
+        final = open_ & (complete | (limited & (b.revision[numbers] > 0) & (b.due_us[numbers] == at_us)))
+        provisional = open_ & ~final & differs & (b.revision[numbers] > 0)
         for which, kind in ((restated, Status.RESTATED), (final, Status.FINAL), (provisional, Status.PROVISIONAL)):
             self._publish(numbers[which], kind, at_us[which])
         for name in FIGURES:
