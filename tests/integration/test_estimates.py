@@ -197,9 +197,9 @@ def test_gaps_give_the_same_rows_live_and_replayed(
     assert report.rejected == 0
     with live() as one, target() as other:
         expected, found = results(one), results(other)
+        areas = {row[0] for row in one.execute("select unit_id from grid.unit where kind = 'area'")}
     estimated = [row for row in expected["loss.balance"] if row["estimated_wh"] > 0]
     assert len(estimated) > 30
-        areas = {row[0] for row in one.execute("select unit_id from grid.unit where kind = 'area'")}
     for table in TABLES:
         of_areas = [[row for row in side[table] if row["unit_id"] in areas] for side in (found, expected)]
         assert of_areas[0] == of_areas[1], table
