@@ -182,7 +182,7 @@ class _Batch:
         born[born] = [bool(np.any(round_[i].positions >= 0)) for i in np.flatnonzero(born).tolist()]
         rows.version[numbers[born]] += 1
         look = np.array([c.cause is Cause.MODEL for c in round_])
-        limited = np.array([c.cause is Cause.ESTIMATE for c in round_])
+        limited = np.array([c.cause is Cause.ESTIMATE for c in round_], np.bool_)
         where = np.flatnonzero(changed | born | look)
         published = self._refigure(numbers[where], new[where], at_us[where], look[where], limited[where])
         last = np.array([self._queues[r][-1] is c for r, c in zip(numbers.tolist(), round_, strict=True)], np.bool_)
