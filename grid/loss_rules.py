@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import astuple, dataclass, field
+from datetime import UTC, tzinfo
 
 from grid.thresholds import Thresholds
 
@@ -48,11 +49,17 @@ class LossRules:
         62054-21 allows, both limits taken as two σ and the second as its root mean square over the month.
     variation
         Of the loads of areas; None: not known, and technical loss is that of the mean powers.
+    estimate
+        Whether readings that are missing when a limit passes are estimated.
+    zone
+        The utility's time zone, by which days look alike.
     """
 
     thresholds: Thresholds = field(default_factory=Thresholds)
     clock_sigma_s: float = 5.0
     variation: LoadVariation | None = None
+    estimate: bool = True
+    zone: tzinfo = UTC
 
     def __post_init__(self) -> None:
         if not 0 <= self.clock_sigma_s <= 3_600:

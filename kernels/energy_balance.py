@@ -72,6 +72,8 @@ class Balance:
         bool. At least one gateway is expected.
     gateways_complete
         bool. At least one gateway is expected and every expected one is there.
+    gateways_measured
+        bool. The same, and none of them is estimated.
     quality
         uint8. The bits of the present members' qualities together.
     """
@@ -96,6 +98,7 @@ class Balance:
     complete: NDArray[np.bool_]
     has_gateway: NDArray[np.bool_]
     gateways_complete: NDArray[np.bool_]
+    gateways_measured: NDArray[np.bool_]
     quality: NDArray[np.uint8]
 
 
@@ -200,7 +203,7 @@ def line_loss(
         raise ValueError("starts must rise from 0 to the number of members")
     if clock_share is not None and clock_share.shape != (len(starts) - 1,):
         raise ValueError(f"clock_share has shape {clock_share.shape}, not ({len(starts) - 1},)")
-    energies, sigmas, coverage, complete, has_gateway, gateways_complete, flags = _line_loss(
+    energies, sigmas, coverage, complete, has_gateway, gateways_complete, gateways_measured, flags = _line_loss(
         starts,
         import_wh,
         export_wh,
@@ -229,6 +232,7 @@ def line_loss(
         complete=complete,
         has_gateway=has_gateway,
         gateways_complete=gateways_complete,
+        gateways_measured=gateways_measured,
         quality=flags,
     )
 
@@ -270,11 +274,12 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
     complete = np.zeros(units, np.bool_)
     expects_gateway = np.zeros(units, np.bool_)
     gateways_complete = np.zeros(units, np.bool_)
+    gateways_measured = np.zeros(units, np.bool_)
     qualities = np.zeros(units, np.uint8)
     has_loss, has_extra, has_quality = len(loss_wh) > 0, len(extra_sigma_wh) > 0, len(quality) > 0
     has_clocks, has_same = len(clock_share) > 0, len(extra_systematic_wh) > 0
     for u in range(units):
-        expected = present = guessed = gateways = gateways_present = 0
+        expected = present = guessed = gateways = gateways_present = gateways_guessed = 0
         taken = returned = sold = fed_in = members_loss = uncontracted = estimated = np.int64(0)
         # Variances of members that stand on one side only, squares of their powers' differences, and what they moved.
         of_class = of_rest = of_steps = of_moves = through = 0.0
@@ -318,6 +323,7 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
                 estimated += taken_i + given_i
                 if quality[i] & ESTIMATED:
                     guessed += 1
+                    gateways_guessed += kind & GATEWAY != 0
                     step_i = np.float64(0.0)
             if kind == CUSTOMER:
                 sold += taken_i
@@ -382,6 +388,7 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
         qualities[u] = flags
         expects_gateway[u] = gateways > 0
         gateways_complete[u] = gateways > 0 and gateways == gateways_present
+        gateways_measured[u] = gateways_complete[u] and gateways_guessed == 0
         inflow, outflow = taken + fed_in + tied_in, returned + sold + tied_out
         energies[:, u] = (inflow, outflow, members_loss, uncontracted, taken, returned, estimated, fed_in)
         offset = clock_share[u] if has_clocks else 0.0
@@ -398,4 +405,4 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
         sigmas[4, u] = math.sqrt(same_of_gateways)
         sigmas[5, u] = math.sqrt(sold_class + customer_rest + both_rest + _STEP_VARIANCE * customer_steps + clocks)
         sigmas[6, u] = math.sqrt(sold_class)
-    return energies, sigmas, coverage, complete, expects_gateway, gateways_complete, qualities
+    return energies, sigmas, coverage, complete, expects_gateway, gateways_complete, gateways_measured, qualities

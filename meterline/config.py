@@ -193,9 +193,10 @@ class VariationSection(_Section):
 
 
 class LossSection(_Section):
-    """How technical loss and the error of a loss are made."""
+    """How technical loss and the error of a loss are made, and whether what is missing is estimated."""
 
     clock_sigma_s: float = Field(5.0, ge=0, le=3_600)
+    estimate: bool = True
     variation: VariationSection | None = None
 
 
@@ -332,7 +333,13 @@ def loss_rules(settings: Settings) -> LossRules:
     """What losses are judged by."""
     found = settings.loss.variation
     variation = None if found is None else LoadVariation(**found.model_dump())
-    return LossRules(Thresholds(settings.thresholds.defaults()), settings.loss.clock_sigma_s, variation)
+    return LossRules(
+        Thresholds(settings.thresholds.defaults()),
+        settings.loss.clock_sigma_s,
+        variation,
+        settings.loss.estimate,
+        settings.settling.zone(),
+    )
 
 
 def load_settings(path: Path) -> Settings:

@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from ingest.sources.mqtt import Bridge
 from streams.counters import Counters, Histogram, Vitals
+from streams.steps.estimate import KINDS
 
 _POINTS = {
     "messages": "Messages of SCADA points taken",
@@ -81,6 +82,19 @@ class WorkerMetrics(Collector):
             for reason, count in dict(counters.reasons).items():
                 rejected.add_metric([units, reason], count)
         yield rejected
+        estimates = CounterMetricFamily(
+            "meterline_worker_estimates",
+            "Readings that were missing when a limit passed: estimated online, offline, or with nothing known of them",
+            labels=["units", "kind"],
+        )
+        seconds = CounterMetricFamily(
+            "meterline_worker_estimate_seconds", "Time spent on estimates, part of that on batches", labels=["units"]
+        )
+        for units, counters in by_name.items():
+            for kind in KINDS:
+                estimates.add_metric([units, kind], counters.estimates[kind])
+            seconds.add_metric([units], counters.estimate_seconds)
+        yield from (estimates, seconds)
         for name, (text, of) in _HISTOGRAMS.items():
             histogram = HistogramMetricFamily(f"meterline_worker_{name}", text, labels=["units"])
             for units, counters in by_name.items():

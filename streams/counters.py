@@ -69,6 +69,10 @@ class Counters:
     flush: Histogram = field(default_factory=lambda: Histogram(FLUSH_EDGES_S))
     """Seconds from taking a batch to its commit, the waits for an absent store included."""
 
+    estimates: Counter[str] = field(default_factory=Counter)
+    """Values that were missing when a limit passed, by what was made of them (`streams.steps.estimate.KINDS`)."""
+    estimate_seconds: float = 0.0
+
     last_delay_s: float = 0.0
     """Mean delay from receipt of the last batch."""
     last_commit_s: float = float("-inf")

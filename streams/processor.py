@@ -31,6 +31,7 @@ from store.rejected import add_rejections
 from store.resettling import former_homes, intervals_of
 from store.thresholds import load_thresholds, newest_threshold
 from streams.counters import Counters
+from streams.estimating import estimates_for
 from streams.join import Record, join
 from streams.steps.contribution import Cause, Contribution, Key, look_again
 from streams.steps.moves import adopted
@@ -240,7 +241,10 @@ class Processor:
             lock_units(connection, registers)
         stored = read_blocks(connection, keys_to_read(contributions))
         lines = self._lines_of(connection, contributions)
-        settled = settle(contributions, stored, self._limits, self._rules_now(connection), lines)
+        rules = self._rules_now(connection)
+        settled = settle(contributions, stored, self._limits, rules, lines)
+        if settled.gaps and (made := estimates_for(connection, settled, rules, self.counters)):
+            settled = settle([*contributions, *made], stored, self._limits, rules, lines)
         write_blocks(connection, settled.rows, settled.balances, settled.superseded)
         return settled
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from types import SimpleNamespace
 
+from grid.history import Past, past_of
 from grid.limits import Limits
+from grid.loss_rules import LossRules
 from grid.model import GridModel, Role, UnitKind
 from grid.roster import BEGINNING_US, END_US, Membership, Parentage, UnitView
 from grid.rows import BALANCE_COLUMNS, BalanceRows, StoredBlock
+from streams.estimating import estimates, rows_of_batch
 from streams.steps.contribution import Contribution, Key
 from streams.steps.settle import Settled, keys_to_read, settle
 
@@ -17,8 +21,11 @@ from streams.steps.settle import Settled, keys_to_read, settle
 class MemoryStore:
     """Rows as the store would keep them."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, rules: LossRules | None = None) -> None:
         self.limits = limits or Limits()
+        self.rules = rules or LossRules()
+        self.gaps = 0
+        self.estimates: Counter[str] = Counter()
         self.rows: dict[Key, StoredBlock] = {}
         self.superseded: dict[tuple[Key, int], dict[str, float]] = {}
 
@@ -30,7 +37,14 @@ class MemoryStore:
     def take(self, contributions: list[Contribution]) -> Settled:
         """Settle a batch and keep its effects."""
         keys = keys_to_read(contributions)
-        settled = settle(contributions, {k: self.rows[k] for k in keys if k in self.rows}, self.limits)
+        stored = {k: self.rows[k] for k in keys if k in self.rows}
+        settled = settle(contributions, stored, self.limits, self.rules)
+        if settled.gaps:
+            self.gaps += len(settled.gaps)
+            past = {k: _past(row) for k, row in self.rows.items()} | rows_of_batch(settled.rows)
+            made = estimates(settled.gaps, lambda keys: {k: past[k] for k in keys if k in past}, self.rules.zone)
+            self.estimates.update(made.counts)
+            settled = settle([*contributions, *made.contributions], stored, self.limits, self.rules)
         rows, balances = settled.rows, settled.balances
         for r in range(len(rows)):
             key = (int(rows.unit_id[r]), int(rows.observed_at_us[r]), int(rows.interval_s[r]))
@@ -58,6 +72,10 @@ class MemoryStore:
     def _keep(self, key: Key, balance: Mapping[str, float]) -> None:
         kept = {name: value for name, value in balance.items() if name != "due_us"}
         assert self.superseded.setdefault((key, int(balance["revision"])), kept) == kept
+
+
+def _past(row: StoredBlock) -> Past:
+    return past_of(row.channels, row.quality, row.precedence, row.received_us)
 
 
 def plain(balances: BalanceRows, row: int) -> dict[str, float]:

@@ -79,6 +79,7 @@ class Standing:
     complete: NDArray[np.bool_]
     has_gateway: NDArray[np.bool_]
     gateways_complete: NDArray[np.bool_]
+    gateways_measured: NDArray[np.bool_]
     quality: NDArray[np.uint8]
     is_sum: NDArray[np.bool_]
     parts_known: NDArray[np.bool_]
@@ -222,6 +223,7 @@ def balance_rows(
         complete=balance.complete,
         has_gateway=balance.has_gateway,
         gateways_complete=balance.gateways_complete,
+        gateways_measured=balance.gateways_measured,
         quality=balance.quality,
         is_sum=is_sum,
         parts_known=parts_known,

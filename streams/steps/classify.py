@@ -57,7 +57,8 @@ def classify(
     band = BAND * np.where(is_sum, figures.total_sigma_wh, figures.sigma_wh)
     inflow = figures.inflow_wh.astype(np.float64)
     is_low = inflow < np.maximum(least, 1.0)
-    told = figures.computable & ~is_low
+    # What was sold less a guess of what went in is no finding.
+    told = figures.computable & ~is_low & (standing.gateways_measured | ~standing.gateways_complete)
     # What a dedicated customer loses itself is what its transformer is calculated to lose: that is no finding.
     dedicated = np.array([view.kind is UnitKind.DEDICATED for view in views], np.bool_)
     loss = loss - np.where(dedicated, np.nan_to_num(figures.technical_wh), 0.0)
@@ -76,7 +77,7 @@ def classify(
         as_of_ct |= np.abs(sold / ratio - 1.0) < _CT_BLUR
     for reason, holds in (
         (LossReason.NO_GATEWAY, ~standing.has_gateway),
-        (LossReason.MISSING_GATEWAY, standing.has_gateway & ~standing.gateways_complete),
+        (LossReason.MISSING_GATEWAY, standing.has_gateway & ~standing.gateways_measured),
         (LossReason.MISSING_MEMBERS, ~standing.complete),
         (LossReason.ESTIMATED, flags & int(Quality.ESTIMATED) != 0),
         (LossReason.SUBSTITUTED, flags & int(Quality.SUBSTITUTED) != 0),

@@ -26,6 +26,7 @@ class Cause(Enum):
     DATA = "data"
     TICK = "tick"  # time has passed
     MODEL = "model"  # what is believed of the grid has changed
+    ESTIMATE = "estimate"  # what stands in for readings that are missing at a limit
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -91,6 +91,7 @@ class Publication:
         complete: NDArray[np.bool_],
         new: NDArray[np.bool_],
         at_us: NDArray[np.int64],
+        limited: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.intp]:
         """Take over new figures of rows that have changed at `at_us`; returns rows that were published.
 
@@ -102,13 +103,16 @@ class Publication:
             Whether every member is there, and final where it is a unit.
         new
             Whether there was no row before.
+        limited
+            Rows whose change belongs to the limit at that instant: the final one publishes it at once; None = none.
         """
+        limited = np.zeros(len(numbers), np.bool_) if limited is None else limited
         b = self.balances
         differs = new | figures_differ(b, numbers, figures)
         status = b.status[numbers]
         open_ = status == Status.PROVISIONAL
         restated = ~open_ & differs
-        final = open_ & complete
+        final = open_ & (complete | (limited & (b.revision[numbers] > 0) & (b.due_us[numbers] == at_us)))
         provisional = open_ & ~final & differs & (b.revision[numbers] > 0)
         for which, kind in ((restated, Status.RESTATED), (final, Status.FINAL), (provisional, Status.PROVISIONAL)):
             self._publish(numbers[which], kind, at_us[which])
@@ -124,6 +128,13 @@ class Publication:
         if not len(numbers):
             return
         b = self.balances
+        # Several messages of one instant are one publication, in however many batches they come: the limits of all
+        # areas of a feeder pass at once, and each tells of it.
+        at_once = (b.revision[numbers] > 0) & (b.published_us[numbers] == at_us)
+        again = numbers[at_once]
+        was_final = b.status[again] == Status.FINAL
+        b.status[again] = np.where(was_final, Status.FINAL, status)
+        numbers, at_us = numbers[~at_once], at_us[~at_once]
         # What the store holds is moved there by the store; what only this batch has seen is kept here.
         mine = numbers[b.revision[numbers] > self._stored_revision[numbers]]
         if len(mine):

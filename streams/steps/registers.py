@@ -34,7 +34,7 @@ def _carries(c: Contribution) -> bool:
 
 
 def _speaks(c: Contribution) -> bool:
-    return c.cause is Cause.MODEL or bool(np.any(c.positions >= 0))
+    return c.cause is Cause.MODEL or (c.cause is Cause.DATA and bool(np.any(c.positions >= 0)))
 
 
 def _is_read(roster: Roster) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from grid.channels import IMPORT
 from grid.limits import Limits
 from grid.line_network import LineNetwork
 from grid.loss_rules import LossRules
@@ -26,6 +27,7 @@ from streams.steps.assemble import assemble, merge_round
 from streams.steps.balance import Members, Standing, balance_rows, gather
 from streams.steps.classify import classify
 from streams.steps.contribution import Cause, Contribution, Key
+from streams.steps.estimate import Gap, gap_of
 from streams.steps.publish import Publication
 from streams.steps.registers import carriers_of, derive, keys_around, with_openings
 from streams.steps.upward import Told, messages, tell
@@ -45,6 +47,8 @@ class Settled:
         For each parent, of every unit of the batch that has a row, changed or not: a repeat tells again.
     published
         Number of revisions that came to be.
+    gaps
+        Members without a reading when a limit of their row passed: estimates of them belong into the batch.
     """
 
     rows: BlockRows
@@ -52,6 +56,7 @@ class Settled:
     superseded: Superseded
     energies: list[UnitEnergies]
     published: int
+    gaps: list[Gap] = field(default_factory=list)
 
 
 def keys_to_read(contributions: Sequence[Contribution]) -> list[Key]:
@@ -126,6 +131,7 @@ class _Batch:
         self._late_us = self._rows.observed_at_us + limits.first_s() * 1_000_000
         self._members = Members(self._rows, self._rosters)
         self._told: list[Told] = []
+        self._gaps: list[Gap] = []
         # Rows that have taken a part of what their next contribution brings.
         self._begun = np.zeros(len(keys), np.bool_)
         self._in_step = np.zeros(len(keys), np.bool_)
@@ -143,7 +149,7 @@ class _Batch:
         keep = np.flatnonzero(rows.version != rows.read_version)
         if len(keep) < len(rows):
             rows, results = _take_rows(rows, keep), results.take(keep)
-        return Settled(rows, results, superseded, energies, self._publication.published)
+        return Settled(rows, results, superseded, energies, self._publication.published, self._gaps)
 
     def _rounds(self) -> Iterator[tuple[NDArray[np.intp], list[Contribution]]]:
         for depth in range(max(map(len, self._queues), default=0)):
@@ -158,8 +164,10 @@ class _Batch:
         late = at_us > self._late_us[numbers]
         self._tell(numbers[late & ~self._in_step[numbers] & (rows.version[numbers] > 0)])
         self._in_step[numbers] = part
-        for pass_limits in (self._publication.pass_provisional, self._publication.pass_final):
+        publication = self._publication
+        for pass_limits, final in ((publication.pass_provisional, False), (publication.pass_final, True)):
             limited = pass_limits(numbers, at_us)
+            self._find_gaps(limited, final=final)
             rows.received_at_us[limited] = self._last_limit(limited)
             self._tell(limited)
         new = rows.version[numbers] == 0
@@ -174,12 +182,26 @@ class _Batch:
         born[born] = [bool(np.any(round_[i].positions >= 0)) for i in np.flatnonzero(born).tolist()]
         rows.version[numbers[born]] += 1
         look = np.array([c.cause is Cause.MODEL for c in round_])
+        estimates = np.array([c.cause is Cause.ESTIMATE for c in round_], np.bool_)
         where = np.flatnonzero(changed | born | look)
-        published = self._refigure(numbers[where], new[where], at_us[where], look[where])
+        published = self._refigure(numbers[where], new[where], at_us[where], look[where], estimates[where])
         last = np.array([self._queues[r][-1] is c for r, c in zip(numbers.tolist(), round_, strict=True)], np.bool_)
         # With its first state a unit enters those above, whose limits count from then.
         done = numbers[(last | new) & (rows.version[numbers] > 0)]
         self._tell(np.union1d(np.union1d(published, done), numbers[late & ~part & (rows.version[numbers] > 0)]))
+
+    def _find_gaps(self, numbers: NDArray[np.intp], *, final: bool) -> None:
+        """Note what rows lack that a limit has just published."""
+        if not self._rules.estimate:
+            return
+        rows, published_us = self._rows, self._results.published_us
+        for r in numbers.tolist():
+            part = rows.part(r)
+            key = (int(rows.unit_id[r]), int(rows.observed_at_us[r]), int(rows.interval_s[r]))
+            energies, held = rows.channels[IMPORT][part], rows.precedence[IMPORT][part]
+            gap = gap_of(self._views[r], self._rosters[r], key, int(published_us[r]), energies, held, final=final)
+            if gap is not None:
+                self._gaps.append(gap)
 
     def _refigure(
         self,
@@ -187,6 +209,7 @@ class _Batch:
         new: NDArray[np.bool_],
         at_us: NDArray[np.int64],
         look: NDArray[np.bool_],
+        limited: NDArray[np.bool_],
     ) -> NDArray[np.intp]:
         """Settle some rows anew; returns those that were published."""
         rows = self._rows
@@ -206,11 +229,12 @@ class _Batch:
             rows.version[numbers[look & ~same]] += 1
             idle = look & same & ~complete
             numbers, new, at_us, complete = numbers[~idle], new[~idle], at_us[~idle], complete[~idle]
+            limited = limited[~idle]
             figures = figures.take(np.flatnonzero(~idle))
         self._publication.came_earlier(numbers, at_us)
         at_us = np.maximum(at_us, rows.received_at_us[numbers])
         rows.received_at_us[numbers] = at_us
-        return self._publication.refigure(numbers, figures, complete, new, at_us)
+        return self._publication.refigure(numbers, figures, complete, new, at_us, limited)
 
     def _balance(self, numbers: NDArray[np.intp]) -> Standing:
         """What some rows come to."""

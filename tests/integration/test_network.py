@@ -80,7 +80,9 @@ class TestLoad:
         assert memberships(connection, "F1-A") == [("F1", 1, Range(BEGINNING, later)), ("F2", 6, Range(later, None))]
         assert report.units_resettled == 4  # every feeder of a network that has changed, and the area
         orders = outbox(connection, "unit.resettle")[told:]
-        assert {(o["unit"], o["from"]) for o in orders} == {(u, "2026-06-01T14:00:00Z") for u in ("F1", "F1-A", "F2", "F3")}
+        assert {(o["unit"], o["from"]) for o in orders} == {
+            (u, "2026-06-01T14:00:00Z") for u in ("F1", "F1-A", "F2", "F3")
+        }
         assert len({o["model_version"] for o in orders}) == 1
         before = everything(connection)
         assert not load_grid(connection, rebuilt, valid_from=later).changed

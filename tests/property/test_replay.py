@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -114,7 +114,7 @@ class Said(NamedTuple):
     received_at_us: int
     unit: str
     interval: int
-    readings: dict[int, tuple[int | None, int | None, int | None]]
+    readings: Mapping[int, tuple[int | None, int | None, int | None]]
     sequence: int
     channels: Sequence[str]
 

@@ -1,0 +1,334 @@
+"""Estimates of readings that are missing when a limit passes, as contributions to their units' rows; pure.
+
+At the provisional limit only what lies before an interval is known, at the final one both sides are. An estimate rests
+on what was measured and known by the limit, and on no other estimate, so it is the same whenever it is made. It is a
+contribution of the limit's own instant, of a rank below all that is measured: a reading that comes later takes its
+place.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta, tzinfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid.block import INTERVALS_S
+from grid.channels import EXPORT, IMPORT, SIGMA
+from grid.history import Past
+from grid.model import MAX_ENERGY_WH, UnitKind
+from grid.quality import MISSING_WH, Quality, precedence
+from grid.roster import Roster, UnitView
+from kernels.estimation import estimate_missing
+from kernels.estimation_model import Model
+from streams.steps.contribution import Cause, Contribution, Key
+
+#: Kinds of unit whose members' missing readings are estimated.
+ESTIMATED_KINDS = (UnitKind.AREA, UnitKind.DEDICATED)
+#: Sequences of estimates: the one that knows both sides takes the place of the other.
+ONLINE, OFFLINE = 0, 1
+ESTIMATE_PRECEDENCE = [int(precedence(np.array([Quality.ESTIMATED], np.uint8), s)[0]) for s in (ONLINE, OFFLINE)]
+
+#: Kinds of estimates, and values that nothing was known of.
+KINDS = ("online", "offline", "unknown")
+
+#: Days whose same slots are looked at, before the interval and, offline, after it.
+_BEFORE, _AROUND = range(-14, 0), (*range(-10, 0), *range(1, 5))
+#: How many intervals beside one are looked at to see how long a gap is.
+_REACH = 8
+#: Fewer values at the slot and beside it are no history.
+_LEAST = 3
+#: Intervals of nothing that keep what isn't adjacent in time apart.
+_APART = 16
+_MODEL = Model(days=14)
+_SECOND_US = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gap:
+    """Members of a row without a reading when a limit passed.
+
+    Attributes
+    ----------
+    at_us
+        The limit.
+    final
+        Whether it is the final one.
+    positions
+        int64, roster positions.
+    """
+
+    view: UnitView
+    roster: Roster
+    observed_at_us: int
+    interval_s: int
+    at_us: int
+    final: bool
+    positions: NDArray[np.int64]
+
+    @property
+    def key(self) -> Key:
+        """Key of the row."""
+        return self.view.unit_id, self.observed_at_us, self.interval_s
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Made:
+    """Contributions that hold estimates, and how many values there were by kind: online, offline, unknown."""
+
+    contributions: list[Contribution]
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Columns:
+    """Intervals that a value is estimated from, in order of time; ends of 0 keep days apart and hold nothing."""
+
+    end_us: tuple[int, ...]
+    slot: NDArray[np.int64]
+    day_type: NDArray[np.int64]
+    target: int
+    other_days: NDArray[np.bool_]
+    """Which columns are of other days."""
+    beside_us: tuple[tuple[int, ...], tuple[int, ...]]
+    """Ends of the intervals before and, offline, after it, the nearest first."""
+    of_day: tuple[int, int]
+    """How many intervals of the local day lie before it and after it."""
+
+
+def gap_of(
+    view: UnitView,
+    roster: Roster,
+    key: Key,
+    at_us: int,
+    import_wh: NDArray[np.int64],
+    held: NDArray[np.int64],
+    *,
+    final: bool,
+) -> Gap | None:
+    """What a row lacks when a limit passes; None when nothing that is estimated.
+
+    Parameters
+    ----------
+    import_wh, held
+        Of the row's positions: the energies, and the precedences by which they stand.
+    final
+        An estimate of the provisional limit counts as lacking then.
+    """
+    if view.kind not in ESTIMATED_KINDS or key[2] not in INTERVALS_S:
+        return None
+    size = len(roster)
+    lacks = import_wh[:size] == MISSING_WH
+    if final:
+        lacks |= held[:size] == ESTIMATE_PRECEDENCE[ONLINE]
+    positions = np.flatnonzero(lacks & (roster.role != 0))
+    return Gap(view, roster, key[1], key[2], at_us, final, positions) if len(positions) else None
+
+
+def rows_for(gaps: Iterable[Gap], zone: tzinfo) -> list[Key]:
+    """Keys of the rows that estimates for the gaps rest on, in order."""
+    keys = set()
+    for gap in gaps:
+        columns = _columns(gap.observed_at_us, gap.interval_s, zone, gap.final)
+        ends = {*columns.end_us, *columns.beside_us[0], *columns.beside_us[1]} - {0, gap.observed_at_us}
+        keys |= {(gap.view.unit_id, end_us, gap.interval_s) for end_us in ends}
+    return sorted(keys)
+
+
+def estimate(gaps: Sequence[Gap], past: Mapping[Key, Past], zone: tzinfo) -> Made:
+    """Estimates for the gaps, one contribution each; a member without history stays missing.
+
+    Parameters
+    ----------
+    past
+        Rows of `rows_for(gaps)`, as far as there are any.
+    zone
+        The utility's time zone: slots and kinds of days are local.
+
+    Notes
+    -----
+    Errors inside a gap hang together (`kernels.estimation_errors`), and periods add up the variances of their
+    intervals. So a value's variance is told as its covariance with the sum of its gap: over the gap these add up to the
+    sum's variance. An estimate of the provisional limit takes twice the share of what came before it instead, which
+    adds up to the same as the gap grows. Where a gap reaches farther than was looked, it is taken to fill the local
+    day.
+    """
+    contributions = []
+    counts = dict.fromkeys(KINDS, 0)
+    for same in _together(gaps):
+        columns = _columns(same[0].observed_at_us, same[0].interval_s, zone, same[0].final)
+        for gap, filled in zip(same, _fill(same, columns, past), strict=True):
+            there = filled.import_wh != MISSING_WH
+            counts["offline" if gap.final else "online"] += int(there.sum())
+            counts["unknown"] += int((~there).sum())
+            if there.any():
+                contributions.append(contribution_of(gap, filled, there))
+    return Made(contributions, counts)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Filled:
+    """Estimates of a gap's positions, `MISSING_WH` where there is none."""
+
+    import_wh: NDArray[np.int64]
+    export_wh: NDArray[np.int64]
+    sigma_wh: NDArray[np.int64]
+
+
+def _together(gaps: Sequence[Gap]) -> Iterator[list[Gap]]:
+    """Gaps of the same interval and kind of limit, which are estimated in one call."""
+    groups: dict[tuple[int, int, bool], list[Gap]] = {}
+    for gap in gaps:
+        groups.setdefault((gap.observed_at_us, gap.interval_s, gap.final), []).append(gap)
+    yield from groups.values()
+
+
+@functools.lru_cache(maxsize=4_096)
+def _columns(observed_at_us: int, interval_s: int, zone: tzinfo, final: bool) -> _Columns:  # a key
+    step_us = interval_s * _SECOND_US
+    begin = datetime.fromtimestamp((observed_at_us - step_us) // _SECOND_US, UTC).astimezone(zone)
+    slot = (begin.hour * 3_600 + begin.minute * 60 + begin.second) // interval_s
+    wall = begin.replace(tzinfo=None)
+    rows: list[tuple[int, int, int, bool]] = []  # end, slot, kind of day, of another day
+    number = 1_000_000  # slots of what holds nothing: no two are alike
+    target = 0
+
+    def apart(many: int) -> None:
+        nonlocal number
+        rows.extend((0, number + i, 0, False) for i in range(many))
+        number += many
+
+    for away in sorted({*(_AROUND if final else _BEFORE), 0}):
+        day = wall + timedelta(days=away)
+        end_us = round(day.replace(tzinfo=zone, fold=begin.fold).timestamp()) * _SECOND_US + step_us
+        kind = int(day.weekday() >= 5)  # Saturday
+        apart(_APART if away in (0, 1) else 1)
+        sides = (-1, 0, 1) if final or away else (-1, 0)
+        rows.extend((end_us + side * step_us, slot + 1 + side, kind, away != 0) for side in sides)
+        if away == 0:
+            target = len(rows) - len(sides) + 1
+    if final:
+        apart(1)
+    before = tuple(observed_at_us - n * step_us for n in range(1, _REACH + 1))
+    after = tuple(observed_at_us + n * step_us for n in range(1, _REACH + 1)) if final else ()
+    midnight = midnight_us(wall.date(), zone), midnight_us(wall.date() + timedelta(days=1), zone)
+    return _Columns(
+        end_us=tuple(row[0] for row in rows),
+        slot=np.array([row[1] for row in rows], np.int64),
+        day_type=np.array([row[2] for row in rows], np.int64),
+        target=target,
+        other_days=np.array([row[3] for row in rows], np.bool_),
+        beside_us=(before, after),
+        of_day=((observed_at_us - step_us - midnight[0]) // step_us, (midnight[1] - observed_at_us) // step_us),
+    )
+
+
+def midnight_us(day: date, zone: tzinfo) -> int:
+    """When a local day begins."""
+    return round(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()) * _SECOND_US
+
+
+def _fill(gaps: Sequence[Gap], columns: _Columns, past: Mapping[Key, Past]) -> list[Filled]:
+    """Estimates of gaps of one interval."""
+    sizes = [len(gap.positions) for gap in gaps]
+    imports, exports = (np.full((sum(sizes), len(columns.end_us)), MISSING_WH) for _ in range(2))
+    factor = np.ones(sum(sizes))
+    bounds = np.concatenate(([0], np.cumsum(sizes)))
+    for i, gap in enumerate(gaps):
+        part = slice(int(bounds[i]), int(bounds[i + 1]))
+        for column, end_us in enumerate(columns.end_us):
+            if end_us and column != columns.target:
+                held = past.get((gap.view.unit_id, end_us, gap.interval_s))
+                if held is not None:
+                    imports[part, column], exports[part, column] = _known(held, gap)
+        factor[part] = _of_gap(gap, columns, past)
+    import_wh, variance = _of_channel(imports, columns, gaps[0])
+    export_wh, of_export = _of_channel(exports, columns, gaps[0])
+    of_export = np.where(export_wh == MISSING_WH, 0.0, of_export)  # who has never had a word of exports has none
+    sigma = np.ceil(np.sqrt((variance + of_export) * factor))
+    known = (import_wh <= MAX_ENERGY_WH) & (sigma <= MAX_ENERGY_WH)  # False where σ is NaN
+    import_wh = np.where(known, import_wh, MISSING_WH)
+    export_wh = np.where(known, export_wh, MISSING_WH)
+    sigma_wh = np.where(known, np.nan_to_num(sigma), MISSING_WH).astype(np.int64)
+    return [
+        Filled(import_wh[a:b], export_wh[a:b], sigma_wh[a:b])
+        for a, b in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
+    ]
+
+
+def _known(held: Past, gap: Gap) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Imports and exports of a gap's positions in another row, where they were measured and known by the limit."""
+    there = gap.positions < len(held.import_wh)
+    at = np.where(there, gap.positions, 0)
+    there &= held.measured(gap.at_us)[at] if len(held.import_wh) else False
+    exports = held.export_wh[at]
+    return np.where(there, held.import_wh[at], MISSING_WH), np.where(there & (exports >= 0), exports, MISSING_WH)
+
+
+def _of_channel(
+    known_wh: NDArray[np.int64], columns: _Columns, gap: Gap
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Energies that are estimated from history, and their variances, wider where they rest on few values."""
+    count = (known_wh[:, columns.other_days] != MISSING_WH).sum(axis=1)
+    energy = np.where(count < _LEAST, MISSING_WH, 0)
+    variance = np.where(count < _LEAST, np.nan, 0.0)
+    # Most members never export: what was 0 throughout needs no kernel.
+    some = np.flatnonzero((count >= _LEAST) & (known_wh > 0).any(axis=1))
+    if len(some):
+        filled = estimate_missing(
+            known_wh[some],
+            columns.slot,
+            columns.day_type,
+            gap.interval_s / 60,
+            online=not gap.final,
+            model=_MODEL,
+        )
+        few = (count[some] + 1) / (count[some] - 1)
+        energy[some] = filled.energy_wh[:, columns.target]
+        variance[some] = filled.variance_wh2[:, columns.target] * few
+    return energy, variance
+
+
+def _of_gap(gap: Gap, columns: _Columns, past: Mapping[Key, Past]) -> NDArray[np.float64]:
+    """What a value's variance is multiplied by for the other values of its gap; shape (positions,)."""
+    shares, decay = _MODEL.errors(gap.interval_s / 60)
+    factor = np.ones(len(gap.positions))
+    for ends_us, of_day in zip(columns.beside_us, columns.of_day, strict=True):
+        if not ends_us:
+            continue
+        run = np.zeros(len(gap.positions), np.int64)
+        goes_on = np.ones(len(gap.positions), np.bool_)
+        for end_us in ends_us:
+            held = past.get((gap.view.unit_id, end_us, gap.interval_s))
+            if held is not None:
+                goes_on &= _known(held, gap)[0] == MISSING_WH
+            run += goes_on
+        run = np.minimum(np.where(goes_on, of_day, run), of_day)
+        for share, left in zip(shares.tolist(), decay.tolist(), strict=True):
+            factor += (1.0 if gap.final else 2.0) * share * left * (1.0 - left**run) / (1.0 - left)
+    return factor
+
+
+def contribution_of(gap: Gap, filled: Filled, there: NDArray[np.bool_]) -> Contribution:
+    """Those of a gap's estimates that there are, as a contribution of its limit."""
+    size = int(there.sum())
+    return Contribution(
+        view=gap.view,
+        roster=gap.roster,
+        observed_at_us=gap.observed_at_us,
+        interval_s=gap.interval_s,
+        received_at_us=gap.at_us,
+        positions=gap.positions[there].astype(np.int32),
+        precedence=np.full(size, ESTIMATE_PRECEDENCE[OFFLINE if gap.final else ONLINE]),
+        received_us=np.full(size, gap.at_us),
+        channels={
+            IMPORT: filled.import_wh[there],
+            EXPORT: filled.export_wh[there],
+            SIGMA: filled.sigma_wh[there],
+        },
+        quality=np.full(size, Quality.ESTIMATED, np.uint8),
+        cause=Cause.ESTIMATE,
+    )
