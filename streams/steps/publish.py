@@ -129,11 +129,10 @@ class Publication:
             return
         b = self.balances
         # Several messages of one instant are one publication, in however many batches they come: the limits of all
-        # areas of a feeder pass at once, and each tells of it.
-        at_once = (b.revision[numbers] > 0) & (b.published_us[numbers] == at_us)
-        again = numbers[at_once]
-        was_final = b.status[again] == Status.FINAL
-        b.status[again] = np.where(was_final, Status.FINAL, status)
+        # areas of a feeder pass at once, and each tells of it. What was final is never replaced in place.
+        is_open = b.status[numbers] == Status.PROVISIONAL
+        at_once = is_open & (b.revision[numbers] > 0) & (b.published_us[numbers] == at_us)
+        b.status[numbers[at_once]] = status
         numbers, at_us = numbers[~at_once], at_us[~at_once]
         # What the store holds is moved there by the store; what only this batch has seen is kept here.
         mine = numbers[b.revision[numbers] > self._stored_revision[numbers]]

@@ -162,8 +162,10 @@ def test_a_repeat_changes_nothing_and_a_correction_restates(connection: Connecti
     until(lambda: (loss_of(connection, "A1", at) or [None])[-1] == "restated")
     assert loss_of(connection, "A1", at) == (6_000, 5_800, 200, 0, True, "restated")
     published = connection.execute(
-        "select revision, loss_wh, status from loss.balance where observed_at = %(at)s union all"
-        " select revision, loss_wh, status from loss.superseded where observed_at = %(at)s order by 1",
+        "select r.revision, r.loss_wh, r.status from ("
+        "  select unit_id, observed_at, revision, loss_wh, status from loss.balance"
+        "  union all select unit_id, observed_at, revision, loss_wh, status from loss.superseded"
+        ") r join grid.unit u using (unit_id) where u.code = 'A1' and r.observed_at = %(at)s order by 1",
         {"at": at},
     ).fetchall()
     assert published == [(1, 100, "final"), (2, 200, "restated")]
