@@ -65,10 +65,10 @@ def measure(
     areas: int, days: int, seeds: Sequence[int], parks: int, missing: float, low_rate: float | None = None
 ) -> list[Result]:
     """Months of all seeds, each with so many draws of all meters."""
-    rules = LossRules()
+    rules = LossRules(zone=ZONE)
     if low_rate is not None:
         limits = rules.thresholds.at(UnitKind.AREA, 0)
-        rules = LossRules(Thresholds((replace(limits, low_rate=low_rate),)))
+        rules = LossRules(Thresholds((replace(limits, low_rate=low_rate),)), zone=ZONE)
     found: list[Found] = []
     results: list[Result] = []
     for seed in seeds:

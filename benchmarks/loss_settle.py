@@ -1,7 +1,11 @@
-"""What the stream's own steps make of a month's readings, with no store: every reading has come by then."""
+"""What the stream's own steps make of a month's readings, with no store: what comes has come by then.
+
+What is missing is estimated as settling does it, at the final limit of each interval, from the rows before and after.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +14,17 @@ from numpy.typing import NDArray
 
 from benchmarks.loss_city import Month, Park, replacements, views_of
 from grid.channels import EXPORT, IMPORT
+from grid.history import Past
 from grid.limits import Limits
 from grid.loss_rules import LossRules
+from grid.model import UnitKind
 from grid.quality import MISSING_WH, Quality, precedence
 from grid.roster import UnitView
 from grid.rows import BalanceRows, BlockRows
-from streams.steps.contribution import Contribution, from_energies
+from streams.estimating import estimates, rows_of_batch
+from streams.steps.contribution import Cause, Contribution, Key, from_energies, look_again
 from streams.steps.settle import settle
+from twin.scenario import Unit
 
 _SECOND_US = 1_000_000
 #: Intervals that are settled together.
@@ -59,15 +67,29 @@ def settle_month(month: Month, park: Park, rules: LossRules) -> Stated:
     feeders = {f.code for f in city.network.feeders}
     below = [u for u in city.units if u.code not in feeders]
     above = [u for u in city.units if u.code in feeders]
-    for first in range(0, len(month.ends_s), _BATCH):
-        rows = range(first, min(first + _BATCH, len(month.ends_s)))
-        done = settle([sends.of(u.code, u.first, u.last, i) for u in below for i in rows], {}, Limits(), rules)
+    days = [range(d, min(d + _BATCH, len(month.ends_s))) for d in range(0, len(month.ends_s), _BATCH)]
+    past: dict[Key, Past] = {}
+    if np.any(park.import_wh == MISSING_WH):
+        for rows in days:
+            past |= rows_of_batch(settle(_said(sends, below, rows), {}, Limits(), rules).rows)
+    for rows in days:
+        said = _said(sends, below, rows)
+        if past:
+            final_us = (Limits().of(UnitKind.AREA).final_s + 1) * _SECOND_US
+            said += [look_again(c.view, *c.key[1:], c.observed_at_us + final_us, Cause.TICK) for c in said]
+        done = settle(said, {}, Limits(), rules)
+        if done.gaps:
+            made = estimates(done.gaps, lambda keys: {k: past[k] for k in keys if k in past}, rules.zone)
+            done = settle([*said, *made.contributions], {}, Limits(), rules)
         _put(stated, done.balances, done.rows, column, month)
         told = [c for energies in done.energies for c in from_energies(energies, views[energies.parent])]
-        heads = [sends.of(u.code, u.first, u.last, i) for u in above for i in rows]
-        done = settle([*heads, *told], {}, Limits(), rules)
+        done = settle([*_said(sends, above, rows), *told], {}, Limits(), rules)
         _put(stated, done.balances, done.rows, column, month)
     return stated
+
+
+def _said(sends: _Sends, units: Sequence[Unit], rows: range) -> list[Contribution]:
+    return [sends.of(u.code, u.first, u.last, i) for u in units for i in rows]
 
 
 class _Sends:
