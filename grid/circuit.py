@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from grid.model import unique
+
 #: Conductors that equipment may have, in this order: the phases and the neutral.
 CONDUCTORS = "ABCN"
 #: Buses of one circuit. A large feeder has some thousands.
@@ -204,13 +206,13 @@ class Circuit:
     def __post_init__(self) -> None:
         if len(self.buses) > MAX_BUSES:
             raise ValueError(f"a circuit of {len(self.buses)} buses, of at most {MAX_BUSES}")
-        known = _unique("bus", (b.code for b in self.buses))
-        _unique("line", (x.code for x in self.lines))
-        _unique("switch", (x.code for x in self.switches))
-        _unique("transformer", (x.code for x in self.transformers))
-        _unique("load", (x.code for x in self.loads))
-        _unique("capacitor", (x.code for x in self.capacitors))
-        _unique("earthing", (x.code for x in self.earthings))
+        known = unique("bus", (b.code for b in self.buses))
+        unique("line", (x.code for x in self.lines))
+        unique("switch", (x.code for x in self.switches))
+        unique("transformer", (x.code for x in self.transformers))
+        unique("load", (x.code for x in self.loads))
+        unique("capacitor", (x.code for x in self.capacitors))
+        unique("earthing", (x.code for x in self.earthings))
         branches: tuple[Line | Switch | Transformer, ...] = (*self.lines, *self.switches, *self.transformers)
         hanging: tuple[Load | Capacitor | Earthing | Source, ...] = (
             *self.loads, *self.capacitors, *self.earthings, self.source,
@@ -242,12 +244,3 @@ def _check_matrix(code: str, matrix: Matrix, size: int) -> None:
 def _check_finite(code: str, values: Iterable[complex]) -> None:
     if not all(map(cmath.isfinite, values)):
         raise ValueError(f"{code}: a value isn't finite")
-
-
-def _unique(what: str, codes: Iterable[str]) -> set[str]:
-    seen: set[str] = set()
-    for code in codes:
-        if code in seen:
-            raise ValueError(f"{what} {code} appears twice")
-        seen.add(code)
-    return seen

@@ -317,10 +317,10 @@ class GridModel:
         kinds = [(f.code, UnitKind.FEEDER) for f in self.feeders]
         kinds += [(a.code, a.kind) for a in self.areas]
         kinds += [(g.code, g.kind) for g in self.greater]
-        units = _unique("unit", [code for code, _ in kinds])
-        _unique("meter", [m.code for m in self.meters])
-        accounts = _unique("account", [a.code for a in self.accounts])
-        substations = _unique("substation", [s.code for s in self.substations])
+        units = unique("unit", [code for code, _ in kinds])
+        unique("meter", [m.code for m in self.meters])
+        accounts = unique("account", [a.code for a in self.accounts])
+        substations = unique("substation", [s.code for s in self.substations])
         feeders = {f.code for f in self.feeders}
         _resolve("feeder", "substation", [(f.code, f.substation) for f in self.feeders], substations)
         _resolve("area", "feeder", [(a.code, a.feeder) for a in self.areas if a.feeder is not None], feeders)
@@ -331,7 +331,7 @@ class GridModel:
         _resolve("tie", "unit", [(t.meter, t.unit) for t in self.ties], units)
         ends = {m.code: m.unit for m in self.meters if m.role & (Role.TIE_IN | Role.TIE_OUT)}
         _resolve("tie", "tie meter", [(t.unit, t.meter) for t in self.ties], set(ends))
-        _unique("tie", [*(f"{m} of {u}" for m, u in ends.items()), *(f"{t.meter} of {t.unit}" for t in self.ties)])
+        unique("tie", [*(f"{m} of {u}" for m, u in ends.items()), *(f"{t.meter} of {t.unit}" for t in self.ties)])
         self._check_parents(dict(kinds), units)
         self._check_usage_points()
         self._check_organisations(units)
@@ -340,7 +340,7 @@ class GridModel:
             _resolve("node", "substation", [(n.code, n.substation) for n in self.network.nodes], substations)
             _resolve("head", "feeder", [(h.node, h.feeder) for h in self.network.heads], feeders)
             _resolve("connection", "area", [(c.node, c.area) for c in self.network.connections], areas)
-        _unique("network of area", [n.area for n in self.area_networks])
+        unique("network of area", [n.area for n in self.area_networks])
         _resolve("network", "area", [(n.area, n.area) for n in self.area_networks], {a.code for a in self.areas})
 
     def _check_parents(self, kinds: dict[str, UnitKind], units: set[str]) -> None:
@@ -351,7 +351,7 @@ class GridModel:
         for unit, parent in pairs:
             if kinds[parent] not in GREATER_KINDS:
                 raise ValueError(f"unit {parent} is no greater unit that {unit} could be part of")
-        _unique("part", [f"{unit} of one {kinds[parent]}" for unit, parent in pairs])
+        unique("part", [f"{unit} of one {kinds[parent]}" for unit, parent in pairs])
         above: dict[str, set[str]] = {}
         for unit, parent in pairs:
             above.setdefault(unit, set()).add(parent)
@@ -362,7 +362,7 @@ class GridModel:
         _check_counted_once(order, above, kinds)
 
     def _check_usage_points(self) -> None:
-        _unique("usage point", [p for m in self.meters if (p := usage_point_of(m)) is not None])
+        unique("usage point", [p for m in self.meters if (p := usage_point_of(m)) is not None])
 
     def _check_organisations(self, units: set[str]) -> None:
         seen: set[str] = set()
@@ -371,12 +371,12 @@ class GridModel:
             if o.code in seen:
                 raise ValueError(f"organisation {o.code} appears twice")
             seen.add(o.code)
-        persons = _unique("person", [p.code for p in self.persons])
+        persons = unique("person", [p.code for p in self.persons])
         held = self.responsibilities
         _resolve("responsibility", "unit", [(r.unit, r.unit) for r in held], units)
         _resolve("responsibility", "organisation", [(r.unit, r.organisation) for r in held if r.organisation], seen)
         _resolve("responsibility", "person", [(r.unit, r.person) for r in held if r.person], persons)
-        _unique("responsibility", [f"{r.duty.name.lower()} of {r.unit}" for r in held])
+        unique("responsibility", [f"{r.duty.name.lower()} of {r.unit}" for r in held])
 
 
 def _check_counted_once(order: Iterable[str], above: Mapping[str, set[str]], kinds: Mapping[str, UnitKind]) -> None:
@@ -399,7 +399,8 @@ def usage_point_of(meter: Meter) -> str | None:
     return meter.usage_point or (meter.code if meter.account else None)
 
 
-def _unique(what: str, codes: list[str]) -> set[str]:
+def unique(what: str, codes: Iterable[str]) -> set[str]:
+    """The codes as a set; ValueError with the first that appears twice."""
     seen: set[str] = set()
     for code in codes:
         if code in seen:

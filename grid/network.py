@@ -6,11 +6,10 @@ Terms are those of IEC 61970: a connectivity node is what has one potential, a s
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from grid.model import check_code
+from grid.model import check_code, unique
 
 #: Nodes, segments, switches of one network. A substation has some thousands.
 MAX_ELEMENTS = 2_000_000
@@ -120,11 +119,11 @@ class Network:
         size = len(self.nodes) + len(self.segments) + len(self.switches)
         if size > MAX_ELEMENTS:
             raise ValueError(f"a network of {size} elements, of at most {MAX_ELEMENTS}")
-        nodes = _unique("node", (n.code for n in self.nodes))
-        _unique("segment", (s.code for s in self.segments))
-        switches = _unique("switch", (s.code for s in self.switches))
-        _unique("head of feeder", (h.feeder for h in self.heads))
-        _unique("connection of area", (c.area for c in self.connections))
+        nodes = unique("node", (n.code for n in self.nodes))
+        unique("segment", (s.code for s in self.segments))
+        switches = unique("switch", (s.code for s in self.switches))
+        unique("head of feeder", (h.feeder for h in self.heads))
+        unique("connection of area", (c.area for c in self.connections))
         edges: tuple[Segment | Switch, ...] = (*self.segments, *self.switches)
         for edge in edges:
             for node in (edge.from_node, edge.to_node):
@@ -135,7 +134,7 @@ class Network:
                 raise ValueError(f"feeder {head.feeder} begins at an unknown node: {head.node}")
             if head.breaker is not None and head.breaker not in switches:
                 raise ValueError(f"feeder {head.feeder} names an unknown breaker: {head.breaker}")
-        _unique("breaker", (h.breaker for h in self.heads if h.breaker is not None))
+        unique("breaker", (h.breaker for h in self.heads if h.breaker is not None))
         for connection in self.connections:
             if connection.node not in nodes:
                 raise ValueError(f"area {connection.area} hangs on an unknown node: {connection.node}")
@@ -144,12 +143,3 @@ class Network:
 def _check_ends(code: str, from_node: str, to_node: str) -> None:
     if from_node == to_node:
         raise ValueError(f"{code} joins node {from_node} to itself")
-
-
-def _unique(what: str, codes: Iterable[str]) -> set[str]:
-    seen: set[str] = set()
-    for code in codes:
-        if code in seen:
-            raise ValueError(f"{what} {code} appears twice")
-        seen.add(code)
-    return seen

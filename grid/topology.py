@@ -218,7 +218,7 @@ def trace(wiring: Wiring, closed: Mask, at_us: int = 0) -> Supply:
     start, end = wiring.edge_nodes[conducting(wiring, closed, at_us)].T
     count = len(wiring.nodes)
     component = _components(count, start, end)
-    live = _holds(wiring.head_valid_us, at_us)
+    live = holds(wiring.head_valid_us, at_us)
     live &= (wiring.head_breaker < 0) | _at(closed, wiring.head_breaker)
     feeders, heads = wiring.head_feeder[live], component[wiring.head_node[live]]
     reach = np.full(len(wiring.feeders), -1, np.int32)
@@ -239,14 +239,14 @@ def trace(wiring: Wiring, closed: Mask, at_us: int = 0) -> Supply:
 
 def conducting(wiring: Wiring, closed: Mask, at_us: int = 0) -> Mask:
     """Which edges join their nodes at an instant; shape (edges,)."""
-    there = _holds(wiring.edge_valid_us, at_us)
+    there = holds(wiring.edge_valid_us, at_us)
     return there & ((wiring.edge_switch < 0) | _at(closed, wiring.edge_switch))
 
 
 def taps_at(wiring: Wiring, at_us: int = 0) -> Indices:
     """Node of each area at an instant, −1 where it isn't connected then; shape (areas,)."""
     taps = np.full(len(wiring.areas), -1, np.int32)
-    there = _holds(wiring.tap_valid_us, at_us)
+    there = holds(wiring.tap_valid_us, at_us)
     taps[wiring.tap_area[there]] = wiring.tap_node[there]
     return taps
 
@@ -291,7 +291,8 @@ def _spans(spans: Sequence[Span]) -> Instants:
     return np.array(spans, np.int64).reshape(-1, 2)
 
 
-def _holds(valid_us: Instants, at_us: int) -> Mask:
+def holds(valid_us: Instants, at_us: int) -> Mask:
+    """Which periods, of shape (n, 2), contain an instant."""
     held: Mask = (valid_us[:, 0] <= at_us) & (at_us < valid_us[:, 1])
     return held
 

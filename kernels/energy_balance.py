@@ -102,13 +102,6 @@ class Balance:
     quality: NDArray[np.uint8]
 
 
-def no_balance(units: int) -> Balance:
-    """Room for the balances of many units, all 0 so far; coverage NaN."""
-    nothing = np.empty(0, np.int64)
-    starts = np.zeros(units + 1, np.int64)
-    return line_loss(starts, nothing, nothing, nothing, nothing, np.empty(0, np.uint8), np.empty(0, np.float64))
-
-
 def line_loss(
     starts: NDArray[np.int64],
     import_wh: NDArray[np.int64],

@@ -53,20 +53,24 @@ def to_datetime(microseconds: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
 
 
-def read_blocks(connection: Connection, keys: Sequence[Key]) -> dict[Key, StoredBlock]:
-    """Stored rows by key; keys without a row are left out."""
-    if not keys:
-        return {}
+def bounded(keys: Sequence[Key]) -> dict[str, object]:
+    """Keys as arguments of a statement that reads rows by them, with bounds that leave out chunks; at least one key."""
     observed_at = [to_datetime(key[1]) for key in keys]
-    arguments = {
+    return {
         "unit_id": [key[0] for key in keys],
         "observed_at": observed_at,
         "interval_s": [key[2] for key in keys],
         "first": min(observed_at),
         "last": max(observed_at),
     }
+
+
+def read_blocks(connection: Connection, keys: Sequence[Key]) -> dict[Key, StoredBlock]:
+    """Stored rows by key; keys without a row are left out."""
+    if not keys:
+        return {}
     with connection.cursor(binary=True) as cursor:
-        rows = cursor.execute(_SQL["read"], arguments).fetchall()
+        rows = cursor.execute(_SQL["read"], bounded(keys)).fetchall()
     return {keys[row[0] - 1]: _stored(row[1:]) for row in rows}
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from grid.history import Past
 from grid.quality import Quality
-from store.blocks import Key, to_datetime
+from store.blocks import Key, bounded
 from store.connection import Connection
 from store.sql import load_queries
 
@@ -22,16 +22,8 @@ def read_history(connection: Connection, keys: Sequence[Key]) -> dict[Key, Past]
     """What stored rows say of energies, by key; keys without a row are left out."""
     if not keys:
         return {}
-    observed_at = [to_datetime(key[1]) for key in keys]
-    arguments = {
-        "unit_id": [key[0] for key in keys],
-        "observed_at": observed_at,
-        "interval_s": [key[2] for key in keys],
-        "first": min(observed_at),
-        "last": max(observed_at),
-    }
     with connection.cursor(binary=True) as cursor:
-        rows = cursor.execute(_SQL["read"], arguments).fetchall()
+        rows = cursor.execute(_SQL["read"], bounded(keys)).fetchall()
     return {keys[row[0] - 1]: _past(*row[1:]) for row in rows}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid.line_network import LineNetwork
-from grid.topology import BEGINNING_US, END_US, Supply, SupplyStatus, Wiring, conducting, taps_at, trace
+from grid.topology import BEGINNING_US, END_US, Supply, SupplyStatus, Wiring, conducting, holds, taps_at, trace
 from store.connection import Connection
 from store.sql import load_queries
 from store.wiring import joined_substations, read_wiring, to_instant, to_us
@@ -102,7 +102,7 @@ def _network(
     voltage_v: float,
     span: tuple[int, int],
 ) -> LineNetwork | None:
-    heads = wiring.head_node[(wiring.head_feeder == feeder) & _holds(wiring.head_valid_us, at_us)]
+    heads = wiring.head_node[(wiring.head_feeder == feeder) & holds(wiring.head_valid_us, at_us)]
     if len(heads) != 1 or supply.reach[feeder] < 0 or supply.status[heads[0]] != SupplyStatus.RADIAL:
         return None
     own = np.flatnonzero(supply.component == supply.reach[feeder])
@@ -140,7 +140,3 @@ def _network(
         valid_from_us=span[0],
         valid_to_us=span[1],
     )
-
-
-def _holds(valid_us: NDArray[np.int64], at_us: int) -> NDArray[np.bool_]:
-    return np.asarray((valid_us[:, 0] <= at_us) & (at_us < valid_us[:, 1]))

@@ -261,10 +261,9 @@ class Processor:
         """What the feeders of a batch consist of; of an earlier belief it isn't known."""
         if self.views.frozen:
             return {}
+        of_feeders = {c.key: c.view.unit for c in contributions if c.view.kind is UnitKind.FEEDER}
         found = {
-            c.key: self._lines.get(connection, c.view.unit, c.observed_at_us - c.interval_s * 1_000_000)
-            for c in contributions
-            if c.view.kind is UnitKind.FEEDER
+            key: self._lines.get(connection, unit, key[1] - key[2] * 1_000_000) for key, unit in of_feeders.items()
         }
         return {key: line for key, line in found.items() if line is not None}
 

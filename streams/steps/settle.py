@@ -113,11 +113,10 @@ class _Batch:
         lines: Mapping[Key, LineNetwork],
     ) -> None:
         self._rules = rules
-        views = [by_key[key][-1].view for key in keys]
-        self._networks = [lines.get(key) or v.network_at(*key[1:]) for key, v in zip(keys, views, strict=True)]
         self._queues = [by_key[key] for key in keys]
         self._views: list[UnitView] = [queue[-1].view for queue in self._queues]
         self._rosters: list[Roster] = [queue[-1].roster for queue in self._queues]
+        self._networks = [lines.get(key) or v.network_at(*key[1:]) for key, v in zip(keys, self._views, strict=True)]
         everything = [c for queue in self._queues for c in queue]
         self._rows = assemble(keys, self._views, everything, stored)
         self._results = empty_balances(len(keys))
