@@ -1,144 +1,69 @@
-"""One evaluation: sums from the store, steps from the rules, alerts and what is owed to targets in one transaction."""
+"""One evaluation of losses: sums from the store, findings from the rules, and a look at what is due."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
 
-import msgspec
-
-from alerts.messages import AlertNotice, AlertWebhook, Figures
-from alerts.rules import AlertPolicy, Event, Kind, Severity, Step, decide
-from grid.unit_loss import UnitLoss
-from store.alerts import (
-    OpenAlert,
-    add_alert,
-    lock_evaluation,
-    read_open,
-    read_window,
-    resolve_alert,
-    update_alert,
-)
+from alerts.look import BATCH, AlertEvent, look
+from alerts.routing import Routing
+from alerts.rules import AlertPolicy, Kind, find_losses
+from alerts.sense import SenseRules
+from grid.thresholds import DEFAULTS, Threshold
+from store.alerts import lock_evaluation, read_window
 from store.connection import Connection
-from store.deliveries import owe_alert
+from store.findings import add_findings, read_holding
+from store.thresholds import load_thresholds
 
 
-@dataclass(frozen=True, slots=True)
-class AlertEvent:
-    """What became of an alert in an evaluation."""
+def evaluate(
+    connection: Connection,
+    policy: AlertPolicy,
+    routing: Routing,
+    now: datetime,
+    *,
+    rules: SenseRules | None = None,
+    defaults: Sequence[Threshold] = DEFAULTS,
+    recorded_since: datetime | None = None,
+    with_losses: bool = True,
+    limit: int = BATCH,
+) -> list[AlertEvent]:
+    """Find losses in the window that ends at `now`, and open, update and resolve alerts by all that was found.
 
-    alert_id: int
-    event: Event
-    fingerprint: str
-
-
-def evaluate(connection: Connection, policy: AlertPolicy, targets: Sequence[str], now: datetime) -> list[AlertEvent]:
-    """Open, update and resolve alerts by the loss of the window that ends at `now`.
-
-    Targets are told when an alert opens and when it is resolved; in between its figures are kept up to date. The
-    same again changes nothing. While another evaluator is at work nothing is done.
+    One transaction. The same again changes nothing. While another evaluator is at work nothing is done.
 
     Parameters
     ----------
-    targets
-        Names of the receivers.
+    routing
+        Who is told.
     now
         Aware.
+    defaults
+        Thresholds where none is recorded.
+    recorded_since
+        Only units of which results were recorded since then; None: all.
+    with_losses
+        False: losses aren't summed up, and only what others have found is looked at.
+    limit
+        Of findings that are looked at.
     """
     with connection.transaction():
         if not lock_evaluation(connection):
             return []
-        start = now - timedelta(hours=policy.window_h)
-        losses = read_window(connection, start, now, policy.min_coverage)
-        held = read_open(connection)
-        known = {
-            fingerprint: (Kind(alert.kind), Severity(alert.severity))
-            for fingerprint, alert in held.items()
-            if alert.kind in set(Kind)
-        }
-        events = []
-        for step in decide(losses, known, policy):
-            alert_id = _take(connection, step, held.get(step.fingerprint), policy, targets, now)
-            if alert_id is not None:
-                events.append(AlertEvent(alert_id, step.event, step.fingerprint))
-        return events
+        if with_losses:
+            _find(connection, policy, now, defaults, recorded_since)
+        return look(connection, rules or SenseRules(), routing, now, limit)
 
 
-def _take(
+def _find(
     connection: Connection,
-    step: Step,
-    held: OpenAlert | None,
     policy: AlertPolicy,
-    targets: Sequence[str],
     now: datetime,
-) -> int | None:
-    figures = _figures(step.loss, policy)
-    evidence = cast("dict[str, Any]", msgspec.to_builtins(figures))
-    if held is None:
-        arguments = (step.fingerprint, step.kind.value, step.severity.value, step.loss.unit_id, now, evidence)
-        alert_id, opened_at = add_alert(connection, *arguments), now
-    elif step.event is Event.RESOLVED:
-        alert_id, opened_at = held.alert_id, held.opened_at
-        resolve_alert(connection, alert_id, now, evidence)
-    elif held.evidence == evidence and held.severity == step.severity.value:
-        return None
-    else:
-        update_alert(connection, held.alert_id, step.severity.value, now, evidence)
-        return held.alert_id
-    if held is None or held.state != "suppressed":
-        _tell(connection, step, alert_id, opened_at, figures, targets, now)
-    return alert_id
-
-
-def _tell(
-    connection: Connection,
-    step: Step,
-    alert_id: int,
-    opened_at: datetime,
-    figures: Figures,
-    targets: Sequence[str],
-    now: datetime,
+    defaults: Sequence[Threshold],
+    recorded_since: datetime | None,
 ) -> None:
-    notice = AlertWebhook(
-        type="alert.opened" if step.event is Event.OPENED else "alert.resolved",
-        timestamp=now,
-        data=AlertNotice(
-            alert_id=alert_id,
-            code=step.fingerprint,
-            kind=step.kind.value,
-            severity=step.severity.value,
-            unit=step.loss.unit,
-            unit_kind=step.loss.unit_kind,
-            unit_name=step.loss.unit_name,
-            opened_at=opened_at,
-            figures=figures,
-        ),
-    )
-    payload = cast("dict[str, Any]", msgspec.to_builtins(notice))
-    for target in targets:
-        owe_alert(connection, alert_id, step.event.value, target, payload)
-
-
-def _figures(loss: UnitLoss, policy: AlertPolicy) -> Figures:
-    band_wh = policy.z * loss.sigma_wh
-    return Figures(
-        supply_wh=loss.supply_wh,
-        loss_wh=loss.loss_wh,
-        sigma_wh=round(loss.sigma_wh, 1),
-        z=policy.z,
-        loss_rate=_rate(loss.loss_wh, loss.supply_wh),
-        low_rate=_rate(loss.loss_wh - band_wh, loss.supply_wh),
-        high_rate=_rate(loss.loss_wh + band_wh, loss.supply_wh),
-        threshold_rate=policy.threshold_rate,
-        window_from=loss.since,
-        window_to=loss.until,
-        settled_h=round(loss.hours, 2),
-        intervals=loss.intervals,
-    )
-
-
-def _rate(energy_wh: float, supply_wh: int) -> float:
-    # An alert is held while its unit has no supply; no rate can be told then.
-    return round(energy_wh / supply_wh, 6) if supply_wh > 0 else 0.0
+    start = now - timedelta(hours=policy.window_h)
+    losses = read_window(connection, start, now, policy.min_coverage, recorded_since)
+    if losses:
+        holding = read_holding(connection, [kind.value for kind in Kind])
+        add_findings(connection, find_losses(losses, holding, load_thresholds(connection, defaults), policy))

@@ -1,32 +1,16 @@
-"""Messages of alerts, as other systems receive them: figures, never a series of readings."""
+"""Messages of alerts, as other systems receive them: figures, never a series of readings; pure."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal, cast
 
 import msgspec
 
-
-class Figures(msgspec.Struct, frozen=True):
-    """Evidence of a loss alert: the unit's own loss over a window, with its band.
-
-    `loss_rate` is `loss_wh` / `supply_wh`; the band is loss ± `z` standard deviations, as rates.
-    """
-
-    supply_wh: int
-    loss_wh: int
-    sigma_wh: float
-    z: float
-    loss_rate: float
-    low_rate: float
-    high_rate: float
-    threshold_rate: float
-    window_from: datetime
-    window_to: datetime
-    settled_h: float
-    intervals: int
+#: Of the alerts that one notice tells of, how many are told one by one.
+MAX_EVENTS = 100
 
 
 class AlertNotice(msgspec.Struct, frozen=True):
@@ -35,24 +19,110 @@ class AlertNotice(msgspec.Struct, frozen=True):
     alert_id: int
     code: str
     """Names the condition; one alert is open for it at a time."""
-    kind: Literal["high_loss", "negative_loss"]
-    severity: Literal["warning", "critical"]
+    kind: str
+    severity: Literal["info", "warning", "critical"]
+    state: str
+    role: str
+    """Who operates it."""
     unit: str
     unit_kind: str
     unit_name: str
     opened_at: datetime
-    figures: Figures
+    figures: dict[str, int | float | str | bool | None]
+    """Numbers and short texts by name, with units in the names; which, depends on the kind."""
+    meter: str | None = None
+    link: str | None = None
 
 
 class AlertWebhook(msgspec.Struct, frozen=True):
     """Body of a webhook that tells of an alert; its id is in header ``webhook-id``."""
 
-    type: Literal["alert.opened", "alert.resolved"]
+    type: Literal["alert.opened", "alert.escalated", "alert.resolved", "alert.closed", "alert.reopened"]
     timestamp: datetime
     data: AlertNotice
 
 
+class GroupNotice(msgspec.Struct, frozen=True):
+    """What came to one group of alerts since its last notice."""
+
+    group: str
+    """Cause and feeder."""
+    count: int
+    events: list[AlertWebhook]
+    """The first of them; the others can be asked for."""
+    link: str | None = None
+
+
+class GroupWebhook(msgspec.Struct, frozen=True):
+    """Body of a webhook that tells of several alerts of one group."""
+
+    type: Literal["alert.group"]
+    timestamp: datetime
+    data: GroupNotice
+
+
+class FigureNotice(msgspec.Struct, frozen=True):
+    """A figure of a report; the link computes it again as it was known then."""
+
+    name: str
+    value: float | None
+    part: float | None = None
+    whole: float | None = None
+    link: str | None = None
+
+
+class ReportNotice(msgspec.Struct, frozen=True):
+    """A report of the roll-out whose day, week or month has ended."""
+
+    report: str
+    """Names it; told once."""
+    span: str
+    level: str
+    unit: str | None
+    since: datetime
+    until: datetime
+    title: str
+    lines: list[str]
+    """Its figures for people."""
+    figures: list[FigureNotice]
+    link: str | None = None
+
+
+class ReportWebhook(msgspec.Struct, frozen=True):
+    """Body of a webhook that brings a report."""
+
+    type: Literal["report"]
+    timestamp: datetime
+    data: ReportNotice
+
+
+def compose(
+    before: dict[str, Any] | None, group: str, events: Sequence[AlertWebhook], link: str | None, more: int = 0
+) -> Any:
+    """Body of a notice that tells of `events`, after what it told `before` they were added; plain values.
+
+    One event is told as itself, several as a group; `more` come after them, and are only counted.
+    """
+    told: list[dict[str, Any]] = []
+    count = len(events) + more
+    if before is not None:
+        is_group = before["type"] == "alert.group"
+        told = list(before["data"]["events"]) if is_group else [before]
+        count += before["data"]["count"] if is_group else 1
+    fresh = events[: max(0, MAX_EVENTS - len(told))]
+    told += cast("list[dict[str, Any]]", msgspec.to_builtins(list(fresh)))
+    if count == 1:
+        return told[0]
+    timestamp = msgspec.to_builtins(events[-1].timestamp) if events else told[-1]["timestamp"]
+    data = {"group": group, "count": count, "events": told, "link": link}
+    return {"type": "alert.group", "timestamp": timestamp, "data": data}
+
+
 def schema_files() -> dict[str, str]:
     """Published schema files by name."""
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(AlertWebhook)}
-    return {"alert-webhook.schema.json": json.dumps(schema, indent=2) + "\n"}
+    types = {"alert-webhook": AlertWebhook, "alert-group-webhook": GroupWebhook, "report-webhook": ReportWebhook}
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return {
+        f"{name}.schema.json": json.dumps({**head, **msgspec.json.schema(of)}, indent=2) + "\n"
+        for name, of in types.items()
+    }

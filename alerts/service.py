@@ -1,68 +1,149 @@
-"""The service `meterline alert deliver`: evaluates again and again, and sends what is owed to webhook targets."""
+"""The service `meterline alert deliver`: evaluates again and again, and sends what is owed to targets."""
 
 from __future__ import annotations
 
+import functools
 import random
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from alerts.evaluate import evaluate
+from alerts.look import BATCH
+from alerts.outage_watch import OutageWatch
+from alerts.routing import Routing
 from alerts.rules import AlertPolicy
+from alerts.sense import SenseRules
+from grid.thresholds import DEFAULTS, Threshold
+from store.breaker import Breaker
 from store.connection import Connection
-from store.deliveries import Queue, Send, Target, deliver_due
+from store.deliveries import Noting, Queue, Send, Target, deliver_due
 from store.loop import keep_running, run_together
 
 log = structlog.get_logger("alerts.service")
 
-_DELIVER_EVERY_S = 0.5
-#: Evaluating takes at most one part in this of one core's time, however long the window and however many the units.
+_DELIVER_EVERY_S = 0.25
+#: Summing up losses takes at most one part in this of one core's time, however long the window and however many the
+#: units. Outages and what others have found are looked at meanwhile.
 _SPARE = 10
+#: All units are looked at this often, since figures also leave the window; between, those with new results.
+_ALL_EVERY_S = 60.0
+#: A result bears the time at which its transaction began. What took longer is seen when all units are looked at.
+_OVERLAP = timedelta(seconds=5)
+
+
+@dataclass(slots=True)
+class AlertCounts:
+    """What the service has done since it began, for its metrics."""
+
+    events: Counter[str] = field(default_factory=Counter)
+    deliveries: Counter[tuple[str, str]] = field(default_factory=Counter)
+    evaluations: int = 0
+    evaluation_s: float = 0.0
+    last_at: float = 0.0
+    """When an evaluation last ended, seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertSettings:
+    """By what the service judges and whom it tells.
+
+    Attributes
+    ----------
+    read_routing
+        Reads who is told, with the calendars as they are now; called once an evaluation.
+    """
+
+    policy: AlertPolicy
+    read_routing: Callable[[Connection], Routing]
+    rules: SenseRules = field(default_factory=SenseRules)
+    thresholds: Sequence[Threshold] = DEFAULTS
+
+
+class _Judge:
+    """One look after another: at outages and whatever was found each time, at losses as often as can be spared."""
+
+    def __init__(self, settings: AlertSettings, counts: AlertCounts) -> None:
+        self._settings, self._counts = settings, counts
+        self._watch = OutageWatch()
+        self._summed_at: datetime | None = None
+        self._all_at = -_ALL_EVERY_S
+        self._losses_at = 0.0
+
+    def __call__(self, connection: Connection) -> bool:
+        """Returns whether more is due."""
+        started, now = time.monotonic(), datetime.now(UTC)
+        self._watch.look(connection, now)
+        watched = time.monotonic()
+        with_losses = watched >= self._losses_at
+        everything = self._summed_at is None or started - self._all_at >= _ALL_EVERY_S
+        events = evaluate(
+            connection,
+            self._settings.policy,
+            self._settings.read_routing(connection),
+            now,
+            rules=self._settings.rules,
+            defaults=self._settings.thresholds,
+            recorded_since=None if everything or self._summed_at is None else self._summed_at - _OVERLAP,
+            with_losses=with_losses,
+        )
+        ended = time.monotonic()
+        if with_losses:
+            self._summed_at = now
+            self._all_at = started if everything else self._all_at
+            self._losses_at = watched + _SPARE * (ended - watched)
+        if events:
+            log.info("evaluated", **Counter(event.event for event in events))
+        self._counts.events.update(event.event for event in events)
+        self._counts.evaluations += 1
+        self._counts.evaluation_s += ended - started
+        self._counts.last_at = time.time()
+        return len(events) >= BATCH
 
 
 def run_alerts(
     open_connection: Callable[[], Connection],
-    policy: AlertPolicy,
+    settings: AlertSettings,
     targets: Sequence[Target],
     send: Send,
     stop: threading.Event,
-    every_s: float = 10.0,
+    every_s: float = 1.0,
+    counts: AlertCounts | None = None,
 ) -> None:
     """Evaluate and deliver until `stop` is set.
 
     Parameters
     ----------
     send
-        Sends webhooks, and gives up at once when `stop` is set.
+        Sends to targets, and gives up at once when `stop` is set.
     every_s
         Pause between evaluations.
+    counts
+        Where to count.
     """
-    names = [target.name for target in targets]
+    counted = counts or AlertCounts()
+    judge = _Judge(settings, counted)
 
-    def judge(connection: Connection) -> bool:
-        started = time.monotonic()
-        events = evaluate(connection, policy, names, datetime.now(UTC))
-        if events:
-            log.info("evaluated", **Counter(event.event.value for event in events))
-        stop.wait(_SPARE * (time.monotonic() - started) - every_s)
-        return False
+    def deliver(connection: Connection, target: Target, breaker: Breaker, unnoted: list[Noting]) -> bool:
+        clock = functools.partial(datetime.now, UTC)
+        sent = deliver_due(connection, Queue.ALERTS, [target], send, clock, random.random, breaker, unnoted)
+        if sent.claimed:
+            log.info("delivered", target=target.name, sent=sent.delivered, failed=sent.failed, gone=sent.gone)
+            for outcome in ("delivered", "failed", "gone"):
+                counted.deliveries[target.name, outcome] += getattr(sent, outcome)
+        return sent.claimed > 0 and sent.failed < sent.claimed
 
-    def deliver(connection: Connection) -> bool:
-        counts = deliver_due(connection, Queue.ALERTS, targets, send, lambda: datetime.now(UTC), random.random)
-        if counts.claimed:
-            log.info("delivered", sent=counts.delivered, failed=counts.failed, gone=counts.gone)
-        return counts.claimed > 0
-
-    run_together(
-        {
-            "alerts": lambda: keep_running("alerts", open_connection, judge, stop, every_s),
-            "alert deliveries": lambda: keep_running(
-                "alert deliveries", open_connection, deliver, stop, _DELIVER_EVERY_S
-            ),
-        },
-        stop,
-    )
+    loops: dict[str, Callable[[], None]] = {
+        "alerts": functools.partial(keep_running, "alerts", open_connection, judge, stop, every_s)
+    }
+    for target in targets:
+        # A slow receiver doesn't hold up the others.
+        name = f"alert deliveries to {target.name}"
+        step = functools.partial(deliver, target=target, breaker=Breaker(), unnoted=[])
+        loops[name] = functools.partial(keep_running, name, open_connection, step, stop, _DELIVER_EVERY_S)
+    run_together(loops, stop)

@@ -21,7 +21,8 @@ from twin.household_model import Clock
 from twin.households import FILE_LEAD_S, Households
 from twin.steps import make_steps
 
-_DAYS, _DAY_S, _SYNTHETIC, _TOGETHER = (200, 800), 86_400, 500, 100
+_DAYS, _DAY_S, _HALF_HOURS = (200, 800), 86_400, 48
+_MADE, _TOGETHER, _FEWEST = 500, 100, 4
 _SEED, _SPLITS, _REMADE = 1, 1000, 20
 #: The file's own clock, read as if it were UTC.
 _FILE_CLOCK = Clock(-FILE_LEAD_S, south=True)
@@ -59,7 +60,7 @@ def _figures(power_w: NDArray[np.float64]) -> Figures:
     return Figures(
         by_hour.T,
         _autocorrelation(power_w, 1),
-        _autocorrelation(power_w, 48),
+        _autocorrelation(power_w, _HALF_HOURS),
         (power_w == 0).sum(axis=0) / known.sum(axis=0),
     )
 
@@ -74,13 +75,13 @@ def _autocorrelation(series: NDArray[np.float64], lag: int) -> NDArray[np.float6
     return np.asarray(np.nansum(early * late, axis=0) / spread)
 
 
-def _generated(households: Households, first_day: int) -> Figures:
-    """Figures of synthetic households over the days of the comparison."""
-    begin_s, half_hours = (first_day + _DAYS[0]) * _DAY_S, (_DAYS[1] - _DAYS[0]) * 48
+def _generated(households: Households, first_day: int, made: int = _MADE) -> Figures:
+    """Figures of made households over the days of the comparison."""
+    begin_s, half_hours = (first_day + _DAYS[0]) * _DAY_S, (_DAYS[1] - _DAYS[0]) * _HALF_HOURS
     steps = make_steps(begin_s, half_hours, 1800, 1)
     parts = [
-        _figures(households.power_w(steps, np.arange(begin, begin + _TOGETHER)))
-        for begin in range(0, _SYNTHETIC, _TOGETHER)
+        _figures(households.power_w(steps, np.arange(begin, min(begin + _TOGETHER, made))))
+        for begin in range(0, made, _TOGETHER)
     ]
     return Figures(
         np.concatenate([p.hours_w for p in parts]),
@@ -111,42 +112,60 @@ _NAMES = (
 )
 
 
-def measure(path: Path) -> list[Result]:
+def measure(path: Path, real: Figures, first_day: int) -> list[Result]:
     """Both makers against the held-out households, what real halves differ by, and the speed."""
-    real, first_day = _real(path)
-    meters = len(real.lag)
-    train, held = np.arange(0, meters, 2), np.arange(1, meters, 2)
-    natural = _differences(real.part(train), real.part(held))
-    results: list[Result] = []
-    shown = {"training half": real.part(train), "held-out half": real.part(held)}
-    for name, households in {
-        "resampled": Households.resampled(path, _SEED, clock=_FILE_CLOCK, columns=list(train), vacant=0),
-        "stochastic": Households.stochastic(_SEED, clock=_FILE_CLOCK, vacant=0),
-    }.items():
-        shown[name] = _generated(households, first_day)
-        for which, value, other in zip(_NAMES, _differences(shown[name], real.part(held)), natural, strict=True):
-            results.append(
-                result(f"{name}: {which[0]}", value, which[1], which[2], "training half", other, less_is_better=True)
-            )
-        results += [
-            result(f"{name} against the training half: {which[0]}", value, which[1])
-            for which, value in zip(_NAMES, _differences(shown[name], real.part(train)), strict=True)
-        ]
-    for name, figures in shown.items():
+    return [*held_out(path, real, first_day), *_splits(real), *_remade(path, real, first_day), *_speed(path)]
+
+
+def held_out(path: Path, real: Figures, first_day: int, made: int = _MADE) -> list[Result]:
+    """So many households of each maker, of the file's meters at even positions or of no file, against those at odd."""
+    used, held = np.arange(0, len(real.lag), 2), np.arange(1, len(real.lag), 2)
+    natural = _differences(real.part(used), real.part(held))
+    shown = {
+        name: _generated(households, first_day, made)
+        for name, households in {
+            "resampled": Households.resampled(path, _SEED, clock=_FILE_CLOCK, columns=list(used), vacant=0),
+            "stochastic": Households.stochastic(_SEED, clock=_FILE_CLOCK, vacant=0),
+        }.items()
+    }
+    results = [
+        result(f"{name}: {which}", value, unit, limit, "the real halves", other, less_is_better=True)
+        for name, figures in shown.items()
+        for (which, unit, limit), value, other in zip(
+            _NAMES, _differences(figures, real.part(held)), natural, strict=True
+        )
+    ]
+    results += [
+        result(f"{name} against the half it is made of: {which}", value, unit)
+        for name, figures in shown.items()
+        for (which, unit, _), value in zip(_NAMES, _differences(figures, real.part(used)), strict=True)
+    ]
+    for name, figures in {"used half": real.part(used), "held-out half": real.part(held), **shown}.items():
         results += [
             result(f"{name}: lag-1 autocorrelation", float(figures.lag.mean()), ""),
             result(f"{name}: daily autocorrelation", float(figures.daily.mean()), ""),
             result(f"{name}: share of zeros", float(figures.zeros.mean()) * 100, "%"),
             result(f"{name}: spread of energy (sd of ln)", figures.energy_spread, ""),
         ]
-    return [*results, *_splits(real), *_remade(path, real, first_day), *_speed(path)]
+    return results
 
 
-def _real(path: Path) -> tuple[Figures, int]:
+def read_real(path: Path) -> tuple[Figures, int]:
+    """Figures of the file's meters over the days of the comparison, and the file's first day since 1970.
+
+    Raises
+    ------
+    ValueError
+        When the file has fewer days or fewer than four meters, or one of them has no reading there.
+    """
     with np.load(path, allow_pickle=False) as file:
         first_day = int(file["t0"]) - np.datetime64(0, "D").item().toordinal()
-        rows = slice(_DAYS[0] * 48, _DAYS[1] * 48)
-        return _figures(file["X"][rows].astype(np.float64) * 2000), first_day
+        energy_kwh = file["X"][_DAYS[0] * _HALF_HOURS : _DAYS[1] * _HALF_HOURS].astype(np.float64)
+    if len(energy_kwh) < (_DAYS[1] - _DAYS[0]) * _HALF_HOURS:
+        raise ValueError(f"{path} ends before its day {_DAYS[1]}: days {_DAYS[0]} to {_DAYS[1]} are compared")
+    if energy_kwh.shape[1] < _FEWEST or np.isnan(energy_kwh).all(axis=0).any():
+        raise ValueError(f"{path} needs {_FEWEST} meters, each with readings between days {_DAYS[0]} and {_DAYS[1]}")
+    return _figures(energy_kwh * 2000), first_day
 
 
 def _splits(real: Figures) -> list[Result]:
@@ -195,11 +214,19 @@ def _speed(path: Path) -> list[Result]:
     return results
 
 
-if __name__ == "__main__":
+def _main() -> None:
     own = argparse.ArgumentParser(add_help=False)
-    own.add_argument("--households", type=Path, metavar="FILE.npz")
-    known, others = own.parse_known_args()
-    if known.households is None and not {"-h", "--help"} & set(others):
-        own.error("--households FILE.npz is needed")
-    sys.argv[1:] = others
-    main(partial(measure, known.households), f"{__doc__}\nNeeds --households FILE.npz.")
+    own.add_argument("--data", type=Path, metavar="FILE.npz", required=True)
+    description = f"{__doc__}\n--data FILE.npz: half-hours of real households."
+    if {"-h", "--help"} & set(sys.argv):
+        main(list, description)
+    known, sys.argv[1:] = own.parse_known_args()
+    try:
+        real, first_day = read_real(known.data)
+    except (OSError, ValueError, KeyError) as error:
+        own.error(f"--data: {error}")
+    main(partial(measure, known.data, real, first_day), description)
+
+
+if __name__ == "__main__":
+    _main()

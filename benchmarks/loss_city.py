@@ -71,8 +71,7 @@ def plan_city(areas: int, days: int, seed: int, events: str = "default") -> City
     they do to the loss is no part of the true loss, and no error bar can know it.
     """
     city = make_city("demonstration", areas=areas, begin=BEGIN, days=days, seed=seed, events=events)
-    gateways = {m.code for m in city.model.meters if m.role & Role.GATEWAY and not m.role & Role.CUSTOMER}
-    gateways |= set(city.truth_units)
+    gateways = {code for m in city.model.meters if m.role & Role.GATEWAY for code in (m.code, m.unit)}
     kept = [
         e for e in city.events if e.kind not in RECORD and not (e.kind in _FAULTS_OF_CURRENT and e.entity in gateways)
     ]

@@ -18,6 +18,7 @@ from grid.history import Past
 from grid.limits import Limits
 from grid.loss_rules import LossRules
 from grid.model import UnitKind
+from grid.period import ENERGIES, TECHNICAL
 from grid.quality import MISSING_WH, Quality, precedence
 from grid.roster import UnitView
 from grid.rows import BalanceRows, BlockRows
@@ -38,17 +39,27 @@ class Stated:
     For the figures see `grid.rows.BalanceRows`; NaN where there is none.
     """
 
-    loss_wh: NDArray[np.float64]
     inflow_wh: NDArray[np.float64]
+    outflow_wh: NDArray[np.float64]
+    loss_wh: NDArray[np.float64]
+    members_loss_wh: NDArray[np.float64]
+    uncontracted_wh: NDArray[np.float64]
+    generation_wh: NDArray[np.float64]
+    estimated_wh: NDArray[np.float64]
+    technical_wh: NDArray[np.float64]
+    averaging_wh: NDArray[np.float64]
+    technical_sigma_wh: NDArray[np.float64]
     sigma_wh: NDArray[np.float64]
     systematic_sigma_wh: NDArray[np.float64]
     ends_sigma_wh: NDArray[np.float64]
+    export_sigma_wh: NDArray[np.float64]
     computable: NDArray[np.bool_]
     loss_class: NDArray[np.int8]
     reasons: NDArray[np.int32]
 
 
-_FIGURES = ("loss_wh", "inflow_wh", "sigma_wh", "systematic_sigma_wh", "ends_sigma_wh")
+#: Energies and errors of `Stated`.
+FIGURES = (*ENERGIES, *TECHNICAL, "sigma_wh", "systematic_sigma_wh", "ends_sigma_wh", "export_sigma_wh")
 
 
 def settle_month(month: Month, park: Park, rules: LossRules) -> Stated:
@@ -57,7 +68,7 @@ def settle_month(month: Month, park: Park, rules: LossRules) -> Stated:
     views = views_of(city)
     shape = month.true_wh.shape
     stated = Stated(
-        **{name: np.full(shape, np.nan) for name in _FIGURES},
+        **{name: np.full(shape, np.nan) for name in FIGURES},
         computable=np.zeros(shape, np.bool_),
         loss_class=np.zeros(shape, np.int8),
         reasons=np.zeros(shape, np.int32),
@@ -145,7 +156,7 @@ def _put(stated: Stated, figures: BalanceRows, rows: BlockRows, column: dict[int
     of_unit = np.array([column.get(unit, -1) for unit in rows.unit_id.tolist()], np.int64)
     keep = np.flatnonzero(of_unit >= 0)
     at = np.searchsorted(month.ends_s, rows.observed_at_us[keep] // _SECOND_US), of_unit[keep]
-    for name in _FIGURES:
+    for name in FIGURES:
         getattr(stated, name)[at] = getattr(figures, name)[keep]
     for name in ("computable", "loss_class", "reasons"):
         getattr(stated, name)[at] = getattr(figures, name)[keep]

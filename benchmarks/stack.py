@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.stack import StackSpec, destroy, start_servers, status
+from deploy.stack import StackSpec, destroy, start_servers, status, stop
 from meterline.bootstrap import opener, prepare
 from meterline.config import Settings, load_settings
 
@@ -24,17 +24,28 @@ _TIMEOUT_S = 300.0
 
 
 @contextlib.contextmanager
-def benchmark_stack(workers: int = 1) -> Iterator[tuple[StackSpec, Settings]]:
-    """Servers that are up, migrated, with topics; no programs yet."""
-    with tempfile.TemporaryDirectory(prefix="meterline-benchmark-") as folder:
-        spec = StackSpec.with_free_ports(Path(folder) / "run", workers=workers)
-        try:
-            start_servers(spec)
-            settings = load_settings(spec.config_path)
-            prepare(settings)
-            yield spec, settings
-        finally:
-            destroy(spec)
+def benchmark_stack(workers: int = 1, keep: Path | None = None) -> Iterator[tuple[StackSpec, Settings]]:
+    """Servers that are up, migrated, with topics; no programs yet.
+
+    Parameters
+    ----------
+    keep
+        Where the stack lives and stays when it is stopped; one that is there already goes on. None: it is removed.
+    """
+    with contextlib.ExitStack() as stack:
+        if keep is None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="meterline-benchmark-"))
+            spec = StackSpec.with_free_ports(Path(folder) / "run", workers=workers)
+            stack.callback(destroy, spec)
+        else:
+            spec = StackSpec.with_free_ports(keep / "run", workers=workers)
+            if (spec.home / "stack.json").exists():
+                stop(StackSpec.load(spec.home))  # what an interrupted run left
+            stack.callback(stop, spec)
+        start_servers(spec)
+        settings = load_settings(spec.config_path)
+        prepare(settings)
+        yield spec, settings
 
 
 @contextlib.contextmanager

@@ -1,1 +1,1 @@
-"""The web console: HTTP API and pages. Filled by a later release."""
+"""The web console: live pages of the boards, the HTTP API, and the same panels as pictures for reports."""

@@ -24,6 +24,20 @@ have() {
   PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" command -v "$1" >/dev/null
 }
 
+# Chromium for the tests of the console. Ubuntu's package of it is a snap, which a container can't run: there it is
+# Playwright's own build.
+has_browser() {
+  have chromium || compgen -G "$HOME/.cache/ms-playwright/chromium*/INSTALLATION_COMPLETE" >/dev/null
+}
+
+# For tests only: a browser, a font with Chinese for what it shows, and an Alertmanager.
+missing_test_packages() {
+  have prometheus-alertmanager || have alertmanager || echo prometheus-alertmanager
+  has_browser || grep -qs '^ID=ubuntu' /etc/os-release || echo chromium
+  compgen -G '/usr/share/fonts/*/*/*CJK*' >/dev/null || compgen -G '/usr/share/fonts/truetype/wqy/*' >/dev/null ||
+    echo fonts-wqy-microhei
+}
+
 # Packages of the distribution that are missing here, one a line.
 missing_packages() {
   have python3 || echo python3
@@ -42,8 +56,12 @@ install_packages() {
   local packages="$*" policy=/usr/sbin/policy-rc.d policed=""
   have apt-get || fail "install these with the machine's package manager, then try again: $packages"
   echo "meterline: installing $packages" >&2
-  # The stack runs its own broker; the package's service must not take a port when it is installed or at a boot.
-  if [[ " $packages " == *" mosquitto "* && ! -e $policy ]]; then
+  # The stack runs its own broker, and the tests their own Alertmanager; a package's service must not take a port when
+  # it is installed or at a boot.
+  local services=""
+  [[ " $packages " != *" mosquitto "* ]] || services+=" mosquitto.service"
+  [[ " $packages " != *" prometheus-alertmanager "* ]] || services+=" prometheus-alertmanager.service"
+  if [[ -n $services && ! -e $policy ]]; then
     printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
     as_root chmod 755 "$policy"
     policed=yes
@@ -55,7 +73,8 @@ install_packages() {
     apt-get install -qq -y --no-install-recommends $packages >/dev/null || failed="apt-get install $packages"
   if [[ -n $policed ]]; then
     as_root rm -f "$policy"
-    [[ ! -d /run/systemd/system ]] || as_root systemctl disable --quiet mosquitto.service || true
+    # shellcheck disable=SC2086  # a list of names
+    [[ ! -d /run/systemd/system ]] || as_root systemctl disable --quiet $services || true
   fi
   [[ -z $failed ]] || fail "\`$failed\` failed: see above, mend it, then try again"
 }
@@ -101,13 +120,18 @@ is_current() {
 setup() {
   local kind=$1 packages
   {
-    packages=$(missing_packages | tr '\n' ' ')
+    packages=$( (missing_packages; [[ $kind != test ]] || missing_test_packages) | tr '\n' ' ')
     [[ -z ${packages// /} ]] || install_packages ${packages% }
     mkdir -p .meterline
     exec 9>.meterline/setup.lock
     flock 9
     # What serves the tests serves a run as well: test.lock holds all of run.lock.
     is_current "$kind" || { [[ $kind == run ]] && is_current test; } || make_venv "$kind"
+    if [[ $kind == test ]] && ! has_browser; then
+      echo "meterline: installing a browser for the tests" >&2
+      as_root .venv/bin/python -m playwright install-deps chromium &&
+        .venv/bin/python -m playwright install chromium || fail "no browser for the tests: install chromium"
+    fi
     exec 9>&-
   } >&2
 }

@@ -12,6 +12,8 @@ from grid.channels import CLOSING, EXPORT, IMPORT, Values
 from grid.quality import MISSING_WH, NO_PRECEDENCE, Quality
 from grid.rows import NEVER_US
 
+#: Later than any limit.
+NEVER_DOUBTED_US = np.iinfo(np.int64).max
 #: What was guessed, stood in or is in doubt is no history.
 _NOT_MEASURED = int(Quality.MISSING | Quality.ESTIMATED | Quality.SUBSTITUTED | Quality.SUSPECT)
 
@@ -32,6 +34,8 @@ class Past:
         int64: when the import was known; of one that is derived from registers, when the position's last value was.
     register_wh, register_us
         int64: closing register of the import and when it was known; None where no position of the row has one.
+    doubted_us
+        int64: from when on a validation rule's doubt counts, `NEVER_DOUBTED_US` where there is none; None: nowhere.
     """
 
     import_wh: NDArray[np.int64]
@@ -41,11 +45,16 @@ class Past:
     known_us: NDArray[np.int64]
     register_wh: NDArray[np.int64] | None = None
     register_us: NDArray[np.int64] | None = None
+    doubted_us: NDArray[np.int64] | None = None
 
     def measured(self, until_us: int) -> NDArray[np.bool_]:
         """Where an import was measured and known by an instant."""
         there = (self.import_wh >= 0) & (self.quality & np.uint8(_NOT_MEASURED) == 0)
         return np.asarray(there & (self.known_us <= until_us))
+
+    def doubted(self, until_us: int) -> NDArray[np.bool_] | None:
+        """Where a validation rule's doubt counts at an instant; None: nowhere."""
+        return None if self.doubted_us is None else np.asarray(self.doubted_us <= until_us)
 
 
 def past_of(

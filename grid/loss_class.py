@@ -30,13 +30,14 @@ class LossReason(IntFlag):
     LOW_INFLOW = 128  # too little went in for a rate
     GENERATION = 256  # customers or smaller units fed energy in
     UNCONTRACTED = 512  # energy was taken without an active account
-    WIDE_BAND = 1_024  # normal, but the error is too large against the limits to say much
+    WIDE_BAND = 1_024  # the error is too large against the limits to tell a class
     SUSPECTED_CT = 2_048  # the loss is what a phase or a transformer's ratio that is wrong would make
     SUSPECTED_RELATION = 4_096  # more was sold than went in: a customer of another area, or a meter, is wrong
     NO_TECHNICAL = 8_192  # the technical loss isn't known
     SUSPECT = 16_384  # a reading that was suspect when it came has entered
     REGISTERS = 32_768  # from registers over the whole of it, as from daily frozen ones
     PART_UNKNOWN = 65_536  # the loss inside a smaller unit isn't known: what is below isn't all there
+    FEW_MEASURED = 131_072  # too little of the period was measured well enough for a class
 
 
 def reason_names(reasons: int) -> list[str]:

@@ -6,6 +6,7 @@ import math
 from dataclasses import astuple, dataclass, field
 from datetime import UTC, tzinfo
 
+from grid.doubt import DoubtRule
 from grid.thresholds import Thresholds
 
 
@@ -47,20 +48,29 @@ class LossRules:
         Standard deviation of what meters' clocks are off, but for those few that are minutes off: these are faults.
         By default √(2.5² + 4.3²): set within 5 s, and in a month without another setting the 0.5 s a day that IEC
         62054-21 allows, both limits taken as two σ and the second as its root mean square over the month.
+    starting_power_w
+        Below this, times its multiplier, a customer's meter counts nothing: 0.004 of a basic current of 5 A at 230 V
+        (IEC 62053-21, class 1).
     variation
         Of the loads of areas; None: not known, and technical loss is that of the mean powers.
     estimate
         Whether readings that are missing when a limit passes are estimated.
     zone
         The utility's time zone, by which days look alike.
+    kept_out
+        Validation rules whose doubts keep a reading out of the history of estimates.
     """
 
     thresholds: Thresholds = field(default_factory=Thresholds)
     clock_sigma_s: float = 5.0
+    starting_power_w: float = 4.6
     variation: LoadVariation | None = None
     estimate: bool = True
     zone: tzinfo = UTC
+    kept_out: tuple[DoubtRule, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.clock_sigma_s <= 3_600:
             raise ValueError(f"clocks that are off by {self.clock_sigma_s} s")
+        if not 0 <= self.starting_power_w <= 1_000:
+            raise ValueError(f"meters that start at {self.starting_power_w} W")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -176,7 +177,7 @@ class UnitView:
     plates: tuple[Plate, ...] = ()
     """Of the transformer, over time; a unit that has none has no plates."""
     size: int = field(init=False)
-    _edges: NDArray[np.int64] = field(init=False)
+    _edges: list[int] = field(init=False)
     _rosters: dict[tuple[int, int], Roster] = field(init=False, default_factory=dict)
     _last: tuple[Roster, pa.StringArray, NDArray[np.int32]] | None = field(init=False, default=None)
 
@@ -184,16 +185,15 @@ class UnitView:
         self.size = 1 + max((m.position for m in self.members), default=-1)
         edges = {m.valid_from_us for m in self.members} | {m.valid_to_us for m in self.members}
         edges |= {lapse.from_us for lapse in self.lapses} | {lapse.to_us for lapse in self.lapses}
-        self._edges = np.array(sorted(edges), dtype=np.int64)
+        self._edges = sorted(edges)
 
     def roster(self, observed_at_us: int, interval_s: int) -> Roster:
         """Members over the interval that ends at `observed_at_us`."""
         begin_us = observed_at_us - interval_s * 1_000_000
-        segment = int(np.searchsorted(self._edges, begin_us, side="left"))
-        if segment == int(np.searchsorted(self._edges, observed_at_us, side="right")):
-            key = (segment, -1)  # nothing begins or ends here: the same roster serves all intervals between two edges
-        else:
-            key = (begin_us, observed_at_us)
+        segment = bisect_left(self._edges, begin_us)
+        # Where nothing begins or ends, the same roster serves all intervals between two edges.
+        is_between = segment == bisect_right(self._edges, observed_at_us)
+        key = (segment, -1) if is_between else (begin_us, observed_at_us)
         if key not in self._rosters:
             # Late data may ask for any time: a unit that changed often doesn't keep an array for each.
             if len(self._rosters) >= _MAX_ROSTERS:

@@ -100,6 +100,8 @@ class BalanceRows:
         float64: technical loss inside the smaller units; NaN where not known of one of them.
     total_sigma_wh, total_systematic_sigma_wh
         float64: standard deviation of `loss_wh` + `members_loss_wh`, and its systematic part.
+    export_sigma_wh
+        float64: part of `systematic_sigma_wh` from what was exported.
     loss_class, reasons
         int8 and int32, of `grid.loss_class`.
     status
@@ -129,6 +131,7 @@ class BalanceRows:
     ends_sigma_wh: NDArray[np.float64]
     total_sigma_wh: NDArray[np.float64]
     total_systematic_sigma_wh: NDArray[np.float64]
+    export_sigma_wh: NDArray[np.float64]
     loss_class: NDArray[np.int8]
     reasons: NDArray[np.int32]
     status: NDArray[np.int8]
@@ -179,6 +182,7 @@ def empty_balances(size: int) -> BalanceRows:
         ends_sigma_wh=np.zeros(size, np.float64),
         total_sigma_wh=np.zeros(size, np.float64),
         total_systematic_sigma_wh=np.zeros(size, np.float64),
+        export_sigma_wh=np.zeros(size, np.float64),
         loss_class=np.full(size, LossClass.NOT_COMPUTABLE, np.int8),
         reasons=np.zeros(size, np.int32),
         status=np.full(size, Status.PROVISIONAL, np.int8),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from grid.loss_class import LossClass, LossReason
 from grid.model import UnitKind
@@ -50,22 +53,56 @@ class Threshold:
         if self.medium_voltage_v is not None and self.medium_voltage_v <= 0:
             raise ValueError(f"a voltage of {self.medium_voltage_v} V")
 
-    def judge(self, inflow_wh: float, loss_wh: float, sigma_wh: float, hours: float) -> tuple[LossClass, LossReason]:
-        """Class of a loss over some hours, and what keeps one from being told.
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bounds:
+    """Limits of several losses, one each; arrays of shape (n,). See `Threshold`."""
+
+    low_rate: NDArray[np.float64]
+    high_rate: NDArray[np.float64]
+    min_inflow_wh_per_h: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, thresholds: Sequence[Threshold]) -> Bounds:
+        """Of one threshold for each loss."""
+        rows = [(t.low_rate, t.high_rate, t.min_inflow_wh_per_h) for t in thresholds]
+        return cls(*np.array(rows, np.float64).reshape(-1, 3).T)
+
+    def judge(
+        self,
+        inflow_wh: NDArray[np.float64],
+        loss_wh: NDArray[np.float64],
+        sigma_wh: NDArray[np.float64],
+        hours: NDArray[np.float64],
+    ) -> tuple[NDArray[np.int8], NDArray[np.int32]]:
+        """Classes of losses over some hours, and what keeps one from being told; of intervals and periods alike.
 
         A loss is high or negative only where its whole band lies beyond the limit, and normal only where the band is
         not wider than the limits lie apart: else no class is told.
+
+        Parameters
+        ----------
+        inflow_wh, loss_wh, sigma_wh, hours
+            Of shape (n,). A σ of NaN is wider than any limits.
+
+        Returns
+        -------
+        tuple
+            `LossClass` and `LossReason`, each of shape (n,).
         """
-        if inflow_wh <= 0 or inflow_wh < self.min_inflow_wh_per_h * hours:
-            return LossClass.NOT_COMPUTABLE, LossReason.LOW_INFLOW
         band_wh = BAND * sigma_wh
-        if loss_wh - band_wh > self.high_rate * inflow_wh:
-            return LossClass.HIGH, LossReason(0)
-        if loss_wh + band_wh < self.low_rate * inflow_wh:
-            return LossClass.NEGATIVE, LossReason(0)
-        if not 2 * band_wh <= (self.high_rate - self.low_rate) * inflow_wh:
-            return LossClass.NOT_COMPUTABLE, LossReason.WIDE_BAND
-        return LossClass.NORMAL, LossReason(0)
+        is_low = (inflow_wh <= 0) | (inflow_wh < self.min_inflow_wh_per_h * hours)
+        is_high = loss_wh - band_wh > self.high_rate * inflow_wh
+        is_negative = loss_wh + band_wh < self.low_rate * inflow_wh
+        is_narrow = 2 * band_wh <= (self.high_rate - self.low_rate) * inflow_wh
+        classes = np.select(
+            [is_low, is_high, is_negative, is_narrow],
+            [int(c) for c in (LossClass.NOT_COMPUTABLE, LossClass.HIGH, LossClass.NEGATIVE, LossClass.NORMAL)],
+            int(LossClass.NOT_COMPUTABLE),
+        )
+        is_wide = ~is_low & (classes == LossClass.NOT_COMPUTABLE)
+        reasons = np.where(is_low, int(LossReason.LOW_INFLOW), np.where(is_wide, int(LossReason.WIDE_BAND), 0))
+        return classes.astype(np.int8), reasons.astype(np.int32)
 
 
 #: Common in practice; utilities differ, so these give way to what the database holds. See docs/explanation/loss.md.

@@ -88,6 +88,12 @@ def _reaches(periods: Sequence[StatePeriod], start: datetime, end: datetime) -> 
     return start >= end
 
 
+def end_at(periods: Sequence[P], at: datetime) -> tuple[list[P], list[P]]:
+    """Beliefs to give up, and those to record so that nothing holds from an instant on, whatever was believed."""
+    old = [p for p in periods if ends(p) > at]
+    return old, [replace(p, valid_to=at) for p in old if begins(p) < at]
+
+
 def change_values(
     periods: Sequence[StatePeriod], changes: dict[str, object], valid_from: datetime
 ) -> tuple[list[StatePeriod], list[StatePeriod]]:

@@ -1,7 +1,9 @@
 """Names of the Kafka topics between the parts."""
 
+ALERT = "alert"
 TELEMETRY_AREA = "telemetry.area"
 TELEMETRY_SCADA = "telemetry.scada"
+TELEMETRY_EVENT = "telemetry.event"
 TELEMETRY_BACKFILL = "telemetry.backfill"
 TELEMETRY_REJECTED = "telemetry.rejected"
 ENERGY_UNIT = "energy.unit"

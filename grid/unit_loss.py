@@ -14,6 +14,8 @@ class UnitLoss:
     ----------
     since, until
         Beginning of the first and end of the last of them.
+    medium_voltage_v
+        Of the unit's substation; None where it has none.
     """
 
     unit_id: int
@@ -27,3 +29,4 @@ class UnitLoss:
     intervals: int
     since: datetime
     until: datetime
+    medium_voltage_v: int | None = None

@@ -9,13 +9,14 @@ from grid.errors import Rejection
 from grid.model import UnitKind
 from grid.ports import Directory
 from ingest.decode import decode_message
+from ingest.decode_events import decode_events_message
 from ingest.decode_points import decode_points_message
-from ingest.topics import KafkaRecord, record_of, records_of_points, refusals_of
+from ingest.topics import KafkaRecord, record_of, records_of_events, records_of_points, refusals_of
 
 #: Topics that gateways publish to, for a subscription.
-SUBSCRIPTIONS = ("meterline/v1/+/block/+", "meterline/v1/+/points/+")
+SUBSCRIPTIONS = ("meterline/v1/+/block/+", "meterline/v1/+/points/+", "meterline/v1/+/event/+")
 
-_POINTS = "points"
+_POINTS, _EVENT = "points", "event"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Taken:
     Attributes
     ----------
     records
-        What goes to Kafka as it is: points, and what was refused.
+        What goes to Kafka as it is: points, device events, and what was refused.
     rejections
         What was refused of it.
     forwarded
@@ -48,17 +49,21 @@ class Taken:
         return own + self.records
 
 
-def is_points_topic(topic: str) -> bool:
-    """Whether a topic carries points."""
+def kind_of(topic: str) -> str:
+    """What kind of message a topic carries, by its name; empty where it names none."""
     parts = topic.split("/")
-    return len(parts) > 3 and parts[3] == _POINTS
+    return parts[3] if len(parts) > 3 else ""
 
 
 def take_message(topic: str, payload: bytes, received_at_us: int, directory: Directory) -> Taken:
     """Decode one MQTT message by the kind that its topic names; what names none is refused as a block."""
-    if is_points_topic(topic):
+    kind = kind_of(topic)
+    if kind == _POINTS:
         points = decode_points_message(topic, payload, received_at_us, directory)
         return Taken(records_of_points(points), points.rejections, points.batch is not None)
+    if kind == _EVENT:
+        events = decode_events_message(topic, payload, received_at_us, directory)
+        return Taken(records_of_events(events), events.rejections, events.batch is not None)
     decoded = decode_message(topic, payload, received_at_us, directory, directory.zone)
     refusals = refusals_of(decoded.rejections)
     if decoded.block is None or decoded.kind is None:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from grid.block import Block, encode_block
+from grid.device_events import EventBatch, encode_events
 from grid.errors import Rejection
 from grid.model import UnitKind
-from grid.points import encode_points
-from grid.topics import TELEMETRY_AREA, TELEMETRY_BACKFILL, TELEMETRY_REJECTED, TELEMETRY_SCADA
-from ingest.decode_points import DecodedPoints
+from grid.points import PointBatch, encode_points
+from grid.topics import TELEMETRY_AREA, TELEMETRY_BACKFILL, TELEMETRY_EVENT, TELEMETRY_REJECTED, TELEMETRY_SCADA
+from ingest.checks import DecodedBatch
 
 #: Older than this at receipt, a block doesn't travel with live data.
 BACKFILL_AFTER_US = 2 * 3_600 * 1_000_000
@@ -46,11 +47,19 @@ def record_of(block: Block, kind: UnitKind, backfill_after_us: int = BACKFILL_AF
     return KafkaRecord(topic, block.unit.encode(), encode_block(block))
 
 
-def records_of_points(decoded: DecodedPoints) -> list[KafkaRecord]:
+def records_of_points(decoded: DecodedBatch[PointBatch]) -> list[KafkaRecord]:
     """A message of points on Kafka: they travel beside the blocks of a feeder's head, by the key of their unit."""
     records = refusals_of(decoded.rejections)
     if decoded.batch is not None:
         records.insert(0, KafkaRecord(TELEMETRY_SCADA, decoded.batch.unit.encode(), encode_points(decoded.batch)))
+    return records
+
+
+def records_of_events(decoded: DecodedBatch[EventBatch]) -> list[KafkaRecord]:
+    """A message of device events on Kafka, by the key of its unit."""
+    records = refusals_of(decoded.rejections)
+    if decoded.batch is not None:
+        records.insert(0, KafkaRecord(TELEMETRY_EVENT, decoded.batch.unit.encode(), encode_events(decoded.batch)))
     return records
 
 

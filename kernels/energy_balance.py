@@ -14,6 +14,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from kernels.member_error import STEP_VARIANCE, class_variances, extra_variances
+
 #: Bits of a member's role; the same as `grid.model.Role`, which kernels may not import.
 GATEWAY = 1
 CUSTOMER = 2
@@ -54,7 +56,10 @@ class Balance:
     sigma_wh
         float64. Standard deviation of `loss_wh` over present members, all parts together.
     systematic_sigma_wh
-        float64. Part of it from classes of accuracy, which the intervals of a meter share.
+        float64. Part of it from classes of accuracy and starting currents, which the intervals of a meter share.
+    export_sigma_wh
+        float64. Part of the systematic one from what was exported; the rest is from what was imported. What goes out
+        and what comes in have times of day and gains of their own.
     ends_sigma_wh
         float64. Part of it from register steps and clocks, which one interval takes from its neighbours.
     gateway_extra_sigma_wh
@@ -89,6 +94,7 @@ class Balance:
     returned_wh: NDArray[np.int64]
     sigma_wh: NDArray[np.float64]
     systematic_sigma_wh: NDArray[np.float64]
+    export_sigma_wh: NDArray[np.float64]
     ends_sigma_wh: NDArray[np.float64]
     gateway_extra_sigma_wh: NDArray[np.float64]
     gateway_systematic_sigma_wh: NDArray[np.float64]
@@ -114,6 +120,7 @@ def line_loss(
     quality: NDArray[np.uint8] | None = None,
     clock_share: NDArray[np.float64] | None = None,
     extra_systematic_wh: NDArray[np.int64] | None = None,
+    start_wh: NDArray[np.float64] | None = None,
 ) -> Balance:
     """Balance many units at one interval each.
 
@@ -143,6 +150,8 @@ def line_loss(
         float64 of shape (units,): standard deviation of the meters' clocks over the length of the interval. None: 0.
     extra_systematic_wh
         int64 of shape (m,): part of `extra_sigma_wh` that the intervals share; `MISSING_WH` counts as 0. None: 0.
+    start_wh
+        float64 of shape (units,): most that may pass a meter in the interval without being counted. None: 0.
 
     Returns
     -------
@@ -159,6 +168,10 @@ def line_loss(
     error is taken as normal with the class at two σ, and cut off there: σ = 0.44 × c/100 × energy (JCGM 100:2008,
     4.3.4). It stays the same from one interval to the next. A member that is gateway and customer at once (dedicated
     transformer) enters both sides with the same register, hence without error.
+
+    **Start.** Below its starting current a meter counts nothing (IEC 62053-21: 0.004 of the basic current). Of those
+    customers whose meters show nothing some take nothing and some nearly as much as that, and all of them err the same
+    way: a quarter of `start_wh` × multiplier, added up over them, is taken as a deviation that intervals share.
 
     **Register.** The difference of two registers that step by one watt-hour has σ = multiplier × 1 Wh / √6.
 
@@ -182,6 +195,7 @@ def line_loss(
         "extra_systematic_wh": none if extra_systematic_wh is None else extra_systematic_wh,
     }
     clocks = np.empty(0, np.float64) if clock_share is None else clock_share
+    uncounted = np.empty(0, np.float64) if start_wh is None else start_wh
     shapes = {
         "export_wh": export_wh.shape,
         "multiplier": multiplier.shape,
@@ -194,8 +208,9 @@ def line_loss(
             raise ValueError(f"{name} has shape {shape}, import_wh ({members},)")
     if len(starts) < 1 or starts[0] != 0 or starts[-1] != members or np.any(np.diff(starts) < 0):
         raise ValueError("starts must rise from 0 to the number of members")
-    if clock_share is not None and clock_share.shape != (len(starts) - 1,):
-        raise ValueError(f"clock_share has shape {clock_share.shape}, not ({len(starts) - 1},)")
+    for name, of_units in (("clock_share", clock_share), ("start_wh", start_wh)):
+        if of_units is not None and of_units.shape != (len(starts) - 1,):
+            raise ValueError(f"{name} has shape {of_units.shape}, not ({len(starts) - 1},)")
     energies, sigmas, coverage, complete, has_gateway, gateways_complete, gateways_measured, flags = _line_loss(
         starts,
         import_wh,
@@ -208,6 +223,7 @@ def line_loss(
         optional["quality"],
         clocks,
         optional["extra_systematic_wh"],
+        uncounted,
     )
     inflow, outflow, members_loss, uncontracted, taken, returned, estimated, fed_in = energies
     return Balance(
@@ -233,17 +249,19 @@ def line_loss(
 _SIGMAS = (
     "sigma_wh",
     "systematic_sigma_wh",
+    "export_sigma_wh",
     "ends_sigma_wh",
     "gateway_extra_sigma_wh",
     "gateway_systematic_sigma_wh",
     "sold_sigma_wh",
     "sold_systematic_sigma_wh",
 )
-_STEP_VARIANCE = 1.0 / 6.0
-#: Standard deviation of a normal error that is cut off at two of its σ, as a share of that limit; percent.
-_CLASS_TO_SIGMA = 0.44 / 100.0
 #: By how much of its mean power a unit's power differs at the ends of an interval; a customer's by all of it.
 _UNIT_STEP = 0.15
+
+
+#: Of what may pass a meter that shows nothing, what is taken to have passed.
+_UNCOUNTED = 0.25
 
 
 @njit(cache=True, nogil=True)
@@ -259,10 +277,11 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
     quality,
     clock_share,
     extra_systematic_wh,
+    start_wh,
 ):
     units = len(starts) - 1
     energies = np.zeros((8, units), np.int64)
-    sigmas = np.zeros((7, units), np.float64)
+    sigmas = np.zeros((8, units), np.float64)
     coverage = np.full(units, np.nan)
     complete = np.zeros(units, np.bool_)
     expects_gateway = np.zeros(units, np.bool_)
@@ -270,19 +289,21 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
     gateways_measured = np.zeros(units, np.bool_)
     qualities = np.zeros(units, np.uint8)
     has_loss, has_extra, has_quality = len(loss_wh) > 0, len(extra_sigma_wh) > 0, len(quality) > 0
-    has_clocks, has_same = len(clock_share) > 0, len(extra_systematic_wh) > 0
+    has_clocks, has_same, has_start = len(clock_share) > 0, len(extra_systematic_wh) > 0, len(start_wh) > 0
     for u in range(units):
         expected = present = guessed = gateways = gateways_present = gateways_guessed = 0
         taken = returned = sold = fed_in = members_loss = uncontracted = estimated = np.int64(0)
         # Variances of members that stand on one side only, squares of their powers' differences, and what they moved.
         of_class = of_rest = of_steps = of_moves = through = 0.0
         tied_in = tied_out = np.int64(0)
-        customer_class = customer_rest = customer_steps = 0.0
+        customer_class = customer_rest = customer_steps = exported_class = 0.0
+        idle = np.int64(0)  # multipliers of customers' meters that show nothing
         # Of customers that are gateways too; of all gateways.
         both_class = both_rest = extra_of_gateways = same_of_gateways = 0.0
         has_gateway = False
         flags = np.uint8(0)
-        for i in range(starts[u], starts[u + 1]):
+        # Unsigned: an index that can't be negative isn't checked for it, which is a quarter of the time.
+        for i in range(np.uint64(starts[u]), np.uint64(starts[u + 1])):
             kind = role[i]
             if kind == 0:
                 continue
@@ -299,17 +320,14 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
             given_i = export_wh[i]
             given_i = np.int64(0) if given_i == MISSING_WH else given_i * ratio
             taken_f, given_f = np.float64(taken_i), np.float64(given_i)
-            share = accuracy_class[i] * _CLASS_TO_SIGMA
-            class_i = share * share * (taken_f * taken_f + given_f * given_f)
+            class_i, exported_i = class_variances(accuracy_class[i], taken_f, given_f)
+            class_i += exported_i
             ratio_f = np.float64(ratio)
             step_i = ratio_f * ratio_f
             extra_i = np.float64(0.0)
             if has_extra and extra_sigma_wh[i] > 0:
-                extra_i = (np.float64(extra_sigma_wh[i]) * ratio_f) ** 2
-                if has_same and extra_systematic_wh[i] > 0:
-                    same_i = min((np.float64(extra_systematic_wh[i]) * ratio_f) ** 2, extra_i)
-                    class_i += same_i
-                    extra_i -= same_i
+                same_i, extra_i = extra_variances(extra_sigma_wh[i], extra_systematic_wh[i] if has_same else 0, ratio_f)
+                class_i += same_i
             if has_quality:
                 flags |= quality[i]
             if has_quality and quality[i] & (ESTIMATED | SUBSTITUTED):
@@ -325,8 +343,10 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
                 of_moves += move * move
                 through += taken_f + given_f
                 customer_class += class_i
+                exported_class += exported_i
                 customer_steps += step_i
                 customer_rest += extra_i
+                idle += ratio * (taken_i + given_i == 0)
                 continue
             if kind & (TIE_IN | TIE_OUT):
                 tied_in += taken_i if kind & TIE_IN else given_i
@@ -334,6 +354,7 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
                 move = _UNIT_STEP * (taken_f - given_f)
                 of_moves += move * move
                 of_class += class_i
+                exported_class += exported_i
                 of_steps += step_i
                 of_rest += extra_i
                 continue
@@ -353,20 +374,23 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
                 uncontracted += taken_i if kind & UNCONTRACTED else 0
             if is_gateway and is_sink:
                 if kind & UNIT:
-                    extra_of_gateways += class_i + _STEP_VARIANCE * step_i
+                    extra_of_gateways += class_i + STEP_VARIANCE * step_i
                     same_of_gateways += class_i
                 both_class += class_i if kind & CUSTOMER else 0.0
-                both_rest += _STEP_VARIANCE * step_i + extra_i if kind & CUSTOMER else 0.0
+                both_rest += STEP_VARIANCE * step_i + extra_i if kind & CUSTOMER else 0.0
                 continue
             if kind & CUSTOMER:
                 move = taken_f - given_f
                 of_moves += move * move
                 through += taken_f + given_f
                 customer_class += class_i
+                exported_class += exported_i
                 customer_steps += step_i
                 customer_rest += extra_i
+                idle += ratio * (taken_i + given_i == 0)
                 continue
             of_class += class_i
+            exported_class += exported_i
             of_steps += step_i
             of_rest += extra_i
             if is_gateway:
@@ -386,16 +410,19 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
         energies[:, u] = (inflow, outflow, members_loss, uncontracted, taken, returned, estimated, fed_in)
         offset = clock_share[u] if has_clocks else 0.0
         clocks = offset * offset * of_moves
-        of_ends = _STEP_VARIANCE * (of_steps + customer_steps) + clocks
+        of_ends = STEP_VARIANCE * (of_steps + customer_steps) + clocks
         if has_gateway:
             of_ends += clocks + (offset * _UNIT_STEP * through) ** 2
+        uncounted = _UNCOUNTED * start_wh[u] * idle if has_start else 0.0
+        customer_class += uncounted * uncounted
         of_class += customer_class
         sold_class = customer_class + both_class
         sigmas[0, u] = math.sqrt(of_class + of_ends + of_rest + customer_rest)
         sigmas[1, u] = math.sqrt(of_class)
-        sigmas[2, u] = math.sqrt(of_ends)
-        sigmas[3, u] = math.sqrt(extra_of_gateways)
-        sigmas[4, u] = math.sqrt(same_of_gateways)
-        sigmas[5, u] = math.sqrt(sold_class + customer_rest + both_rest + _STEP_VARIANCE * customer_steps + clocks)
-        sigmas[6, u] = math.sqrt(sold_class)
+        sigmas[2, u] = math.sqrt(exported_class)
+        sigmas[3, u] = math.sqrt(of_ends)
+        sigmas[4, u] = math.sqrt(extra_of_gateways)
+        sigmas[5, u] = math.sqrt(same_of_gateways)
+        sigmas[6, u] = math.sqrt(sold_class + customer_rest + both_rest + STEP_VARIANCE * customer_steps + clocks)
+        sigmas[7, u] = math.sqrt(sold_class)
     return energies, sigmas, coverage, complete, expects_gateway, gateways_complete, gateways_measured, qualities

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from kernels.energy_balance import MISSING_WH
 from kernels.estimation_history import STRATA, moments, place_in_history, sample, shift, slot_lists, strata
+from kernels.estimation_kriging import factored, weights
 from kernels.estimation_model import CONTRADICTED, HISTORY, INTERPOLATED, REGISTER, UNKNOWN, Estimates, Model
 from kernels.estimation_spread import at_common_quantile, covariance_with_sum, whole
 
@@ -104,6 +105,7 @@ def estimate_missing(
             np.exp(-np.arange(model.days + 1) / model.memory_days),
             model.other_day_type,
             model.beside,
+            model.neighbours,
             np.array([model.fast, model.slow]),
             *model.errors(interval_minutes),
             float(register_variance_wh2),
@@ -113,7 +115,21 @@ def estimate_missing(
 
 @njit(cache=True, nogil=True)
 def _estimate(  # type: ignore[no-untyped-def]  # numba infers
-    energy, slot, day_type, order, place, register, online, days, other_type, beside, shares, errors, decay, step
+    energy,
+    slot,
+    day_type,
+    order,
+    place,
+    register,
+    online,
+    days,
+    other_type,
+    beside,
+    neighbours,
+    shares,
+    errors,
+    decay,
+    step,
 ):
     meters, intervals = energy.shape
     out = energy.copy()
@@ -137,6 +153,7 @@ def _estimate(  # type: ignore[no-untyped-def]  # numba infers
             days,
             other_type,
             beside,
+            neighbours,
             shares,
             decay,
             method[m],
@@ -169,22 +186,6 @@ def _estimate(  # type: ignore[no-untyped-def]  # numba infers
 
 
 @njit(cache=True, nogil=True)
-def _correlation(apart, shares, decay):  # type: ignore[no-untyped-def]
-    return shares[0] * decay[0] ** apart + shares[1] * decay[1] ** apart
-
-
-@njit(cache=True, nogil=True)
-def _kriged(left, right, shares, decay):  # type: ignore[no-untyped-def]
-    """Weights of the values so many intervals to the left and right (0: none), and the variance that they explain."""
-    near = _correlation(left, shares, decay) if left else 0.0
-    far = _correlation(right, shares, decay) if right else 0.0
-    across = _correlation(left + right, shares, decay) if left and right else 0.0
-    by_left = (near - across * far) / (1.0 - across * across)
-    by_right = (far - across * near) / (1.0 - across * across)
-    return by_left, by_right, by_left * near + by_right * far
-
-
-@njit(cache=True, nogil=True)
 def _straight(a, b, way):  # type: ignore[no-untyped-def]
     """Value on the line from `a` to `b`, and its deviation: as the ends are apart, and half of the value itself."""
     value = a + (b - a) * way
@@ -192,7 +193,9 @@ def _straight(a, b, way):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _distributions(wh, at, slot, day_type, order, place, online, days, other_type, beside, shares, decay, method, free):  # type: ignore[no-untyped-def]
+def _distributions(  # type: ignore[no-untyped-def]
+    wh, at, slot, day_type, order, place, online, days, other_type, beside, neighbours, shares, decay, method, free
+):
     """Strata, kriged score and its spread, and the expected energy of each missing value of a meter."""
     n = len(at)
     mean = np.zeros((n, STRATA))
@@ -212,27 +215,22 @@ def _distributions(wh, at, slot, day_type, order, place, online, days, other_typ
         end = first if online else len(wh)
         left = first > 0
         right = not online and after < len(wh)
-        # A value beside the gap that has no history of its own has the score 0 and says nothing.
-        score_left = beyond_left = score_right = beyond_right = 0.0
-        if left:
-            found = sample(wh, slot, day_type, order, place, first - 1, end, days, other_type, beside, value, weight)
-            score_left, beyond_left = place_in_history(value, weight, found, wh[first - 1])
-        if right:
-            found = sample(wh, slot, day_type, order, place, after, end, days, other_type, beside, value, weight)
-            score_right, beyond_right = place_in_history(value, weight, found, wh[after])
+        near, score, beyond = _scores(
+            wh, slot, day_type, order, place, first, after, online, days, other_type, beside, neighbours
+        )
+        low = factored(near, shares, decay)
         for g in range(i, j + 1):
             t = at[g]
             found = sample(wh, slot, day_type, order, place, t, end, days, other_type, beside, value, weight)
-            by_left, by_right, explained = _kriged(
-                t - first + 1 if left else 0, after - t if right else 0, shares, decay
-            )
             if found > 0:
                 strata(value, weight, found, mean[g], square)
-                # What lies beyond all history passes sooner than a high rank does.
-                from_left = by_left * decay[0] ** (t - first) * beyond_left
-                from_right = by_right * decay[0] ** (after - 1 - t) * beyond_right
-                shift(mean[g], square, from_left + from_right)
-                z[g] = by_left * score_left + by_right * score_right
+                by, explained = weights(low, near, t, shares, decay)
+                passed = 0.0
+                for k in range(len(near)):
+                    z[g] += by[k] * score[k]
+                    # What lies beyond all history passes sooner than a high rank does.
+                    passed += by[k] * decay[0] ** (abs(t - near[k]) - 1) * beyond[k]
+                shift(mean[g], square, passed)
                 spread[g] = math.sqrt(1.0 - explained)
                 expected[g], around = moments(mean[g], square, z[g], spread[g])
                 free[t] = math.sqrt(around)
@@ -247,6 +245,31 @@ def _distributions(wh, at, slot, day_type, order, place, online, days, other_typ
                 method[t] = UNKNOWN
         i = j + 1
     return mean, z, spread, expected
+
+
+@njit(cache=True, nogil=True)
+def _scores(wh, slot, day_type, order, place, first, after, online, days, other_type, beside, neighbours):  # type: ignore[no-untyped-def]
+    """Known values next to a gap: where, normal scores, and how far those beside it lie beyond all of their history."""
+    near = np.empty(2 * neighbours, np.int64)
+    score = np.empty(2 * neighbours)
+    beyond = np.zeros(2 * neighbours)
+    value = np.empty(6 * len(days))
+    weight = np.empty(6 * len(days))
+    count = 0
+    end = first if online else len(wh)
+    for side in range(1 if online else 2):
+        for away in range(neighbours):
+            u = first - 1 - away if side == 0 else after + away
+            if u < 0 or u >= len(wh) or wh[u] == MISSING_WH:
+                break
+            found = sample(wh, slot, day_type, order, place, u, end, days, other_type, beside, value, weight)
+            if found > 0:  # without a history of its own it says nothing
+                near[count] = u
+                score[count], over = place_in_history(value, weight, found, wh[u])
+                if away == 0:
+                    beyond[count] = over
+                count += 1
+    return near[:count], score[:count], beyond[:count]
 
 
 @njit(cache=True, nogil=True)

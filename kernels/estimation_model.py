@@ -29,6 +29,8 @@ class Model:
         Weight of a day of another type, 0…1.
     beside
         Weight of the slots next to the same slot, 0…1.
+    neighbours
+        How many known values on either side of a gap say how high the missing ones lie.
     fast, slow
         Shares of a value's rank in its slot's distribution that last for `fast_hours` and `slow_hours`; the rest
         lasts for one interval.
@@ -40,17 +42,18 @@ class Model:
     memory_days: float = 12.0
     other_day_type: float = 0.5
     beside: float = 0.5
-    fast: float = 0.75
-    slow: float = 0.1
-    fast_hours: float = 1.75
+    neighbours: int = 4
+    fast: float = 0.6
+    slow: float = 0.25
+    fast_hours: float = 1.5
     slow_hours: float = 25.0
     error_fast: float = 0.4
     error_slow: float = 0.08
 
     def __post_init__(self) -> None:
         shares = (self.other_day_type, self.beside, self.fast, self.slow, self.error_fast, self.error_slow)
-        if self.days < 1 or not all(0.0 <= share <= 1.0 for share in shares):
-            raise ValueError("days must be at least 1 and every weight and share lie in 0…1")
+        if self.days < 1 or not 1 <= self.neighbours <= 48 or not all(0.0 <= share <= 1.0 for share in shares):
+            raise ValueError("days must be at least 1, neighbours 1 to 48, and every weight and share lie in 0…1")
         if not (self.fast + self.slow < 1.0 and self.error_fast + self.error_slow <= 1.0):
             raise ValueError("fast and slow shares must leave something (the errors' at least 0)")
         if not min(self.memory_days, self.fast_hours, self.slow_hours) > 0.0:

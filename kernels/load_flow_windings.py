@@ -84,17 +84,19 @@ def two_port(windings: Windings) -> tuple[Complexes, Complexes, Complexes, Compl
     """
     w = windings
     count, n = w.fed.shape
+    # Currents are worked on as the volts they drop, so that the rank is told alike for milliohms and for kiloohms.
+    unit_ohm = float(np.abs(w.impedance_ohm).max(initial=0.0)) or 1.0
     system = np.zeros((count + n, n + count), np.complex128)
     system[:count, :n] = w.fed
-    system[:count, n:] = w.impedance_ohm
+    system[:count, n:] = w.impedance_ohm / unit_ohm
     system[count:, n:] = w.fed.T
     driven = w.ratio[:, None] * w.feeding
     given = np.zeros((count + n, 2 * n), np.complex128)
     given[:count, :n] = driven
-    given[count:, n:] = np.eye(n)
+    given[count:, n:] = np.eye(n) * unit_ohm
     # The solution of least squares and least norm leaves out what is undetermined (V of absent conductors).
     answer = np.asarray(np.linalg.pinv(system, rcond=1e-12) @ given, np.complex128)
     if not np.allclose((system @ answer)[:count], given[:count], rtol=0, atol=1e-6 * float(np.abs(driven).max())):
         raise ValueError("a closed delta needs an impedance")
-    current = np.asarray(driven.T @ answer[n:], np.complex128)
+    current = np.asarray(driven.T @ answer[n:] / unit_ohm, np.complex128)
     return answer[:n, :n], -answer[:n, n:], current[:, n:], current[:, :n]

@@ -13,16 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from kernels.energy_balance import (
-    _CLASS_TO_SIGMA,
-    _STEP_VARIANCE,
-    CUSTOMER,
-    GATEWAY,
-    MISSING_WH,
-    TIE_IN,
-    TIE_OUT,
-    UNIT,
-)
+from kernels.energy_balance import CUSTOMER, GATEWAY, MISSING_WH, TIE_IN, TIE_OUT, UNIT
+from kernels.member_error import STEP_VARIANCE, class_variances, extra_variances
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,15 +155,14 @@ def _total(  # type: ignore[no-untyped-def]  # numba infers
             if kind == 0 or import_wh[i] == MISSING_WH:
                 continue
             ratio = np.float64(multiplier[i])
-            share = accuracy_class[i] * _CLASS_TO_SIGMA * ratio
             given = 0.0 if export_wh[i] == MISSING_WH else np.float64(export_wh[i])
-            same = share * share * (np.float64(import_wh[i]) ** 2 + given * given)
-            rest = _STEP_VARIANCE * ratio * ratio
+            of_import, of_export = class_variances(accuracy_class[i], np.float64(import_wh[i]) * ratio, given * ratio)
+            same = of_import + of_export
+            rest = STEP_VARIANCE * ratio * ratio
             if extra_sigma_wh[i] > 0:
-                extra = (np.float64(extra_sigma_wh[i]) * ratio) ** 2
-                shared = min(max(np.float64(extra_same[i]), 0.0) * ratio, math.sqrt(extra)) ** 2
+                shared, beyond = extra_variances(extra_sigma_wh[i], extra_same[i], ratio)
                 same += shared
-                rest += extra - shared
+                rest += beyond
             if kind & (GATEWAY | TIE_IN | TIE_OUT) and not kind & CUSTOMER and not of_own[u]:
                 gateway_same += same
                 gateway_rest += rest

@@ -14,7 +14,9 @@ from ingest.gaps import AskLimits
 from ingest.gather import GatherLimits
 from ingest.resend import Resender
 from ingest.sources.mqtt import Bridge, BridgeSettings
-from meterline.config import IngestSection, Settings, read_secret
+from meterline.config import Settings
+from meterline.settings.section import read_secret
+from meterline.settings.servers import IngestSection
 from meterline.topics import ensure_topics
 from store.connection import Connection, connect
 from store.directory import StoredDirectory

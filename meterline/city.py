@@ -11,12 +11,14 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from meterline.bootstrap import opener
-from meterline.config import ConfigError, Settings, read_secret
+from meterline.config import Settings
+from meterline.settings.section import ConfigError, read_secret
 from store.points import load_points
 from sync.load import load_grid
 from twin.city import City, CityPlan
 from twin.city_live import play_city
 from twin.city_play import CityPlay
+from twin.device_events import ReportShares
 from twin.event_text import parse_events, parse_plan
 from twin.replicas import ReplicaSpec
 from twin.sending import Summary
@@ -41,6 +43,7 @@ def make_city(
     days: int = 1,
     seed: int = 0,
     events: str = "default",
+    last_gasps: float | None = None,
     households: Path | None = None,
     live: bool = False,
     copy: int = 0,
@@ -54,6 +57,8 @@ def make_city(
         ago.
     events
         A plan, or the path of a JSON list.
+    last_gasps
+        Share of meters' last gasps that get through; None = as usual.
     copy
         Number of a copy for a load test: it has codes of its own, and a seed that follows from `seed`.
 
@@ -85,6 +90,7 @@ def make_city(
                 households=households,
                 interval_s=_INTERVAL_S,
                 threads=os.cpu_count() or 1,
+                reports=ReportShares() if last_gasps is None else ReportShares(last_gasp=last_gasps),
             )
         )
     except ValueError as error:

@@ -20,9 +20,11 @@ from twin.message_files import write_messages
 from twin.outbox import Sent, in_order_of_sending
 from twin.recorded import associations, recorded_changes
 from twin.replicas import join_models
+from twin.sources.headend import write_headend
 from twin.sources.write import write_sources, write_truth
 from twin.telemetry_points import points_file
 from twin.truth_files import Associations, Manifest, UnitTruthWriter, write_associations, write_events, write_manifest
+from twin.truth_reports import write_reports
 
 #: Intervals that are done, of how many, and messages so far.
 Progress = Callable[[int, int, int], None]
@@ -41,10 +43,15 @@ class Written:
     end: datetime
 
 
-def write_city(city: City, folder: Path, progress: Progress | None = None) -> Written:
+def write_city(city: City, folder: Path, progress: Progress | None = None, rounds: int | None = None) -> Written:
     """Write the city's planned days into an empty or new folder; the same plan gives the same bytes.
 
     `messages.parquet`, `grid.json`, `points.json`, `changes.jsonl`, `sources/` and `truth/`, whose manifest comes last.
+
+    Parameters
+    ----------
+    rounds
+        Only the first so many intervals; None = all.
 
     Raises
     ------
@@ -57,6 +64,7 @@ def write_city(city: City, folder: Path, progress: Progress | None = None) -> Wr
     truth.mkdir(parents=True)
     plan = city.plan
     intervals = plan.days * 86_400 // plan.interval_s
+    intervals = intervals if rounds is None else min(intervals, rounds)
     done = [0, 0]
     with UnitTruthWriter(truth, city.truth_units) as units, _DeliveryFile(truth / "delivery.parquet", city) as fates:
 
@@ -84,6 +92,7 @@ def write_city(city: City, folder: Path, progress: Progress | None = None) -> Wr
         "events": len(city.events),
         "intervals": intervals,
         "messages": done[1],
+        "device_events": _write_reports(city, play, truth, end_s),
     }
     write_manifest(Manifest(plan.city, plan.seed, plan.begin_s, end_s, plan.interval_s, counts), truth)
     return Written(
@@ -97,7 +106,13 @@ def write_city(city: City, folder: Path, progress: Progress | None = None) -> Wr
     )
 
 
-def write_copies(make: Callable[[int], City], copies: int, folder: Path, progress: Progress | None = None) -> Written:
+def write_copies(
+    make: Callable[[int], City],
+    copies: int,
+    folder: Path,
+    progress: Progress | None = None,
+    rounds: int | None = None,
+) -> Written:
     """Write so many copies of a city, for load tests: each a whole one in `copy-N`, one after the other.
 
     `grid.json` and `points.json` of all lie beside them.
@@ -106,6 +121,8 @@ def write_copies(make: Callable[[int], City], copies: int, folder: Path, progres
     ----------
     make
         The city of a copy's number.
+    rounds
+        As for `write_city`.
 
     Raises
     ------
@@ -118,7 +135,7 @@ def write_copies(make: Callable[[int], City], copies: int, folder: Path, progres
     models, points = [], []
     for copy in range(copies):
         city = make(copy)
-        done.append(write_city(city, folder / f"copy-{copy}", progress))
+        done.append(write_city(city, folder / f"copy-{copy}", progress, rounds))
         models.append(city.recorded)
         points += json.loads((folder / f"copy-{copy}" / "points.json").read_bytes())
     write_model(folder / "grid.json", join_models(models))
@@ -137,11 +154,20 @@ def _write_records(city: City, play: CityPlay, folder: Path, truth: Path) -> Non
     (folder / "points.json").write_bytes(points_file(play.points))
     changes = recorded_changes(city.events, city.model, city.plan.begin_s)
     (folder / "changes.jsonl").write_text("".join(f"{json.dumps(c, ensure_ascii=False)}\n" for c in changes), "utf-8")
-    write_truth(write_sources(city.network, city.recorded, folder / "sources", city.plan.seed), truth)
+    of_sources = write_sources(city.network, city.recorded, folder / "sources", city.plan.seed)
+    write_headend(of_sources, folder / "sources")
+    write_truth(of_sources, truth)
     write_events(city.events, truth)
     rows = associations(city.model, city.recorded)
     names = Associations.__dataclass_fields__
     write_associations(Associations(**{name: [getattr(row, name) for row in rows] for name in names}), truth)
+
+
+def _write_reports(city: City, play: CityPlay, truth: Path, end_s: int) -> int:
+    said = play.device_events.said
+    rows = zip(said.meter.tolist(), said.observed_us.tolist(), strict=True)
+    meters = [play.code(position, at_us) for position, at_us in rows]
+    return write_reports(said, meters, [unit.code for unit in city.units], city.plan.begin_s, end_s, truth)
 
 
 class _DeliveryFile:

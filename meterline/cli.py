@@ -8,20 +8,37 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from meterline import cli_points, cli_stack
+from meterline.cli_acceptance import acceptance_app
+from meterline.cli_alert_desk import finding_app, workorder_app
+from meterline.cli_assess import assess_app
+from meterline.cli_benefit import benefit_app
+from meterline.cli_boards import boards_app
 from meterline.cli_common import ConfigOption, JsonOption, OpsPortOption, fail, print_json, printable, read_settings
+from meterline.cli_console import console, top
+from meterline.cli_council import conference_app, decision_app, matter_app, norm_app, training_app
 from meterline.cli_deliver import alert_app, sync_app
+from meterline.cli_events import event_app
+from meterline.cli_flow import flow_app
 from meterline.cli_grid import grid_app
 from meterline.cli_ingest import gaps_app
 from meterline.cli_loadflow import loadflow
 from meterline.cli_loss import loss
+from meterline.cli_probe import probe
+from meterline.cli_release import release_app
 from meterline.cli_replay import replay
+from meterline.cli_report import report_app
 from meterline.cli_retention import retention_app
+from meterline.cli_rollout import rollout_app
 from meterline.cli_score import score
 from meterline.cli_simulate import simulate
+from meterline.cli_snapshot import snapshot
 from meterline.cli_threshold import threshold_app
+from meterline.cli_ticket import ticket_app
+from meterline.cli_token import token_app
+from meterline.cli_usage import usage_app
+from meterline.cli_validation import validation_app
 from meterline.cli_why import why
 from meterline.cli_worker import worker_app
 
@@ -43,12 +60,36 @@ app.add_typer(config_app, name="config")
 app.add_typer(cli_stack.stack_app, name="stack")
 app.add_typer(worker_app, name="worker")
 app.add_typer(alert_app, name="alert")
+app.add_typer(finding_app, name="finding")
+app.add_typer(workorder_app, name="workorder")
+app.add_typer(token_app, name="token")
 app.add_typer(sync_app, name="sync")
+app.add_typer(rollout_app, name="rollout")
+app.add_typer(ticket_app, name="ticket")
+app.add_typer(report_app, name="report")
+rollout_app.add_typer(release_app, name="release")
+rollout_app.add_typer(assess_app, name="assess")
+rollout_app.add_typer(acceptance_app, name="acceptance")
+rollout_app.add_typer(matter_app, name="matter")
+rollout_app.add_typer(conference_app, name="conference")
+rollout_app.add_typer(decision_app, name="decision")
+rollout_app.add_typer(norm_app, name="norm")
+rollout_app.add_typer(training_app, name="training")
+app.add_typer(event_app, name="event")
+app.add_typer(validation_app, name="validation")
 app.add_typer(retention_app, name="retention")
 app.add_typer(grid_app, name="grid")
 app.add_typer(threshold_app, name="threshold")
+app.add_typer(boards_app, name="boards")
+app.add_typer(usage_app, name="usage")
+app.add_typer(flow_app, name="flow")
+app.add_typer(benefit_app, name="benefit")
+boards_app.command()(snapshot)
+app.command()(console)
+app.command()(top)
 app.command()(loss)
 app.command()(cli_stack.run)
+app.command()(probe)
 app.command()(replay)
 app.command()(score)
 app.command()(simulate)
@@ -97,34 +138,6 @@ def ingest_mqtt(config: ConfigOption = None, ops_port: OpsPortOption = None) -> 
     bridge = make_bridge(read_settings(config))
     with ops_of(ops_port, BridgeMetrics(bridge), bridge.idle_reason):
         bridge.run(stop_on_signals())
-
-
-@app.command()
-def top(
-    config: ConfigOption = None,
-    once: Annotated[bool, typer.Option("--once", help="Print one picture and end")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Live view of what is settled: loss by feeder, worst areas, alerts. Example: meterline top --once"""
-    from dataclasses import asdict
-    from datetime import UTC, datetime
-
-    from meterline.bootstrap import opener, stop_on_signals
-    from meterline.top import LiveView, render, show_live
-    from store.overview import read_overview
-
-    open_connection = opener(read_settings(config, quiet=True), "meterline-top")
-    console = Console()
-    if not (as_json or once) and console.is_terminal:
-        open_connection().close()  # what is wrong from the start ends in one line; what comes later is shown
-        show_live(LiveView(open_connection, "Ctrl-C ends"), stop_on_signals(), console, lambda: True)
-        return
-    with open_connection() as connection:
-        overview = read_overview(connection)
-    if as_json:
-        print_json(asdict(overview))
-    else:
-        console.print(render(overview, datetime.now(UTC), width=console.width))
 
 
 @rejected_app.command("list")

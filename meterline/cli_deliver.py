@@ -14,28 +14,50 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, read_settings
+from meterline import cli_authority, cli_review, cli_sync, cli_sync_indicators, cli_targets
+from meterline.cli_alert import add_commands
+from meterline.cli_alert_desk import holiday_app, maintenance_app
+from meterline.cli_common import ConfigOption, JsonOption, OpsPortOption, fail, print_json, read_settings
 
 if TYPE_CHECKING:
     from meterline.config import Settings
     from store.deliveries import Backlog
 
 alert_app = typer.Typer(no_args_is_help=True, help="Alerts and who is told. Example: meterline alert targets")
+add_commands(alert_app)
+alert_app.add_typer(maintenance_app, name="maintenance")
+alert_app.add_typer(holiday_app, name="holiday")
 sync_app = typer.Typer(
-    no_args_is_help=True, help="Changes of the grid model and who is told. Example: meterline sync apply change.json"
+    no_args_is_help=True,
+    help="What source systems say, changes of the grid model, and who is told. Example: meterline sync take ./sources",
 )
+sync_app.command("take-table")(cli_sync.take_table)
+for _command in (cli_sync.take, cli_sync.follow, cli_sync.sources, cli_sync.match, cli_review.propose, cli_sync.rate):
+    sync_app.command()(_command)
+sync_app.command()(cli_sync_indicators.indicators)
+sync_app.command()(cli_targets.drift)
+sync_app.command()(cli_targets.reconcile)
+sync_app.add_typer(cli_authority.authority_app, name="authority")
+sync_app.add_typer(cli_review.conflicts_app, name="conflicts")
+sync_app.add_typer(cli_review.proposals_app, name="proposals")
+sync_app.add_typer(cli_review.identity_app, name="identity")
 
 
 @alert_app.command("deliver")
-def alert_deliver(config: ConfigOption = None) -> None:
+def alert_deliver(config: ConfigOption = None, ops_port: OpsPortOption = None) -> None:
     """Look at the results, open and resolve alerts, and send them to the targets until stopped.
 
     Example: meterline alert deliver
     """
-    from meterline.bootstrap import stop_on_signals
+    from meterline.bootstrap import opener, stop_on_signals
     from meterline.deliver import run_alert_service
+    from meterline.metrics_alerts import AlertMetrics
+    from meterline.ops import ops_of
 
-    run_alert_service(read_settings(config), stop_on_signals())
+    settings = read_settings(config)
+    metrics = AlertMetrics(opener(settings, "meterline-alert-metrics"))
+    with ops_of(ops_port, metrics, metrics.idle_reason):
+        run_alert_service(settings, stop_on_signals(), metrics.counts)
 
 
 @alert_app.command("targets")
@@ -51,12 +73,20 @@ def alert_resume(target: Annotated[str, typer.Argument(help="Its name")], config
 
 
 @sync_app.command("deliver")
-def sync_deliver(config: ConfigOption = None) -> None:
-    """Send changes of the grid model to Kafka and to the targets until stopped. Example: meterline sync deliver"""
-    from meterline.bootstrap import stop_on_signals
-    from meterline.deliver import run_sync_service
+def sync_deliver(config: ConfigOption = None, ops_port: OpsPortOption = None) -> None:
+    """Send changes of the grid model to Kafka and to the targets, and read these back, until stopped.
 
-    run_sync_service(read_settings(config), stop_on_signals())
+    Example: meterline sync deliver
+    """
+    from meterline.bootstrap import opener, stop_on_signals
+    from meterline.deliver import run_sync_service
+    from meterline.metrics_sync import SyncMetrics
+    from meterline.ops import ops_of
+
+    settings = read_settings(config)
+    metrics = SyncMetrics(opener(settings, "meterline-sync-metrics"))
+    with ops_of(ops_port, metrics, metrics.idle_reason):
+        run_sync_service(settings, stop_on_signals(), metrics.counts)
 
 
 @sync_app.command("apply")
@@ -139,4 +169,7 @@ def _resume(queue: str, target: str, config: Path | None) -> None:
 
 
 def _configured(settings: Settings, queue: str) -> set[str]:
-    return {target.name for target in (settings.alerts if queue == "alerts" else settings.sync).webhooks}
+    if queue == "sync":
+        return {target.name for target in settings.sync.webhooks} | {target.name for target in settings.sync.targets}
+    alerts = settings.alerts
+    return {target.name for target in alerts.webhooks} | {target.name for target in alerts.channels}

@@ -42,6 +42,15 @@ def replay(
     model: Annotated[
         Path | None, typer.Option(help="Grid model to load first (JSON); default: the target's, else the source's")
     ] = None,
+    points: Annotated[Path | None, typer.Option(help="SCADA points to load first (JSON)")] = None,
+    changes: Annotated[
+        Path | None, typer.Option(help="Changes of the grid model, one a line, each made when it comes to hold")
+    ] = None,
+    city: Annotated[
+        Path | None,
+        typer.Option(metavar="DIRECTORY", help="What simulate --out wrote: its messages, model, points and changes"),
+    ] = None,
+    alerts: Annotated[bool, typer.Option("--alerts", help="Look for alerts, as of the replayed time")] = False,
     as_known_at: Annotated[
         str | None, typer.Option(metavar="TIME", help="With the grid model as it was known then")
     ] = None,
@@ -56,26 +65,40 @@ def replay(
 
     Example: meterline replay june.parquet --model grid.json --embedded ./june-db --json
 
+    Example: meterline replay --city ./city --alerts --embedded ./city-db
+
     Example: meterline replay --from 2026-06-01T00:00:00Z --to 2026-06-02T00:00:00Z --embedded ./june-db
     """
+    from alerts.routing import Routing
+    from alerts.rules import AlertPolicy
+    from alerts.service import AlertSettings
     from grid.limits import Limits
     from grid.loss_rules import LossRules
     from meterline.bootstrap import default_config, stop_on_signals
     from meterline.config import loss_rules
+    from meterline.deliver import alert_settings
     from meterline.logs import configure_logs
     from meterline.replaying import (
         ReplayOptions,
         provide_model,
+        provide_points,
         same_database,
         target_database,
     )
     from meterline.replaying import replay as run_replay
     from store.connection import connect
 
+    if city is not None:
+        if files or model or points or changes or from_ is not None:
+            fail("--city names its own files, model, points and changes", 2)
+        files, model = [city / "messages.parquet"], city / "grid.json"
+        points, changes = city / "points.json", city / "changes.jsonl"
     if bool(files) == (from_ is not None):
         fail("name either files or a span by --from", 2)
     if database is not None and embedded is not None:
         fail("--database and --embedded exclude each other", 2)
+    if as_known_at is not None and changes is not None:
+        fail("--changes moves the model on, and --as-known-at keeps it as it was", 2)
     if from_ is None and (to is not None or unit):
         fail("--to and --unit belong to a span by --from", 2)
     configure_logs("warning")
@@ -90,6 +113,12 @@ def replay(
         until=_instant("--until", until),
         known_at=_instant("--as-known-at", as_known_at),
         batch=batch,
+        changes=changes,
+        alerts=None
+        if not alerts
+        else AlertSettings(AlertPolicy(), lambda _: Routing())
+        if settings is None
+        else alert_settings(settings),
         limits=Limits() if settings is None else settings.settling.limits(),
         rules=LossRules() if settings is None else loss_rules(settings),
     )
@@ -105,6 +134,8 @@ def replay(
         if options.known_at is not None and not _apart(open_target, configured, has_config, same_database):
             fail("--as-known-at would replace the configured database's results: name another by --database", 2)
         _note(f"grid model: {_MODELS[provide_model(open_target, model, open_source)]}")
+        if points is not None:
+            provide_points(open_target, points)
         with _progress(options.files) as progress:
             report = run_replay(options, open_target, open_source, stop.is_set, progress)
     if as_json:
@@ -181,8 +212,10 @@ def _note(text: str) -> None:
 
 def _text(report: ReplayReport) -> str:
     end = f"published until {report.until:%Y-%m-%d %H:%M:%S} UTC" if report.until else "stopped: the same again goes on"
+    also = f", {report.changes} changes of the model, {report.alerts} alerts" if report.changes or report.alerts else ""
     return (
         f"{report.messages} messages with {report.readings} readings in {report.seconds:.1f} s "
         f"({report.readings_per_s:,.0f} readings/s)\n"
-        f"{report.rows} rows written, {report.revisions} results published, {report.rejected} inputs rejected\n{end}"
+        f"{report.rows} rows written, {report.revisions} results published, {report.rejected} inputs rejected"
+        f"{also}\n{end}"
     )

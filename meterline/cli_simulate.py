@@ -24,12 +24,18 @@ def simulate(
     config: ConfigOption = None,
     city: Annotated[str | None, typer.Option(help="A SimBench code: a city with events, errors and faults")] = None,
     events: Annotated[str, typer.Option(help="default, none, kind=count,… or a JSON file")] = "default",
+    last_gasps: Annotated[
+        float | None, typer.Option("--last-gasp-share", min=0, max=1, help="Of a city: last gasps that get through")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes")] = 0,
     households: Annotated[Path | None, typer.Option(help="Real meters' series (.npz) to draw households from")] = None,
     out: Annotated[Path | None, typer.Option(help="Write files with the truth beside them, and send nothing")] = None,
     copies: Annotated[
         int, typer.Option(min=1, max=1000, help="With --out: so many cities, each with its own seed")
     ] = 1,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="With --out: only the first so many intervals of the days")
+    ] = None,
     begin: Annotated[datetime | None, typer.Option(help="Of a city's first day, UTC", formats=["%Y-%m-%d"])] = None,
     ledger: Annotated[Path | None, typer.Option(help="Folder for the ledger of what was published")] = None,
     duration: Annotated[float | None, typer.Option("--for", min=1, metavar="SECONDS")] = None,
@@ -55,8 +61,10 @@ def simulate(
         "--load": load,
         "--as-fast-as-possible": fast,
         "--events": events != "default",
+        "--last-gasp-share": last_gasps is not None,
         "--seed": seed,
         "--copies": copies > 1,
+        "--rounds": rounds is not None,
     }
     if city is None and (given := [name for name, value in of_a_city.items() if value]):
         raise typer.BadParameter(f"{', '.join(given)}: of a --city alone")
@@ -73,6 +81,8 @@ def simulate(
         )
     if copies > 1 and out is None:
         raise typer.BadParameter("--copies are written as files: they need --out")
+    if rounds is not None and out is None:
+        raise typer.BadParameter("--rounds are written as files: they need --out")
     from meterline.city import make_city
 
     def make(copy: int) -> City:
@@ -83,18 +93,19 @@ def simulate(
             days=int(days),
             seed=seed,
             events=events,
+            last_gasps=last_gasps,
             households=households,
             live=out is None,
             copy=copy,
         )
 
     if out is not None:
-        _files(make, copies, out, as_json=as_json)
+        _files(make, copies, out, rounds, as_json=as_json)
     else:
         _live(make(0), config, ledger, duration, rate, speed, load=load, fast=fast, as_json=as_json)
 
 
-def _files(make: Callable[[int], City], copies: int, out: Path, *, as_json: bool) -> None:
+def _files(make: Callable[[int], City], copies: int, out: Path, rounds: int | None, *, as_json: bool) -> None:
     from dataclasses import asdict
 
     from meterline.city_files import write_city, write_copies
@@ -106,7 +117,8 @@ def _files(make: Callable[[int], City], copies: int, out: Path, *, as_json: bool
             last[0] = time.monotonic()
             print(f"{intervals:,} of {of:,} intervals, {messages:,} messages", file=sys.stderr)
 
-    written = write_city(make(0), out, show) if copies == 1 else write_copies(make, copies, out, show)
+    one = copies == 1
+    written = write_city(make(0), out, show, rounds) if one else write_copies(make, copies, out, show, rounds)
     if as_json:
         print_json({"folder": str(out), **asdict(written)})
     else:

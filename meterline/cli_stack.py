@@ -32,6 +32,7 @@ def run(
     areas: Annotated[int | None, typer.Option(min=1, help="Only the first transformer areas of the grid")] = None,
     rate: Annotated[float, typer.Option(min=1, help="Most messages a second while the past is filled")] = 600.0,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Stream workers")] = 1,
+    browser: Annotated[bool, typer.Option(help="Open the console in the desktop's browser")] = True,
     port_offset: Annotated[
         int, typer.Option(help="Shift all ports, so that a second stack can live beside the first")
     ] = 0,
@@ -41,7 +42,7 @@ def run(
     from meterline.run import run as run_demonstration
 
     spec = _spec(home, workers, port_offset)
-    options = RunOptions(duration_s=duration, as_json=as_json, keep=keep, areas=areas, rate=rate)
+    options = RunOptions(duration_s=duration, as_json=as_json, keep=keep, areas=areas, rate=rate, browser=browser)
     sys.exit(run_demonstration(spec, options))
 
 
@@ -170,11 +171,35 @@ def stack_destroy(
     print(f"{spec.home} is removed")
 
 
-def doctor(home: HomeOption = _HOME, as_json: JsonOption = False) -> None:
+def doctor(
+    home: HomeOption = _HOME,
+    acceptance: Annotated[bool, typer.Option("--acceptance", help="Examine a site, and sign what was found")] = False,
+    site: Annotated[str | None, typer.Option("--site", help="Organisation of the site, for --acceptance")] = None,
+    key: Annotated[Path | None, typer.Option("--key", help="Ed25519 private key that signs, PEM")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="File to write the signed report to")] = None,
+    verify: Annotated[Path | None, typer.Option("--verify", metavar="FILE", help="Prove a signed report")] = None,
+    public_key: Annotated[Path | None, typer.Option("--public-key", help="Of the site, PEM, for --verify")] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Check what Meterline needs on this machine and say what to do about what is missing.
 
-    Example: meterline doctor
+    With --acceptance, examine a site against its configuration, servers and interfaces included, and sign the result.
+
+    Example: meterline doctor --acceptance --site county-3 --key county-3.pem --out county-3.json
     """
+    from meterline import cli_acceptance
+
+    if acceptance:
+        if site is None or key is None or verify is not None:
+            fail("--acceptance needs --site and --key", code=2)
+        cli_acceptance.accept(site, key, out, config, as_json)
+        return
+    if verify is not None:
+        if public_key is None:
+            fail("--verify needs --public-key", code=2)
+        cli_acceptance.verify(verify, public_key, as_json)
+        return
     from dataclasses import asdict
 
     from deploy.stack.checks import doctor as examine

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 
 from grid.loss_class import LossClass
 from grid.model import UnitKind
-from grid.period import PeriodKind, judge
-from grid.thresholds import Threshold
+from grid.period import JUDGED_BY, PeriodKind, judge
+from grid.thresholds import Bounds, Threshold
 from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, printable, read_instant, read_settings
 from meterline.cli_loss import FromOption, PeriodOption, ToOption, percent, read_days
 
@@ -204,17 +205,12 @@ def compare(periods: Sequence[Period], proposal: Threshold) -> Trial:
     now: Counter[str] = Counter()
     then: Counter[str] = Counter()
     changes = []
-    for p in periods:
-        proposed, _ = judge(
-            proposal,
-            computable=p.computable,
-            inflow_wh=p.inflow_wh,
-            loss_wh=p.loss_wh,
-            sigma_wh=p.sigma_wh,
-            covered_s=p.covered_s,
-            expected_s=p.expected_s,
-        )
-        name = proposed.name.lower()
+    if not periods:
+        return Trial(proposal, now, then, [])
+    figures = {name: np.array([getattr(p, name) for p in periods]) for name in JUDGED_BY}
+    classes, _ = judge(Bounds.of([proposal] * len(periods)), figures, np.array([p.expected_s for p in periods]))
+    for p, proposed in zip(periods, classes.tolist(), strict=True):
+        name = LossClass(proposed).name.lower()
         now[p.loss_class] += 1
         then[name] += 1
         if name != p.loss_class:

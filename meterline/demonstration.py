@@ -9,7 +9,8 @@ from pathlib import Path
 
 from grid.model import GridModel
 from meterline.bootstrap import opener
-from meterline.config import ConfigError, Settings, read_secret
+from meterline.config import Settings
+from meterline.settings.section import ConfigError, read_secret
 from store.grid_writer import LoadReport
 from sync.load import load_grid
 from twin.publisher import simulate as publish

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from meterline.config import ConfigError
+from meterline.settings.section import ConfigError
 
 
 @contextmanager

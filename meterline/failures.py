@@ -5,28 +5,37 @@ from __future__ import annotations
 import psycopg
 from kafka.errors import KafkaError
 
+from console.asking import AskError
+from console.reading import ChoiceError, SnapshotError
+from console.window import RangeError
 from deploy.stack import StackError
 from ingest.sources.files import FileError
 from ingest.sources.mqtt.bridge import BridgeError
 from meterline.city import CityError
-from meterline.config import ConfigError
 from meterline.demonstration import PublisherError
 from meterline.model_file import ModelFileError
 from meterline.points_file import PointsFileError
 from meterline.ready import NotReadyError
+from meterline.replay_moments import ChangesFileError
 from meterline.replaying import ReplayError
 from meterline.score.reading import ScoreError
+from meterline.settings.section import ConfigError
 from store.points import UnknownReferenceError
+from store.rollout import TakenNumberError, UnknownCodeError
 from streams.ordering import OutOfOrderError
 from sync.load import InvalidModelError
+from sync.rollout.errors import RolloutError
 from twin.gateway import BrokerError
 from twin.ledger import LedgerError
 from twin.simbench import DataMissingError
 from twin.truth_tables import TruthError
 
 _PLAIN = (
+    AskError,
     BridgeError,
     BrokerError,
+    ChangesFileError,
+    ChoiceError,
     CityError,
     ConfigError,
     DataMissingError,
@@ -38,10 +47,15 @@ _PLAIN = (
     PointsFileError,
     OutOfOrderError,
     PublisherError,
+    RangeError,
     ReplayError,
+    RolloutError,
     ScoreError,
+    SnapshotError,
     StackError,
+    TakenNumberError,
     TruthError,
+    UnknownCodeError,
     UnknownReferenceError,
 )
 #: The database answers and isn't ours yet: another release's, or never migrated.

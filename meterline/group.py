@@ -12,7 +12,7 @@ from contextlib import closing
 from kafka.admin import KafkaAdminClient, MemberToRemove
 from kafka.errors import CoordinatorNotAvailableError, NoError, UnknownMemberIdError
 
-from meterline.config import KafkaSection
+from meterline.settings.servers import KafkaSection
 
 GROUP = "meterline"
 #: Its members have a consumer each for the backfill's lane.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import datetime
 
 import structlog
 
 from meterline.config import Settings
+from meterline.day_changes import MOST, explain_days
 from store.connection import Connection
 from store.thresholds import load_thresholds
 from streams.periods import Refreshed, refresh_periods
@@ -39,15 +41,17 @@ def refresh_all(connection: Connection, settings: Settings) -> None:
 
 
 def keep_up(connection: Connection, settings: Settings, stop: threading.Event) -> bool:
-    """One round of a service; returns whether there is more to do at once."""
+    """One round of a service: sums, then what changed in them; returns whether there is more to do at once."""
     started = time.monotonic()
     done = refresh(connection, settings)
-    seconds = time.monotonic() - started
     if done is None:
         return False
     if done.rows:
         figures = {"intervals": done.intervals, "days": done.days, "months": done.months, "rows": done.rows}
-        log.info("summed up", **figures, seconds=round(seconds, 2))
-    if not done.more:
-        stop.wait(_SPARE * seconds - settings.settling.period_every_s)
-    return done.more
+        log.info("summed up", **figures, seconds=round(time.monotonic() - started, 2))
+    if done.more:
+        return True
+    zone = settings.settling.zone()
+    explained = explain_days(connection, zone, datetime.now(zone).date())
+    stop.wait(_SPARE * (time.monotonic() - started) - settings.settling.period_every_s)
+    return explained == MOST

@@ -1,17 +1,20 @@
-"""Waits until the programs work: the bridge hears the broker and every worker has its partitions."""
+"""Waits until the programs work: the bridge hears the broker, every worker has its partitions, the console answers."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from typing import Any
 
+import httpx
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
 from ingest.sources.mqtt.bridge import STATUS_TOPIC
-from meterline.config import Settings, read_secret
+from meterline.config import Settings
 from meterline.group import members
+from meterline.settings.section import read_secret
 
 
 class NotReadyError(RuntimeError):
@@ -29,6 +32,25 @@ def wait_until_ready(settings: Settings, workers: int, timeout_s: float = 60.0) 
     deadline = time.monotonic() + timeout_s
     _wait_for_bridge(settings, deadline)
     _wait_for_workers(settings, workers, deadline)
+
+
+def wait_for_console(settings: Settings, timeout_s: float = 30.0) -> None:
+    """Return once the console answers.
+
+    Raises
+    ------
+    NotReadyError
+        When that takes longer than `timeout_s`.
+    """
+    deadline = time.monotonic() + timeout_s
+    url = f"{settings.console.url}healthz"
+    while True:
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(url, timeout=2).is_success:
+                return
+        if time.monotonic() > deadline:
+            raise NotReadyError("the console isn't up; its log is log/console.log in the stack's folder")
+        time.sleep(0.2)
 
 
 def _wait_for_bridge(settings: Settings, deadline: float) -> None:

@@ -9,9 +9,10 @@ from kafka import KafkaProducer
 
 from grid.arrow import InvalidBlockError, OtherRecordError
 from grid.block import decode_block
+from grid.device_events import decode_events
 from grid.points import decode_points
 from grid.ports import Directory
-from grid.topics import ENERGY_UNIT, TELEMETRY_AREA, TELEMETRY_BACKFILL, TELEMETRY_SCADA
+from grid.topics import ENERGY_UNIT, TELEMETRY_AREA, TELEMETRY_BACKFILL, TELEMETRY_EVENT, TELEMETRY_SCADA
 from grid.unit_energy import decode_unit_energies
 from ingest.dispatch import take_message
 from meterline.bootstrap import backfill_after_us, make_producer, opener
@@ -89,6 +90,7 @@ _KEYS: dict[str, Callable[[bytes], str]] = {
     TELEMETRY_AREA: lambda original: decode_block(original).unit,
     TELEMETRY_BACKFILL: lambda original: decode_block(original).unit,
     TELEMETRY_SCADA: _scada_unit,
+    TELEMETRY_EVENT: lambda original: decode_events(original).unit,
     ENERGY_UNIT: _told_unit,
 }
 

@@ -13,23 +13,29 @@ from pathlib import Path
 
 import psycopg
 
+from alerts.service import AlertSettings
 from grid.errors import Rejection
 from grid.limits import Limits
 from grid.loss_rules import LossRules
 from grid.ports import Directory
-from grid.topics import TELEMETRY_REJECTED
+from grid.resettle import Resettle
+from grid.topics import TELEMETRY_EVENT, TELEMETRY_REJECTED
 from grid.unit_energy import UnitEnergies
 from ingest.dispatch import take_message
 from ingest.sources.files import read_messages
 from ingest.topics import record_of
 from meterline.embedded import embedded_database
 from meterline.model_file import read_model
+from meterline.points_file import read_points
+from meterline.replay_moments import Moments, read_changes
 from store.connection import Connection, connect
 from store.directory import StoredDirectory
 from store.migrate import migrate_database
 from store.model_copy import ModelCopyError, copy_model, has_model, is_migrated
+from store.points import load_points
 from store.replaying import StoredDues, identity, read_hierarchy, read_span
 from streams.counters import Counters, PointCounters
+from streams.events import EventProcessor
 from streams.join import Record
 from streams.ordering import in_window, sorted_by_receipt
 from streams.points import PointProcessor
@@ -72,6 +78,10 @@ class ReplayOptions:
         With the model as it was believed then; None = as it is believed now.
     batch
         Messages that are settled at once.
+    changes
+        File of changes of the grid model, each made when the replayed time comes to the instant from which it holds.
+    alerts
+        Look for alerts as of the replayed time; None = none are looked for.
     limits, rules
         When figures are published, and what losses are judged by.
     """
@@ -82,6 +92,8 @@ class ReplayOptions:
     until: datetime | None = None
     known_at: datetime | None = None
     batch: int = 1_000
+    changes: Path | None = None
+    alerts: AlertSettings | None = None
     limits: Limits = field(default_factory=Limits)
     rules: LossRules = field(default_factory=LossRules)
 
@@ -100,6 +112,8 @@ class ReplayReport:
         Written, and results published by them; both 0 for what was there already.
     rejected
         Inputs, or parts of them, that were not taken.
+    changes, alerts
+        Changes of the grid model that were made, and alerts that were opened.
     until
         Before when what was due is published.
     """
@@ -110,6 +124,8 @@ class ReplayReport:
     rows: int
     revisions: int
     rejected: int
+    changes: int
+    alerts: int
     until: datetime | None
     seconds: float
     readings_per_s: float
@@ -180,6 +196,12 @@ def provide_model(
         return "source"
 
 
+def provide_points(open_target: Callable[[], Connection], points: Path) -> None:
+    """Make the target know the SCADA points of a file; the same again changes nothing."""
+    with open_target() as target:
+        load_points(target, read_points(points))
+
+
 def same_database(open_one: Callable[[], Connection], open_other: Callable[[], Connection]) -> bool:
     """Whether both lead to one database."""
     with open_one() as one, open_other() as other:
@@ -209,7 +231,9 @@ def replay(
     views = ViewCache(known_at=options.known_at)
     points = PointCounters()
     processor = Processor(open_target, counters, options.limits, options.rules, views)
-    steps = _Steps(PointProcessor(open_target, points), processor)
+    events = Counters()
+    changes = [] if options.changes is None else read_changes(options.changes, _microseconds)
+    steps = _Steps(EventProcessor(open_target, events), PointProcessor(open_target, points), processor)
     refusals = _Refusals(open_target)
     dues = open_target()
     messages = readings = 0
@@ -217,16 +241,18 @@ def replay(
     try:
         dues.autocommit = True
         run = Replay(steps, StoredDues(dues), read_hierarchy(dues))
+        moments = Moments(run, dues, changes, options.alerts)
         records = _source(options, views, refusals, open_target, open_source)
         for batch in _batches(records, options.batch):
             if stopped():
                 break
-            run.take(batch)
+            moments.take(batch)
             messages += len(batch)
             readings += sum(record.readings for record in batch)
             progress(messages, readings)
         else:
             until = options.until or datetime.now(UTC)
+            moments.finish(_microseconds(until))
             run.publish_until(_microseconds(until))
             complete = True
     finally:
@@ -240,7 +266,9 @@ def replay(
         readings=readings,
         rows=counters.rows_written,
         revisions=counters.published,
-        rejected=counters.rejected + points.rejected + refusals.count,
+        rejected=counters.rejected + points.rejected + events.rejected + refusals.count,
+        changes=moments.changed,
+        alerts=moments.alerts,
         until=until,
         seconds=round(seconds, 3),
         readings_per_s=round(readings / seconds, 1),
@@ -248,19 +276,28 @@ def replay(
 
 
 class _Steps:
-    """What a worker does with a batch: points are stored and stand in for registers, then units are settled.
+    """What a worker does with a batch: device events are stored, points are stored and stand in for registers, then
+    units are settled.
 
     Switches that have moved don't change the model: it is taken as it is.
     """
 
-    def __init__(self, points: PointProcessor, processor: Processor) -> None:
+    def __init__(self, events: EventProcessor, points: PointProcessor, processor: Processor) -> None:
+        self._events = events
         self._points = points
         self._processor = processor
 
     def process(self, records: Sequence[Record]) -> list[UnitEnergies]:
+        if events := [record for record in records if record.topic == TELEMETRY_EVENT]:
+            self._events.process(events)
+            records = [record for record in records if record.topic != TELEMETRY_EVENT]
         return self._processor.process(self._points.process(records))
 
+    def settle_again(self, order: Resettle) -> Iterator[list[UnitEnergies]]:
+        return self._processor.settle_again(order)
+
     def close(self) -> None:
+        self._events.close()
         self._points.close()
         self._processor.close()
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import webbrowser
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -21,14 +22,16 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from deploy.boards.registry import BOARDS
 from deploy.stack import StackError, StackSpec, is_alive, set_gateways, start_programs, start_servers
 from deploy.stack import stop as stop_stack
 from meterline.bootstrap import opener, prepare, stop_on_signals
 from meterline.config import Settings, load_settings
+from meterline.console import make_asker
 from meterline.delay import Delay, DelayWatch
 from meterline.demonstration import PublisherError, gateways_of, load_demonstration, make_twin
 from meterline.group import leave_beyond
-from meterline.ready import wait_until_ready
+from meterline.ready import wait_for_console, wait_until_ready
 from meterline.top import LiveView, show_live
 from meterline.verify import Verdict, verify
 
@@ -48,6 +51,7 @@ class RunOptions:
     keep: bool
     areas: int | None
     rate: float
+    browser: bool = True
 
 
 def run(spec: StackSpec, options: RunOptions) -> int:
@@ -71,6 +75,9 @@ def run(spec: StackSpec, options: RunOptions) -> int:
             stays = options.keep
             stop = stop_on_signals()
             say.print(f"ready after {time.monotonic() - started:.0f} s; logs are in {spec.log_dir}")
+            say.print(f"the console is at {settings.console.url}")
+            if options.browser and say.is_terminal and not options.as_json:
+                open_browser(settings.console.url)
             report = stream(spec, settings, options, stop, say)
         except KeyboardInterrupt:
             say.print("stopped before it was ready")
@@ -137,12 +144,20 @@ def bring_up(spec: StackSpec, areas: int | None, say: Console) -> Settings:
     model = make_twin(areas).model
     load_demonstration(settings, model)
     set_gateways(spec, gateways_of(model))
-    say.print("starting bridge, workers and deliveries")
+    say.print("starting bridge, workers, deliveries and the console")
     # Workers of a start before this one, when there were more of them.
     leave_beyond(settings.kafka, spec.workers)
     start_programs(spec)
     wait_until_ready(settings, spec.workers)
+    wait_for_console(settings)
     return settings
+
+
+def open_browser(url: str) -> None:
+    """Open `url` on the desktop that this machine shows, if it shows one; without waiting."""
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return
+    threading.Thread(target=webbrowser.open, args=(url,), name="browser", daemon=True).start()
 
 
 @contextlib.contextmanager
@@ -208,8 +223,9 @@ def follow(
 
     console = Console(stderr=True)
     if console.is_terminal and not options.as_json:
-        view = LiveView(opener(settings, "meterline-run"), "Ctrl-C stops" if not options.keep else "Ctrl-C ends")
-        show_live(view, stop, console, goes_on)
+        with make_asker(settings, "meterline-run") as asker:
+            note = "Ctrl-C stops" if not options.keep else "Ctrl-C ends"
+            show_live(LiveView(asker, BOARDS[0], settings.settling.zone(), note), stop, console, goes_on)
     else:
         while goes_on() and not stop.wait(min(_WATCH_S, max(0.0, deadline - time.monotonic()))):
             pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import alerts.messages
+import ingest.event_messages
 import ingest.messages
 import ingest.point_messages
 import ingest.requests
@@ -14,6 +15,7 @@ def all_schemas() -> dict[str, str]:
     return (
         ingest.messages.schema_files()
         | ingest.point_messages.schema_files()
+        | ingest.event_messages.schema_files()
         | ingest.requests.schema_files()
         | alerts.messages.schema_files()
         | sync.messages.schema_files()

@@ -6,11 +6,13 @@ from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, Ne
 from kafka.errors import TopicAlreadyExistsError
 
 from grid.topics import (
+    ALERT,
     ENERGY_UNIT,
     GRID_CHANGE,
     GRID_RESETTLE,
     TELEMETRY_AREA,
     TELEMETRY_BACKFILL,
+    TELEMETRY_EVENT,
     TELEMETRY_REJECTED,
     TELEMETRY_SCADA,
 )
@@ -23,11 +25,13 @@ _TELEMETRY = {"retention.ms": str(14 * _DAY_MS), "compression.type": "producer"}
 TOPICS: dict[str, dict[str, str]] = {
     TELEMETRY_AREA: _TELEMETRY,
     TELEMETRY_SCADA: _TELEMETRY,
+    TELEMETRY_EVENT: _TELEMETRY,
     TELEMETRY_BACKFILL: _TELEMETRY,
     TELEMETRY_REJECTED: {**_TELEMETRY, "max.message.bytes": str(24 * 1024 * 1024)},
     ENERGY_UNIT: _TELEMETRY,
     GRID_CHANGE: {"cleanup.policy": "compact"},
     GRID_RESETTLE: {"retention.ms": str(30 * _DAY_MS)},
+    ALERT: {"retention.ms": str(30 * _DAY_MS)},
 }
 
 
@@ -55,7 +59,7 @@ def _alter(admin: KafkaAdminClient, names: list[str]) -> list[str]:
         return []
     found = admin.describe_configs([ConfigResource(kind, name) for name in names], config_filter="all")["topic"]
     wanted = {
-        name: {key: value for key, value in TOPICS[name].items() if not _serves(key, found[name][key]["value"], value)}
+        name: {key: value for key, value in TOPICS[name].items() if not serves(key, found[name][key]["value"], value)}
         for name in names
     }
     differing = {name: settings for name, settings in wanted.items() if settings}
@@ -64,7 +68,8 @@ def _alter(admin: KafkaAdminClient, names: list[str]) -> list[str]:
     return list(differing)
 
 
-def _serves(key: str, found: str, wanted: str) -> bool:
+def serves(key: str, found: str, wanted: str) -> bool:
+    """Whether a setting that was found does what is wanted: longer retention does too."""
     if key == "retention.ms":
         return int(found) == -1 or int(found) >= int(wanted)
     return found == wanted

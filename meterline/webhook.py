@@ -1,4 +1,5 @@
-"""Sends webhooks: signed after Standard Webhooks, within bounds of time and size, to addresses that may be called.
+"""Sends over HTTP: webhooks, signed after Standard Webhooks, and what else takes a POST; within bounds of time and
+size, to addresses that may be called.
 
 A receiver's answer is never followed elsewhere, and hardly read: the status says all.
 """
@@ -11,7 +12,8 @@ import ipaddress
 import socket
 import ssl
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -23,10 +25,13 @@ from store.deliveries import Attempt, Outcome, Outgoing, Target
 TIMEOUT_S = 10.0
 #: Of an answer's body, what is read for the error message.
 _MAX_ANSWER = 1_024
+#: Of the answer to a question, which is read whole.
+_MAX_READ = 64 << 20
 _STOP_CHECK_S = 0.1
 _CONNECTIONS = 16
 #: What Standard Webhooks asks for.
 _MIN_KEY = 24
+_MAX_KEYS = 4
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -51,6 +56,58 @@ def signing_key(secret: str) -> bytes:
     return key
 
 
+def signing_keys(secrets: str) -> tuple[bytes, ...]:
+    """Keys of a file of secrets, a line each: the new one first, then those that receivers may still know.
+
+    Raises
+    ------
+    ValueError
+        When one can't be used, there is none, or there are more than four.
+    """
+    lines = [line.strip() for line in secrets.splitlines() if line.strip()]
+    if not 1 <= len(lines) <= _MAX_KEYS:
+        raise ValueError(f"expected 1 to {_MAX_KEYS} secrets, a line each")
+    return tuple(signing_key(line) for line in lines)
+
+
+def signatures(message_id: str, at: datetime, body: bytes, keys: Sequence[bytes]) -> str:
+    """Header ``webhook-signature`` of a message: a signature a key.
+
+    Parameters
+    ----------
+    at
+        Aware. The reference library signs the wall clock of a zone other than UTC as if it were UTC.
+    """
+    instant = at.astimezone(UTC)
+    return " ".join(Webhook(key).sign(message_id, instant, body.decode()) for key in keys)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpPost:
+    """What to post: where below the target's address, the body and its headers."""
+
+    body: bytes
+    headers: Mapping[str, str]
+    path: str = ""
+
+
+#: Makes the request of one delivery at an instant.
+MakePost = Callable[[Outgoing, datetime], HttpPost]
+
+
+def webhook_post(outgoing: Outgoing, now: datetime) -> HttpPost:
+    """A webhook: the notice as it is, signed."""
+    message_id, target = str(outgoing.delivery_id), outgoing.target
+    return HttpPost(
+        outgoing.body,
+        {
+            "webhook-id": message_id,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": signatures(message_id, now, outgoing.body, (target.secret, *target.old_secrets)),
+        },
+    )
+
+
 class WebhookSender:
     """A `store.deliveries.Send`.
 
@@ -60,10 +117,13 @@ class WebhookSender:
         When it is set, what is on its way is given up at once and counts as not sent.
     timeout_s
         For one attempt as a whole, names and TLS included.
+    make_post
+        What is posted; by default a webhook.
     """
 
-    def __init__(self, stop: threading.Event, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, stop: threading.Event, timeout_s: float = TIMEOUT_S, make_post: MakePost = webhook_post) -> None:
         self._stop = stop
+        self._make_post = make_post
         self._timeout_s = timeout_s
         self._tls = ssl.create_default_context()
 
@@ -101,19 +161,19 @@ class WebhookSender:
         url = httpx.URL(target.url)
         address = await _resolve(target, url)
         now = datetime.now(UTC)
-        message_id = str(outgoing.delivery_id)
+        post = self._make_post(outgoing, now)
+        if post.path:
+            url = url.copy_with(path=url.path.rstrip("/") + post.path)
         request = client.build_request(
             "POST",
             # To the address that was checked, so that the name can't mean another one a moment later.
             url.copy_with(host=address),
-            content=outgoing.body,
+            content=post.body,
             headers={
                 "host": url.netloc.decode("ascii"),
                 "content-type": "application/json",
                 "user-agent": "meterline",
-                "webhook-id": message_id,
-                "webhook-timestamp": str(int(now.timestamp())),
-                "webhook-signature": Webhook(target.secret).sign(message_id, now, outgoing.body.decode()),
+                **post.headers,
             },
             extensions={"sni_hostname": url.host},
         )
@@ -127,6 +187,57 @@ class WebhookSender:
             return Attempt(Outcome.FAILED, detail, _retry_after_s(response, now))
         finally:
             await response.aclose()
+
+
+class AskError(RuntimeError):
+    """A question that wasn't answered as it must be; the message says why."""
+
+
+def ask_signed(target: Target, url: str, message_id: str, question: bytes, now: datetime) -> bytes:
+    """Post a question, signed as a webhook, and return the answer's body, of up to 64 MiB.
+
+    Raises
+    ------
+    AskError
+    """
+    return asyncio.run(_ask(target, httpx.URL(url), message_id, question, now))
+
+
+async def _ask(target: Target, url: httpx.URL, message_id: str, question: bytes, now: datetime) -> bytes:
+    headers = {
+        "host": url.netloc.decode("ascii"),
+        "content-type": "application/json",
+        "user-agent": "meterline",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": signatures(message_id, now, question, (target.secret, *target.old_secrets)),
+    }
+    try:
+        async with asyncio.timeout(TIMEOUT_S), httpx.AsyncClient(trust_env=False, follow_redirects=False) as client:
+            address = await _resolve(target, url)
+            request = client.build_request(
+                "POST",
+                url.copy_with(host=address),
+                content=question,
+                headers=headers,
+                extensions={"sni_hostname": url.host},
+            )
+            response = await client.send(request, stream=True)
+            try:
+                if not response.is_success:
+                    raise AskError(f"HTTP {response.status_code}: {await _beginning(response)}".rstrip(": "))
+                answer = bytearray()
+                async for chunk in response.aiter_bytes():
+                    answer += chunk
+                    if len(answer) > _MAX_READ:
+                        raise AskError(f"an answer of more than {_MAX_READ} bytes")
+                return bytes(answer)
+            finally:
+                await response.aclose()
+    except TimeoutError:
+        raise AskError(f"no answer within {TIMEOUT_S:g} s") from None
+    except (RefusedAddressError, httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
+        raise AskError(f"{type(error).__name__}: {error}") from None
 
 
 async def _resolve(target: Target, url: httpx.URL) -> str:

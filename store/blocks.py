@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from grid.channels import FOLLOWING, VOTING, Values
 from grid.loss_class import LossClass
@@ -33,6 +34,7 @@ _STATUS = {status: status.name.lower() for status in Status}
 _STATUS_OF = {name: int(status) for status, name in _STATUS.items()}
 _CLASS = {int(c): c.name.lower() for c in LossClass}
 _CLASS_OF = {name: number for number, name in _CLASS.items()}
+_NAMES = {"classes": [_CLASS[n] for n in range(len(_CLASS))], "statuses": [_STATUS[s] for s in Status]}
 _COLUMNS = (*VOTING, *FOLLOWING)
 _FIELDS = 5 + 2 + len(_COLUMNS) + 1 + len(BALANCE_COLUMNS)
 
@@ -120,7 +122,7 @@ def write_blocks(connection: Connection, rows: BlockRows, balances: BalanceRows,
             raise StaleVersionError(f"{len(rows) - cursor.rowcount} of {len(rows)} rows have moved on")
         if np.any(balances.revision > 1) or np.any((balances.revision == 1) & (rows.read_version > 0)):
             _keep_superseded(connection, rows, superseded)
-        cursor.execute(_SQL["write_balances"])
+        cursor.execute(_SQL["write_balances"], _NAMES)
         if cursor.rowcount != len(rows):
             raise LostBlockError(f"the readings of {len(rows) - cursor.rowcount} published results are gone")
 
@@ -173,17 +175,16 @@ def _encode(rows: BlockRows, balances: BalanceRows) -> bytes:
         (rows.received_at_us - EPOCH_US).tolist(),
         strict=True,
     )
-    results = zip(*(getattr(balances, name).tolist() for name in BALANCE_COLUMNS), strict=True)
+    results, size = _results(balances).tobytes(), _RESULT.itemsize
     parts = [HEADER]
-    for r, (key, result) in enumerate(zip(keys, results, strict=True)):
+    for r, key in enumerate(keys):
         a, b = starts[r], starts[r + 1]
         unit_id, observed_at, interval_s, version, received_at = key
         parts.append(_KEY.pack(_FIELDS, 4, unit_id, 8, observed_at, 4, interval_s, 8, version, 8, received_at))
         parts.append(layout.precedence.field(*layout.span(r)))
         parts.append(layout.received_us.field(*layout.span(r)))
         parts += [NULL if column is None or not there[r] else column.field(a, b) for column, there in fields]
-        parts += (struct.pack(">i", b - a), quality[a:b])
-        parts += [pack(value) for pack, value in zip(_PACKERS, result, strict=True)]
+        parts += (struct.pack(">i", b - a), quality[a:b], results[r * size : (r + 1) * size])
     parts.append(TRAILER)
     return b"".join(parts)
 
@@ -199,37 +200,26 @@ def _fields(rows: BlockRows, layout: Layout) -> list[tuple[ArrayColumn | None, l
     return fields
 
 
-_FORMATS = {"int64": ">iq", "float64": ">id", "float32": ">if", "bool": ">i?", "int32": ">ii"}
-
-
-def _packers() -> list[Callable[[float], bytes]]:
-    """How each column of a result becomes a field."""
-    of_type = {}
-    for kind, layout in _FORMATS.items():
-        pack, size = struct.Struct(layout).pack, struct.calcsize(layout) - 4
-        of_type[kind] = partial(pack, size)
+def _result_layout() -> np.dtype[Any]:
+    """A result as the fields of a COPY row: each with its length, none of them NULL, so that a row is a slice."""
     empty = empty_balances(0)
-    packers: dict[str, Callable[[float], bytes]] = {
-        name: of_type.get(str(getattr(empty, name).dtype), of_type["int64"]) for name in BALANCE_COLUMNS
-    }
-    unknown = of_type["float64"]
-    for name in _UNKNOWN:
-        packers[name] = lambda value: NULL if value != value else unknown(value)  # noqa: PLR0124
-    classes = {number: _text(name) for number, name in _CLASS.items()}
-    statuses = {int(status): _text(name) for status, name in _STATUS.items()}
-    packers["loss_class"] = classes.__getitem__  # type: ignore[assignment]
-    packers["status"] = statuses.__getitem__  # type: ignore[assignment]
+    parts: list[tuple[str, str]] = []
+    for name in BALANCE_COLUMNS:
+        kind = getattr(empty, name).dtype
+        parts += [(f"{name}_length", ">i4"), (name, ">i2" if kind == np.int8 else kind.newbyteorder(">").str)]
+    return np.dtype(parts)
+
+
+_RESULT = _result_layout()
+
+
+def _results(balances: BalanceRows) -> NDArray[np.void]:
+    out = np.empty(len(balances), _RESULT)
+    for name in BALANCE_COLUMNS:
+        out[f"{name}_length"] = _RESULT[name].itemsize
+        out[name] = getattr(balances, name)
     for name in ("published_us", "due_us"):
-        packers[name] = _instant
-    return list(packers.values())
-
-
-def _text(name: str) -> bytes:
-    return struct.pack(">i", len(name)) + name.encode()
-
-
-def _instant(instant_us: float) -> bytes:
-    return NULL if instant_us == NEVER_US else struct.pack(">iq", 8, int(instant_us) - EPOCH_US)
-
-
-_PACKERS = _packers()
+        instants = getattr(balances, name)
+        # PostgreSQL's own -infinity is the same number.
+        out[name] = np.where(instants == NEVER_US, NEVER_US, instants - EPOCH_US)
+    return out

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg.adapt import Buffer, Loader
@@ -11,6 +12,7 @@ from psycopg.pq import Format
 from store.pgbinary import parse_array
 
 Connection = psycopg.Connection[tuple[Any, ...]]
+_ROWS_AT_A_TIME = 20_000
 
 #: Failures of the store and not of what is written: it is away, or not yet what this release needs. To be tried again.
 STORE_ERRORS: tuple[type[psycopg.Error], ...] = (
@@ -31,6 +33,30 @@ class ArrayLoader(Loader):
 
     def load(self, data: Buffer) -> Any:
         return parse_array(data)  # type: ignore[arg-type]  # bytes, bytearray and memoryview alike
+
+
+def allow_long(connection: Connection) -> None:
+    """Let the transaction that is open take its time: what the role is limited to holds for the others."""
+    connection.execute("set local statement_timeout = 0")
+    connection.execute("set local idle_in_transaction_session_timeout = 0")
+
+
+def read_whole_tables(connection: Connection) -> None:
+    """Tell the planner that the open transaction reads tables whole.
+
+    Right after a load it doesn't know yet how many rows there are, and would look each of a million up by itself.
+    """
+    connection.execute("set local enable_nestloop = off")
+    connection.execute("set local cursor_tuple_fraction = 1")
+    connection.execute("set local work_mem = '64MB'")
+    connection.execute("set local jit = off")
+
+
+def stream(connection: Connection, query: LiteralString, arguments: Mapping[str, Any] | None = None) -> Iterator[Any]:
+    """Rows of a query of the open transaction, some thousands at a time; neither side holds them all."""
+    with connection.cursor(name="stream") as cursor:
+        cursor.itersize = _ROWS_AT_A_TIME
+        yield from cursor.execute(query, arguments)
 
 
 def connect(conninfo: str, application: str) -> Connection:

@@ -9,16 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID, uuid4, uuid5
 
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from store.breaker import Breaker
 from store.connection import Connection
-from store.sql import load_queries
+from store.sql import load_queries, rows_of
 
 _SQL = load_queries("deliveries")
 
@@ -35,17 +36,22 @@ _NAMESPACE = UUID("5f1d6f43-2f0c-5a51-9a0e-6d1b7f0f2c6e")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A receiver of webhooks."""
+    """A receiver."""
 
     name: str
     url: str
-    secret: bytes
-    """Key of the signature; never shown."""
+    """Where it is; for channels whose address is a secret, empty."""
+    secret: bytes = b""
+    """Key of the signature, token or secret address; never shown."""
     allow_private: bool = False
     """Whether it may be on a private network or this machine."""
+    old_secrets: tuple[bytes, ...] = ()
+    """Keys that receivers may still know, while secrets change."""
+    channel: str = "webhook"
+    """By what means it is told."""
 
     def __repr__(self) -> str:
-        return f"Target(name={self.name!r}, url={self.url!r})"
+        return f"Target(name={self.name!r}, url={self.url!r}, channel={self.channel!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,18 @@ class Attempt:
     retry_after_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Noting:
+    """What came of a delivery, as it is to be noted."""
+
+    delivery_id: UUID
+    outcome: Outcome
+    at: datetime
+    delay_s: float
+    """Until the next attempt, where there is one."""
+    error: str
+
+
 #: Sends a batch; returns one attempt for each, in order, within less than `LEASE_S`.
 Send = Callable[[Sequence[Outgoing]], Sequence[Attempt]]
 
@@ -116,22 +134,118 @@ class Backlog:
     disabled: bool
 
 
-def owe_change(connection: Connection, outbox_id: int, target: str, payload: dict[str, Any]) -> None:
-    """Owe a target the telling of a change, inside the caller's transaction; once, however often it is called."""
-    delivery_id = uuid5(_NAMESPACE, f"sync/{outbox_id}/{target}")
+def owe_change(
+    connection: Connection, outbox_id: int, target: str, entity: str, payload: dict[str, Any], to_read: bool = False
+) -> None:
+    """Owe a target the telling of a change, inside the caller's transaction; once, however often it is called.
+
+    Parameters
+    ----------
+    entity
+        What concerns one entity goes out in the order of the outbox.
+    to_read
+        Whether the target is to be read back after it.
+    """
+    _owe(connection, f"sync/{outbox_id}/{target}", outbox_id, target, (entity, outbox_id), payload, to_read)
+
+
+def owe_item(
+    connection: Connection,
+    target: str,
+    entity: str,
+    sequence: int,
+    payload: dict[str, Any],
+    to_read: bool = True,
+    occasion: str = "",
+) -> None:
+    """Owe a target something that isn't a change of the model: once for each entity, sequence and occasion."""
+    name = f"sync/{entity}/{sequence}/{occasion}/{target}"
+    _owe(connection, name, None, target, (entity, sequence), payload, to_read)
+
+
+def _owe(
+    connection: Connection,
+    name: str,
+    outbox_id: int | None,
+    target: str,
+    order: tuple[str, int],
+    payload: dict[str, Any],
+    to_read: bool,
+) -> None:
     connection.execute(
         _SQL["owe_change"],
-        {"id": delivery_id, "outbox_id": outbox_id, "target": target, "payload": Jsonb(payload)},
-    )
+        {
+            "id": uuid5(_NAMESPACE, name), "outbox_id": outbox_id, "target": target, "entity": order[0],
+            "sequence": order[1], "payload": Jsonb(payload), "to_read": to_read,
+        },
+    )  # fmt: skip
 
 
-def owe_alert(connection: Connection, alert_id: int, event: str, target: str, payload: dict[str, Any]) -> None:
-    """Owe a target the telling of what became of an alert, inside the caller's transaction; once an event."""
-    delivery_id = uuid5(_NAMESPACE, f"alerts/{alert_id}/{event}/{target}")
-    connection.execute(
-        _SQL["owe_alert"],
-        {"id": delivery_id, "alert_id": alert_id, "target": target, "payload": Jsonb(payload)},
-    )
+@dataclass(frozen=True, slots=True)
+class Owing:
+    """What came to a group of alerts and is to be told to a target.
+
+    Attributes
+    ----------
+    alert_id
+        The first alert that a new notice tells of.
+    events
+        How many they are.
+    due_at
+        Not before; a notice that is owed already is never put off for it.
+    compose
+        Makes the payload from the one that was owed, None when the notice is new.
+    """
+
+    target: str
+    group_key: str
+    alert_id: int
+    events: int
+    due_at: datetime
+    compose: Callable[[dict[str, Any] | None], dict[str, Any]]
+
+
+def owe_notices(connection: Connection, owing: Sequence[Owing], interval_s: float, room: int) -> None:
+    """Owe targets their notices, inside the caller's transaction; no two of one target and group.
+
+    A group has at most one notice an interval: while its newest one has never been sent, what comes is added to it.
+
+    Parameters
+    ----------
+    interval_s
+        Between the times at which two notices of a group are due.
+    room
+        A notice that tells of so many events takes no more one by one: they are counted.
+    """
+    keys = {"targets": [each.target for each in owing], "group_keys": [each.group_key for each in owing]}
+    newest = {(row[0], row[1]): row[2:] for row in connection.execute(_SQL["newest_notices"], keys)}
+    asked = {"ids": [row[0] for row in newest.values()], "room": room}
+    unsent = {row[0]: row[1:] for row in connection.execute(_SQL["unsent_notices"], asked)}
+    added, owed = [], []
+    for each in owing:
+        delivery_id, last_due_at, not_before = newest.get((each.target, each.group_key), (None, None, None))
+        if delivery_id in unsent:
+            due_at, told, payload = unsent[delivery_id]
+            more = {"payload": each.compose(payload)} if told < room else {}
+            sooner = min(due_at, max(each.due_at, not_before))
+            added.append({"delivery_id": delivery_id, "due_at": sooner, "told": each.events, **more})
+            continue
+        first_at = each.due_at if last_due_at is None else last_due_at + timedelta(seconds=interval_s)
+        owed.append(
+            {
+                "delivery_id": uuid4(),
+                "alert_id": each.alert_id,
+                "target": each.target,
+                "group_key": each.group_key,
+                "due_at": max(each.due_at, first_at),
+                "not_before": first_at,
+                "told": each.events,
+                "payload": each.compose(None),
+            }
+        )
+    for name, rows in (("add_to_notices", added), ("owe_notices", owed)):
+        if rows:
+            connection.execute(_SQL[name], {"rows": rows_of(rows)})
 
 
 def retry_delay_s(attempts: int, jitter: float, retry_after_s: float = 0.0) -> float:
@@ -157,37 +271,69 @@ def deliver_due(
     send: Send,
     now: Callable[[], datetime],
     jitter: Callable[[], float],
+    breaker: Breaker | None = None,
+    unnoted: list[Noting] | None = None,
 ) -> DeliveryCounts:
     """Claim up to `BATCH` due deliveries of the known targets, send them, and note what came of each.
 
     No transaction is open while they are sent. A delivery of a target that isn't configured waits.
+
+    Parameters
+    ----------
+    breaker
+        While it is open nothing is claimed, and when it might close again one delivery tries.
+    unnoted
+        The caller's, for all its calls with this queue: keeps what came of a batch while the database can't be told,
+        so that a lost connection repeats no delivery. It is noted before anything else is claimed.
     """
+    kept = [] if unnoted is None else unnoted
+    # An attempt that wasn't made mustn't be taken back twice; its lease will do.
+    kept[:] = [each for each in kept if each.outcome is not Outcome.NOT_SENT]
+    _note(connection, queue, kept)
     by_name = {target.name: target for target in targets}
-    if not by_name:
+    limit = BATCH if breaker is None else breaker.allowed(now(), BATCH)
+    if not by_name or limit == 0:
         return DeliveryCounts()
     with connection.transaction():
         rows = connection.execute(
             _SQL[f"claim_{queue.value}"],
-            {"now": now(), "lease_s": LEASE_S, "targets": list(by_name), "limit": BATCH},
+            {"now": now(), "lease_s": LEASE_S, "targets": list(by_name), "limit": limit},
         ).fetchall()
     if not rows:
         return DeliveryCounts()
     batch = [Outgoing(row[0], by_name[row[1]], _body(row[2]), row[3]) for row in rows]
     attempts = send(batch)
-    with connection.transaction():
-        for outgoing, attempt in zip(batch, attempts, strict=True):
-            delay_s = retry_delay_s(outgoing.attempt, jitter(), attempt.retry_after_s)
-            connection.execute(
-                _of(queue, attempt.outcome.value),
-                {"id": outgoing.delivery_id, "now": now(), "delay_s": delay_s, "error": attempt.detail[:_MAX_ERROR]},
-            )
+    for outgoing, attempt in zip(batch, attempts, strict=True):
+        delay_s = retry_delay_s(outgoing.attempt, jitter(), attempt.retry_after_s)
+        kept.append(Noting(outgoing.delivery_id, attempt.outcome, now(), delay_s, attempt.detail[:_MAX_ERROR]))
     outcomes = [attempt.outcome for attempt in attempts]
+    if breaker is not None:
+        breaker.note(outcomes.count(Outcome.DELIVERED), outcomes.count(Outcome.FAILED), now())
+    _note(connection, queue, kept)
     return DeliveryCounts(
         claimed=len(batch),
         delivered=outcomes.count(Outcome.DELIVERED),
         failed=outcomes.count(Outcome.FAILED),
         gone=outcomes.count(Outcome.GONE),
     )
+
+
+def _note(connection: Connection, queue: Queue, kept: list[Noting]) -> None:
+    if not kept:
+        return
+    with connection.transaction():
+        for each in kept:
+            connection.execute(
+                _of(queue, each.outcome.value),
+                {"id": each.delivery_id, "now": each.at, "delay_s": each.delay_s, "error": each.error},
+            )
+    kept.clear()
+
+
+def replay_target(connection: Connection, target: str, since: datetime, now: datetime) -> int:
+    """Send a target's notices of alerts again that it took since an instant, with their ids; returns how many."""
+    with connection.transaction():
+        return connection.execute(_SQL["replay"], {"target": target, "since": since, "now": now}).rowcount
 
 
 def resume_target(connection: Connection, queue: Queue, target: str, now: datetime) -> int:

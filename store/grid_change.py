@@ -62,6 +62,13 @@ def find_account(connection: Connection, code: str) -> int | None:
     return None if row is None else int(row[0])
 
 
+def account_code(connection: Connection, account_id: int) -> str:
+    """Code of an account by its number."""
+    row = connection.execute(_SQL["account_code"], {"account_id": account_id}).fetchone()
+    assert row is not None  # noqa: S101  # a foreign key names it
+    return str(row[0])
+
+
 def add_meter(connection: Connection, code: str, accuracy_class: float, register_modulus_wh: int | None) -> int:
     """Make a meter known; returns its number."""
     values = {"code": code, "accuracy_class": accuracy_class, "register_modulus_wh": register_modulus_wh}

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from grid.model import MAX_MEMBERS, GridModel, Role, UnitKind, usage_point_of
 from store.beliefs import ACCOUNT_STATE, AREA_NETWORK, METER_STATE, UNIT_STATE, Relation
-from store.connection import Connection
+from store.connection import Connection, allow_long
 from store.grid_change import RosterFullError
 from store.network import find_switched, load_network
 from store.organisation_writer import write_organisations
@@ -100,6 +100,8 @@ def load_model(connection: Connection, model: GridModel, valid_from: datetime = 
         raise ValueError(f"valid_from must say its time zone: {valid_from}")
     # Bound by the client: several statements go in one, and some are not queries.
     with connection.transaction(), psycopg.ClientCursor(connection) as cursor:
+        # A whole utility's model takes longer than the role's statements may.
+        allow_long(connection)
         arguments: dict[str, object] = {
             "valid_from": valid_from,
             "valid_from_text": to_text(valid_from),

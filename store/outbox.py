@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from psycopg.types.json import Jsonb
 
+from grid.resettle import Resettle, decode_resettle
 from store.connection import Connection
 from store.sql import load_queries, to_text
 
@@ -150,6 +152,15 @@ def last_change(connection: Connection) -> int:
     """Number of the last change that is committed; 0 when there is none."""
     row = connection.execute(_SQL["last_change"]).fetchone()
     return 0 if row is None else int(row[0])
+
+
+def resettles_since(connection: Connection, outbox_id: int, recorded_us: int) -> list[Resettle]:
+    """Orders to settle again that were written after a change, as if they had been recorded at `recorded_us`."""
+    recorded_at = to_text(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=recorded_us))
+    return [
+        decode_resettle(json.dumps({"payload": row[0], "recorded_at": recorded_at}).encode())
+        for row in connection.execute(_SQL["resettles_since"], {"after": outbox_id})
+    ]
 
 
 def changes_since(connection: Connection, outbox_id: int) -> tuple[int, set[str]]:

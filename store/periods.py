@@ -15,14 +15,17 @@ from grid.loss_class import LossClass, LossReason
 from grid.model import UnitKind
 from grid.period import (
     ENERGIES,
-    LINEAR,
+    JUDGED,
+    JUDGED_OF,
     PIECE_COLUMNS,
+    TECHNICAL,
     UNPUBLISHED_US,
     PeriodKeys,
     PeriodKind,
     PeriodRows,
     Pieces,
     day_after,
+    judged_of,
     midnight_us,
 )
 from grid.rows import NEVER_US, Status
@@ -103,10 +106,13 @@ def make_keys(connection: Connection, kind: PeriodKind, places: Sequence[Place],
 
 
 #: What both statements of pieces end with.
-_SUMMED = (*ENERGIES, *LINEAR[:3], "sigma_wh", "systematic_sigma_wh", "ends_sigma_wh", "reasons")
+_SUMMED = (*ENERGIES, *TECHNICAL, "sigma_wh", "systematic_sigma_wh", "ends_sigma_wh", "export_sigma_wh", "reasons")
 _KEY = ("period", "end_us", "length_s", "revision", "final", "published_us")
 _OF_INTERVALS = (*_KEY, "computable", *_SUMMED)
-_OF_DAYS = (*_KEY, "covered_s", "intervals", "from_us", "to_us", "opening_sigma_wh", "closing_sigma_wh", *_SUMMED)
+_OF_DAYS = (
+    *(*_KEY, "covered_s", "intervals", "from_us", "to_us", "opening_sigma_wh", "closing_sigma_wh"),
+    *(*JUDGED, "judged_random_sigma_wh", *_SUMMED),
+)
 
 
 def read_pieces(connection: Connection, keys: PeriodKeys) -> Pieces:
@@ -135,6 +141,7 @@ def read_pieces(connection: Connection, keys: PeriodKeys) -> Pieces:
         half = columns["ends_sigma_wh"] / np.sqrt(2.0)
         columns["opening_sigma_wh"] = columns["closing_sigma_wh"] = half
         columns["reasons"] |= np.where(columns["whole"], int(LossReason.REGISTERS), 0)
+        columns |= judged_of(**{name: columns[name] for name in JUDGED_OF})
     order = np.lexsort(tuple(columns[name] for name in ("revision", "length_s", "end_us", "period")))
     return Pieces(**{name: columns[name][order].astype(dtype, copy=False) for name, dtype in PIECE_COLUMNS.items()})
 
@@ -182,9 +189,10 @@ def _plain(keys: PeriodKeys, rows: PeriodRows) -> Iterator[tuple[object, ...]]:
         map(_instant, f["from_us"].tolist()),
         map(_instant, f["to_us"].tolist()),
         *(f[name].tolist() for name in ENERGIES),
-        *(map(_known, f[name].tolist()) for name in LINEAR[:3]),
+        *(map(_known, f[name].tolist()) for name in TECHNICAL),
         *(f[name].tolist() for name in ("systematic_sigma_wh", "sigma_wh", "ends_sigma_wh")),
-        *(f[name].tolist() for name in ("opening_sigma_wh", "closing_sigma_wh", "computable")),
+        *(f[name].tolist() for name in ("opening_sigma_wh", "closing_sigma_wh", "export_sigma_wh")),
+        *(f[name].tolist() for name in (*JUDGED, "judged_random_sigma_wh", "computable")),
         map(_CLASS.__getitem__, f["loss_class"].tolist()),
         f["reasons"].tolist(),
         map(_STATUS.__getitem__, rows.status.tolist()),
@@ -232,6 +240,10 @@ class Period:
     sigma_wh: float
     systematic_sigma_wh: float
     ends_sigma_wh: float
+    judged_s: int
+    judged_inflow_wh: int
+    judged_loss_wh: int
+    judged_random_sigma_wh: float
     computable: bool
     loss_class: str
     reasons: int

@@ -1,7 +1,7 @@
 """Removes what is older than it has to be kept: whole chunks where there are chunks, else rows in bounded batches.
 
 What still waits is never removed, however old: a delivery that is owed, a change that wasn't relayed or is owed to
-somebody, a quarantined input that wasn't given back.
+somebody, a quarantined input that wasn't given back, a finding with a live alert.
 """
 
 from __future__ import annotations
@@ -99,13 +99,13 @@ class Kept:
 
 
 def retention_rules(
-    *, blocks: int, balances: int, scada: int, rejected: int, outbox: int, deliveries: int
+    *, blocks: int, balances: int, scada: int, events: int, rejected: int, outbox: int, deliveries: int, findings: int
 ) -> tuple[Rule, ...]:
     """The rules in the order in which they are followed: deliveries before the changes that they name.
 
     Parameters
     ----------
-    blocks, balances, scada, rejected, outbox, deliveries
+    blocks, balances, scada, events, rejected, outbox, deliveries, findings
         Days.
     """
     return (
@@ -113,8 +113,13 @@ def retention_rules(
         Rule("balances", "loss.balance", "observed_at", balances),
         Rule("superseded", "loss.superseded", "observed_at", balances),
         Rule("scada", "telemetry.scada", "observed_at", scada),
+        Rule("events", "telemetry.event", "observed_at", events),
+        Rule("doubts", "telemetry.doubt", "ends_at", blocks),
+        Rule("validated", "telemetry.validated_day", "as_of", blocks),
         Rule("rejected", "telemetry.rejected", "first_at", rejected),
         Rule("alert_deliveries", "alerts.delivery", "created_at", deliveries),
+        Rule("findings", "alerts.finding", "ended_at", findings),
+        Rule("usage_findings", "usage.finding", "ended_at", findings),
         Rule("sync_deliveries", "sync.delivery", "created_at", deliveries),
         Rule("outbox", "grid.outbox", "recorded_at", outbox),
     )

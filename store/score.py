@@ -76,6 +76,17 @@ def count_alerts_outside(connection: Connection, first: datetime, last: datetime
     return 0 if row is None else int(row[0])
 
 
+def read_device_events(
+    connection: Connection, unit_ids: Sequence[int], first: datetime, last: datetime
+) -> dict[tuple[str, str, str, int], int]:
+    """When each device event of these units within [first, last) was received, by unit, meter, kind and instant.
+
+    Instants are microseconds since 1970 UTC.
+    """
+    arguments = {"unit_ids": list(unit_ids), "first": first, "last": last}
+    return {(row[0], row[1], row[2], row[3]): row[4] for row in connection.execute(_SQL["device_events"], arguments)}
+
+
 def read_units_of_meters(connection: Connection, meters: Sequence[str]) -> dict[str, set[str]]:
     """Codes of the units that each of these meters ever hung on."""
     return _sets(connection, "units_of_meters", {"meters": list(meters)})

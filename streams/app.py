@@ -11,13 +11,12 @@ import asyncio
 import functools
 import json
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import faust
 import structlog
-from aiokafka import AIOKafkaConsumer
 from faust.exceptions import ConsumerNotStarted
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
@@ -25,18 +24,29 @@ from grid.errors import Reason, Rejection
 from grid.limits import Limits
 from grid.loss_rules import LossRules
 from grid.resettle import decode_resettle
-from grid.topics import ENERGY_UNIT, GRID_CHANGE, GRID_RESETTLE, TELEMETRY_AREA, TELEMETRY_REJECTED, TELEMETRY_SCADA
+from grid.topics import (
+    ENERGY_UNIT,
+    GRID_RESETTLE,
+    TELEMETRY_AREA,
+    TELEMETRY_EVENT,
+    TELEMETRY_REJECTED,
+    TELEMETRY_SCADA,
+)
 from grid.unit_energy import UnitEnergies
 from store.connection import STORE_ERRORS, Connection
 from streams.backfill import LaneSettings, follow_backfill
 from streams.counters import Counters, Vitals
+from streams.events import EventProcessor
+from streams.faust_app import LeanApp, RawSchema
 from streams.join import Record
 from streams.lag import watch_lag
+from streams.model_changes import follow_changes_of_model
 from streams.points import PointProcessor, SwitchWriter
 from streams.processor import Processor
 from streams.refusals import RefusalWriter
 from streams.sweep import Sweeper
 from streams.telling import bundled
+from streams.worker_state import StateTeller
 
 log = structlog.get_logger("streams.app")
 
@@ -44,6 +54,8 @@ T = TypeVar("T")
 
 #: Refused inputs in a batch, and waiting for the next one: each may have megabytes.
 _REFUSALS = 16
+#: Messages of device events in a batch, and waiting for the next one: each may have thousands of events.
+_EVENTS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +114,14 @@ def build_app(
     SCADA points are stored, stand in for missing registers, and tell `switches` where a switch has moved.
     """
     app = _make_app(settings)
-    energy = _Told(app.topic(ENERGY_UNIT), settings.partitions)
+    raw = RawSchema()
+    energy = _Told(app.topic(ENERGY_UNIT, schema=raw), settings.partitions)
     areas = Processor(open_connection, vitals.areas, settings.limits, settings.rules)
     greater = Processor(open_connection, vitals.greater, settings.limits, settings.rules)
     again = Processor(open_connection, vitals.again, settings.limits, settings.rules)
     again_refusals = RefusalWriter(open_connection)
     points = PointProcessor(open_connection, vitals.points, settings.stand_in_interval_s, switches)
+    events = EventProcessor(open_connection, vitals.events)
     late = Processor(open_connection, vitals.backfill, settings.limits, settings.rules)
     refusals = RefusalWriter(open_connection)
     sweeper = Sweeper(open_connection, settings.backfill_after_s)
@@ -119,18 +133,20 @@ def build_app(
     )
 
     async def settle_again(stream: Any) -> None:
-        async for events in stream.noack_take(1, within=settings.linger_s):
-            vitals.again.busy_since = time.monotonic()
+        async for events, _ in _batches(stream, vitals.again, 1, settings.linger_s):
             for event in events:
                 await _settle_again(again, energy, again_refusals, event)
-                await stream.ack(event)
-            vitals.again.busy_since = None
 
     async def store_rejected(stream: Any) -> None:
         await _store_refusals(stream, refusals, vitals.refusals, settings.linger_s)
 
+    async def store_events(stream: Any) -> None:
+        await _store_events(stream, events, settings.linger_s)
+
     async def follow_changes() -> None:
-        await _follow_changes(settings, [areas.views, greater.views, again.views, late.views, points.table])
+        await follow_changes_of_model(
+            settings.bootstrap, [areas.views, greater.views, again.views, late.views, points.table]
+        )
 
     async def settle_backfill() -> None:
         await _settle_backfill(settings, late, energy, vitals)
@@ -146,19 +162,24 @@ def build_app(
             vitals,
         )
 
-    async def report() -> None:
-        _report(vitals)
+    teller = StateTeller(open_connection, settings.instance, vitals)
 
-    app.agent(app.topic(TELEMETRY_AREA), name="meterline.areas")(
+    async def report() -> None:
+        await _report(vitals, teller)
+
+    app.agent(app.topic(TELEMETRY_AREA, schema=raw), name="meterline.areas")(
         _settler(areas, energy, settings.batch, settings.linger_s)
     )
     app.agent(energy.topic, name="meterline.greater")(_settler(greater, energy, settings.gather, settings.gather_s))
     # An agent of its own: points, and switches, don't wait for what is told upwards.
-    app.agent(app.topic(TELEMETRY_SCADA), name="meterline.scada")(
+    app.agent(app.topic(TELEMETRY_SCADA, schema=raw), name="meterline.scada")(
         _point_taker(points, vitals.scada, energy.topic, settings.batch, settings.linger_s)
     )
-    app.agent(app.topic(GRID_RESETTLE), name="meterline.again")(settle_again)
-    rejected = app.topic(TELEMETRY_REJECTED)
+    device_events = app.topic(TELEMETRY_EVENT, schema=raw)
+    device_events.maxsize = _EVENTS  # as below
+    app.agent(device_events, name="meterline.events")(store_events)
+    app.agent(app.topic(GRID_RESETTLE, schema=raw), name="meterline.again")(settle_again)
+    rejected = app.topic(TELEMETRY_REJECTED, schema=raw)
     rejected.maxsize = _REFUSALS  # app.topic() takes a maxsize and drops it
     app.agent(rejected, name="meterline.rejected")(store_rejected)
     app.task(follow_changes)
@@ -186,16 +207,20 @@ def _assigned(app: faust.App) -> list[tuple[str, int]]:
         return []
 
 
-def _report(vitals: Vitals) -> None:
+async def _report(vitals: Vitals, teller: StateTeller) -> None:
     for units, counters in vitals.by_name().items():
         if counters.records:
             log.info("settled", units=units, **counters.figures())
     if vitals.points.messages:
         log.info("took points", **vitals.points.figures())
+    try:
+        await asyncio.to_thread(teller.tell)
+    except STORE_ERRORS as error:
+        log.warning("the worker's state could not be told; trying again later", error=str(error))
 
 
 def _make_app(settings: WorkerSettings) -> faust.App:
-    return faust.App(
+    return LeanApp(
         settings.group,
         broker=f"kafka://{settings.bootstrap}",
         datadir=settings.data_dir,
@@ -221,17 +246,28 @@ def _make_app(settings: WorkerSettings) -> faust.App:
     )
 
 
+async def _batches(
+    stream: Any, counters: Counters, size: int, within_s: float
+) -> AsyncIterator[tuple[list[Any], float]]:
+    """Batches of events with when each was begun; acknowledged when the caller comes back for the next."""
+    async for events in stream.noack_take(size, within=within_s):
+        counters.busy_since = started = time.monotonic()
+        yield events, started
+        for event in events:
+            await stream.ack(event)
+        counters.busy_since = None
+
+
+def _records(events: Sequence[Any]) -> list[Record]:
+    return [Record(event.message.topic, event.value or b"", event.message.key) for event in events]
+
+
 def _settler(processor: Processor, energy: _Told, size: int, within_s: float) -> Callable[[Any], Awaitable[None]]:
     async def settle(stream: Any) -> None:
-        async for events in stream.noack_take(size, within=within_s):
-            processor.counters.busy_since = started = time.monotonic()
-            records = [Record(event.message.topic, event.value or b"") for event in events]
-            energies = await _until_stored(functools.partial(processor.process, records))
+        async for events, started in _batches(stream, processor.counters, size, within_s):
+            energies = await _until_stored(functools.partial(processor.process, _records(events)))
             processor.counters.flushed(len(events), time.monotonic() - started)
             await _tell(energy, energies)
-            for event in events:
-                await stream.ack(event)
-            processor.counters.busy_since = None
 
     return settle
 
@@ -245,34 +281,31 @@ def _point_taker(
     """
 
     async def take(stream: Any) -> None:
-        async for events in stream.noack_take(size, within=within_s):
-            counters.busy_since = started = time.monotonic()
-            records = [Record(event.message.topic, event.value or b"", event.message.key) for event in events]
+        async for events, started in _batches(stream, counters, size, within_s):
             # What stands in rests on what is stored, so a repeat comes to the same.
-            blocks = await _until_stored(functools.partial(points.process, records))
+            blocks = await _until_stored(functools.partial(points.process, _records(events)))
             counters.batches += 1
-            counters.records += len(records)
-            counters.flushed(len(records), time.monotonic() - started)
+            counters.records += len(events)
+            counters.flushed(len(events), time.monotonic() - started)
             await _sent([greater.send(key=block.key, value=block.value) for block in blocks])
-            for event in events:
-                await stream.ack(event)
-            counters.busy_since = None
 
     return take
 
 
+async def _store_events(stream: Any, events: EventProcessor, within_s: float) -> None:
+    async for batch, started in _batches(stream, events.counters, _EVENTS, within_s):
+        await _until_stored(functools.partial(events.process, _records(batch)))
+        events.counters.flushed(len(batch), time.monotonic() - started)
+
+
 async def _store_refusals(stream: Any, refusals: RefusalWriter, counters: Counters, within_s: float) -> None:
-    async for events in stream.noack_take(_REFUSALS, within=within_s):
-        counters.busy_since = started = time.monotonic()
+    async for events, started in _batches(stream, counters, _REFUSALS, within_s):
         rejections = [_rejection(event) for event in events]
         await _until_stored(functools.partial(refusals.write, rejections))
         counters.flushed(len(events), time.monotonic() - started)
         counters.refused(rejections)
         counters.batches += 1
         counters.records += len(events)
-        for event in events:
-            await stream.ack(event)
-        counters.busy_since = None
 
 
 async def _settle_again(processor: Processor, energy: _Told, refusals: RefusalWriter, event: Any) -> None:
@@ -355,43 +388,3 @@ def _rejection(event: Any) -> Rejection:
         )
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         return Rejection(Reason.INVALID_BLOCK, f"a rejection without its reason: {error}", event.message.topic, value)
-
-
-class _Held(Protocol):
-    """What a worker holds of the grid model."""
-
-    def drop(self, code: str) -> None: ...
-
-    def clear(self) -> None: ...
-
-
-async def _follow_changes(settings: WorkerSettings, held: Sequence[_Held]) -> None:
-    """Drop what is held of a unit when its model changes: outside the group, so that every worker sees every change."""
-    consumer = AIOKafkaConsumer(
-        GRID_CHANGE, bootstrap_servers=settings.bootstrap, auto_offset_reset="latest", enable_auto_commit=False
-    )
-    await consumer.start()
-    try:
-        # What was held before the consumer had its place may have changed unheard.
-        for partition in consumer.assignment():
-            await consumer.position(partition)
-        for cache in held:
-            cache.clear()
-        async for message in consumer:
-            units = _units_of(message.value)
-            for cache in held:
-                if units is None:
-                    cache.clear()
-                for unit in units or ():
-                    cache.drop(unit)
-    finally:
-        await consumer.stop()
-
-
-def _units_of(value: bytes | None) -> list[str] | None:
-    """Units that a change names; None when it doesn't say, and anything may have changed."""
-    try:
-        payload = json.loads(value or b"{}")["payload"]
-        return [str(unit) for unit in payload["units"]] if "units" in payload else [str(payload["unit"])]
-    except (ValueError, TypeError, KeyError):
-        return None

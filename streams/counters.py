@@ -68,7 +68,8 @@ class Counters:
     batch_records: Histogram = field(default_factory=lambda: Histogram(BATCH_EDGES))
     flush: Histogram = field(default_factory=lambda: Histogram(FLUSH_EDGES_S))
     """Seconds from taking a batch to its commit, the waits for an absent store included."""
-
+    slowest_flush_s: float = 0.0
+    """The longest of these since it was last told."""
     estimates: Counter[str] = field(default_factory=Counter)
     """Values that were missing when a limit passed, by what was made of them (`streams.steps.estimate.KINDS`)."""
     estimate_seconds: float = 0.0
@@ -93,6 +94,7 @@ class Counters:
         """Count a batch of so many records that became durable so long after it was taken."""
         self.batch_records.add(records)
         self.flush.add(seconds)
+        self.slowest_flush_s = max(self.slowest_flush_s, seconds)
 
     def refused(self, rejections: Iterable[Rejection]) -> None:
         """Count what was put into the rejected store."""
@@ -139,9 +141,9 @@ class Vitals:
 
     Attributes
     ----------
-    areas, greater, scada, again, backfill, refusals
-        Counters of the units of meters, of the units of units, of what the SCADA's topic brings, of what is settled
-        again, of the backfill's lane, and of what ingest refused.
+    areas, greater, scada, events, again, backfill, refusals
+        Counters of the units of meters, of the units of units, of what the SCADA's topic brings, of device events, of
+        what is settled again, of the backfill's lane, and of what ingest refused.
     points
         Counters of SCADA points.
     caches
@@ -156,6 +158,7 @@ class Vitals:
     areas: Counters = field(default_factory=Counters)
     greater: Counters = field(default_factory=Counters)
     scada: Counters = field(default_factory=Counters)
+    events: Counters = field(default_factory=Counters)
     again: Counters = field(default_factory=Counters)
     backfill: Counters = field(default_factory=Counters)
     refusals: Counters = field(default_factory=Counters)
@@ -170,6 +173,7 @@ class Vitals:
             "areas": self.areas,
             "greater": self.greater,
             "scada": self.scada,
+            "events": self.events,
             "again": self.again,
             "backfill": self.backfill,
             "refusals": self.refusals,

@@ -8,16 +8,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import tzinfo
 from itertools import islice
 
+from grid.doubt import DoubtRule
 from grid.history import Past, past_of
 from grid.loss_rules import LossRules
 from grid.rows import BlockRows
 from store.connection import Connection
 from store.history import read_history
+from store.validation import doubts_between
 from streams.counters import Counters
 from streams.steps.contribution import Contribution, Key
 from streams.steps.estimate import ESTIMATE_PRECEDENCE, OFFLINE, Gap, Made, estimate, rows_for
 from streams.steps.estimate_registers import day_key, fresh_of, has_registers, rows_of_day, to_registers
 from streams.steps.settle import Settled
+from streams.validation import with_doubts
 
 #: Gaps that are estimated together: each rests on about sixty rows.
 _PAGE = 64
@@ -32,7 +35,7 @@ def estimates_for(connection: Connection, settled: Settled, rules: LossRules, co
         When the store can't be read.
     """
     started = time.perf_counter()
-    made = estimates(settled.gaps, Reader(connection, rows_of_batch(settled.rows)), rules.zone)
+    made = estimates(settled.gaps, Reader(connection, rows_of_batch(settled.rows), rules.kept_out), rules.zone)
     counters.estimates.update(made.counts)
     counters.estimate_seconds += time.perf_counter() - started
     return made.contributions
@@ -69,16 +72,18 @@ def estimates(gaps: Sequence[Gap], read: Callable[[Sequence[Key]], Mapping[Key, 
 
 
 class Reader:
-    """Reads rows of the past: of a batch first, then of the store."""
+    """Reads rows of the past, of a batch first, then of the store, with the doubts that some validation rules have."""
 
-    def __init__(self, connection: Connection, own: Mapping[Key, Past]) -> None:
+    def __init__(self, connection: Connection, own: Mapping[Key, Past], kept_out: Sequence[DoubtRule] = ()) -> None:
         self._connection = connection
         self._own = own
+        self._kept_out = kept_out
 
     def __call__(self, keys: Sequence[Key]) -> Mapping[Key, Past]:
         """What rows of these keys say."""
         stored = read_history(self._connection, [key for key in keys if key not in self._own])
-        return stored | {key: self._own[key] for key in keys if key in self._own}
+        past = stored | {key: self._own[key] for key in keys if key in self._own}
+        return with_doubts(past, doubts_between(self._connection, keys, self._kept_out))
 
 
 def _pages(gaps: Sequence[Gap]) -> Iterator[list[Gap]]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import bisect
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
 
 from grid.due import Due, encode_due
+from grid.resettle import Resettle
 from grid.topics import ENERGY_UNIT
 from grid.unit_energy import UnitEnergies, encode_unit_energies
 from store.replaying import Hierarchy
@@ -38,6 +39,10 @@ class Settles(Protocol):
     """Makes the effects of records durable: `streams.processor.Processor`."""
 
     def process(self, records: Sequence[Record]) -> list[UnitEnergies]:
+        """See there."""
+        ...
+
+    def settle_again(self, order: Resettle) -> Iterator[list[UnitEnergies]]:
         """See there."""
         ...
 
@@ -73,9 +78,8 @@ class Replay:
         self._processor = processor
         self._dues = dues
         self._page = page
-        self._levels = levels_of(hierarchy)
-        self._level = {code: n for n, units in enumerate(self._levels) for code in units.values()}
         self._passed_us = 0
+        self.regard(hierarchy)
 
     def take(self, records: Sequence[Received]) -> None:
         """Settle records, and publish what falls due before the last of them.
@@ -101,6 +105,19 @@ class Replay:
             end = bisect.bisect_right(times, until_us, start)
             self._step(records[start:end], until_us)
             start = end
+
+    def regard(self, hierarchy: Hierarchy) -> None:
+        """From now on these are the units, and who is above whom."""
+        self._levels = levels_of(hierarchy)
+        self._level = {code: n for n, units in enumerate(self._levels) for code in units.values()}
+
+    def settle_again(self, order: Resettle) -> None:
+        """Settle what a unit has again, and what is above it, after a change of the model."""
+        waiting: dict[int, list[Record]] = defaultdict(list)
+        for page in self._processor.settle_again(order):
+            self._tell(page, waiting)
+        while waiting:
+            self._process(waiting.pop(min(waiting)), waiting)
 
     def publish_until(self, until_us: int) -> None:
         """Publish what falls due before `until_us`, as the live path's sweeps would have."""
@@ -130,7 +147,10 @@ class Replay:
     def _process(self, records: Sequence[Record], waiting: dict[int, list[Record]]) -> None:
         if not records:
             return
-        for energies in self._processor.process(records):
+        self._tell(self._processor.process(records), waiting)
+
+    def _tell(self, told: Sequence[UnitEnergies], waiting: dict[int, list[Record]]) -> None:
+        for energies in told:
             waiting[self._level.get(energies.parent, 0)].append(Record(ENERGY_UNIT, encode_unit_energies([energies])))
 
     def _due(self, level: int, until_us: int) -> list[Record]:

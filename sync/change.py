@@ -19,21 +19,48 @@ from sync.change_attributes import (
     apply_unit_metering,
     apply_unit_name,
 )
+from sync.change_entities import (
+    apply_account_new,
+    apply_substation_new,
+    apply_unit_end,
+    apply_unit_new,
+    apply_unit_rating,
+)
 from sync.change_members import apply_meter_move, apply_meter_multiplier, apply_meter_replace, apply_unit_parent
+from sync.change_network import (
+    apply_equipment_end,
+    apply_segment_new,
+    apply_switch_new,
+    apply_switch_normal,
+    apply_unit_connection,
+)
+from sync.change_service import apply_meter_install, apply_meter_remove
 from sync.change_switch import apply_switch
 from sync.messages import (
     AccountContract,
+    AccountNew,
     AccountStatusChange,
     Change,
+    EquipmentEnd,
     MeterClass,
+    MeterInstall,
     MeterMove,
     MeterMultiplier,
+    MeterRemove,
     MeterReplace,
     ResponsibilityChange,
+    SegmentNew,
+    SubstationNew,
+    SwitchNew,
+    SwitchNormal,
     SwitchPositionChange,
+    UnitConnection,
+    UnitEnd,
     UnitMetering,
     UnitName,
+    UnitNew,
     UnitParentChange,
+    UnitRating,
 )
 from sync.tell import (
     AppliedChange,
@@ -78,6 +105,18 @@ _APPLY: dict[type[Any], Callable[[Connection, Any, datetime], AppliedChange]] = 
     UnitParentChange: apply_unit_parent,
     ResponsibilityChange: apply_responsibility,
     SwitchPositionChange: apply_switch,
+    SubstationNew: apply_substation_new,
+    UnitNew: apply_unit_new,
+    UnitEnd: apply_unit_end,
+    UnitRating: apply_unit_rating,
+    UnitConnection: apply_unit_connection,
+    AccountNew: apply_account_new,
+    MeterInstall: apply_meter_install,
+    MeterRemove: apply_meter_remove,
+    SegmentNew: apply_segment_new,
+    SwitchNew: apply_switch_new,
+    SwitchNormal: apply_switch_normal,
+    EquipmentEnd: apply_equipment_end,
 }
 
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from grid.model import MAX_MULTIPLIER, AccountStatus, MeteredSide
-from grid.network import SwitchPosition
+from grid.model import MAX_MULTIPLIER, AccountStatus, MeteredSide, Owner
+from grid.network import SwitchKind, SwitchPosition
 
 #: Without control characters: NUL can't be stored, the others can't be seen.
 _PRINTED = r"^[^\x00-\x1f\x7f]*$"
@@ -19,6 +19,10 @@ Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 Multiplier = Annotated[int, msgspec.Meta(ge=1, le=MAX_MULTIPLIER)]
 AccuracyClass = Annotated[float, msgspec.Meta(gt=0, le=10)]
 RegisterWh = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
+Volts = Annotated[int, msgspec.Meta(ge=100, le=2_000_000)]
+Rating = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+Watts = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 ModulusWh = Annotated[int, msgspec.Meta(ge=1, lt=2**62)]
 
 
@@ -155,6 +159,157 @@ class SwitchPositionChange(_Change, frozen=True, tag="switch_position"):
     valid_from: Instant
 
 
+class SubstationNew(_Change, frozen=True, tag="substation_new"):
+    """A new substation."""
+
+    substation: Code
+    name: Text
+    high_voltage_v: Volts
+    medium_voltage_v: Volts
+    valid_from: Instant | None = None
+    """Of a substation no times are kept; it is taken as it is."""
+
+
+class UnitNew(_Change, frozen=True, tag="unit_new"):
+    """A new line, transformer area or dedicated customer, with where it belongs and is connected."""
+
+    unit: Code
+    unit_kind: Literal["area", "dedicated", "feeder"]
+    name: Text
+    gateway: Code
+    """Account that may send for it."""
+    valid_from: Instant
+    substation: Code | None = None
+    """Of a feeder; it must be there."""
+    parent: Code | None = None
+    """The feeder, or another greater unit, of which it is part."""
+    rating_va: Rating = 0
+    no_load_loss_w: Watts = 0.0
+    load_loss_w: Watts = 0.0
+    longitude_deg: Annotated[float, msgspec.Meta(ge=-180, le=180)] | None = None
+    latitude_deg: Annotated[float, msgspec.Meta(ge=-90, le=90)] | None = None
+    owner: Owner | None = None
+    metered_side: MeteredSide | None = None
+    node: Code | None = None
+    """Of the network: where it hangs, or where a feeder begins."""
+    breaker: Code | None = None
+    """Of a feeder."""
+
+
+class UnitEnd(_Change, frozen=True, tag="unit_end"):
+    """A line, area or dedicated customer is removed."""
+
+    unit: Code
+    valid_from: Instant
+    with_members: bool = False
+    """Whether its meters are taken out with it; otherwise it must have none any more."""
+
+
+class UnitRating(_Change, frozen=True, tag="unit_rating"):
+    """Another transformer, or other values of it; what is left out stays."""
+
+    unit: Code
+    valid_from: Instant
+    rating_va: Rating | None = None
+    no_load_loss_w: Watts | None = None
+    load_loss_w: Watts | None = None
+
+
+class UnitConnection(_Change, frozen=True, tag="unit_connection"):
+    """The node of the network where a unit hangs, or where a feeder begins, from an instant on."""
+
+    unit: Code
+    node: Code | None
+    """null: nowhere."""
+    valid_from: Instant
+    breaker: Code | None = None
+    """Of a feeder."""
+    substation: Code | None = None
+    """Of a node that isn't known yet."""
+
+
+class AccountNew(_Change, frozen=True, tag="account_new"):
+    """A new marketing account."""
+
+    account: Code
+    tariff_class: Text
+    contract_w: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+    valid_from: Instant
+
+
+class MeterInstall(_Change, frozen=True, tag="meter_install"):
+    """A meter where none was: a service is opened, or a gateway is metered."""
+
+    meter: Code
+    """One that isn't known yet, or stands nowhere from then on."""
+    unit: Code
+    role: Literal["gateway", "customer", "gateway_customer"]
+    valid_from: Instant
+    multiplier: Multiplier = 1
+    accuracy_class: AccuracyClass = 1.0
+    register_modulus_wh: ModulusWh | None = None
+    ct_class: AccuracyClass | None = None
+    pt_class: AccuracyClass | None = None
+    account: Code | None = None
+    """The account that is served."""
+    usage_point: Code | None = None
+    """Left out, of the meter's own code."""
+    phases: Literal["A", "B", "C", "AB", "BC", "CA", "ABC"] | None = None
+    registers: Registers | None = None
+
+
+class MeterRemove(_Change, frozen=True, tag="meter_remove"):
+    """A meter is taken off and none put in its place: the service ends where it stood."""
+
+    meter: Code
+    valid_from: Instant
+    registers: Registers | None = None
+
+
+class SegmentNew(_Change, frozen=True, tag="segment_new"):
+    """A new line segment between two nodes."""
+
+    segment: Code
+    from_node: Code
+    to_node: Code
+    valid_from: Instant
+    length_m: NotNegative = 0.0
+    resistance_ohm: NotNegative = 0.0
+    reactance_ohm: NotNegative = 0.0
+    substation: Code | None = None
+    """Of nodes that aren't known yet."""
+
+
+class SwitchNew(_Change, frozen=True, tag="switch_new"):
+    """A new switch between two nodes."""
+
+    switch: Code
+    switch_kind: SwitchKind
+    from_node: Code
+    to_node: Code
+    valid_from: Instant
+    normal: SwitchPosition = SwitchPosition.CLOSED
+    substation: Code | None = None
+    """Of nodes that aren't known yet."""
+
+
+class SwitchNormal(_Change, frozen=True, tag="switch_normal"):
+    """The position of a switch while nothing is reported; of it no times are kept."""
+
+    switch: Code
+    normal: SwitchPosition
+    valid_from: Instant | None = None
+    """From when on what its lines have lost is computed again; left out: from now on."""
+
+
+class EquipmentEnd(_Change, frozen=True, tag="equipment_end"):
+    """A segment or a switch is removed."""
+
+    equipment: Literal["segment", "switch"]
+    code: Code
+    valid_from: Instant
+
+
 Change = (
     MeterMultiplier
     | MeterReplace
@@ -167,6 +322,18 @@ Change = (
     | UnitParentChange
     | ResponsibilityChange
     | SwitchPositionChange
+    | SubstationNew
+    | UnitNew
+    | UnitEnd
+    | UnitRating
+    | UnitConnection
+    | AccountNew
+    | MeterInstall
+    | MeterRemove
+    | SegmentNew
+    | SwitchNew
+    | SwitchNormal
+    | EquipmentEnd
 )
 
 
@@ -177,7 +344,7 @@ class GridChange(msgspec.Struct, frozen=True):
     """
 
     id: int
-    aggregatetype: Literal["unit", "meter", "account", "switch"]
+    aggregatetype: Literal["unit", "meter", "account", "switch", "segment", "substation"]
     aggregateid: str
     type: str
     """Such as ``meter.multiplier``, ``account.status``, ``unit.name``, ``unit.loaded``, ``switch.position``."""

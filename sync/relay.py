@@ -15,8 +15,9 @@ import msgspec
 
 from grid.topics import GRID_CHANGE, GRID_RESETTLE
 from store.connection import Connection
-from store.deliveries import Target, owe_change
+from store.deliveries import owe_change
 from store.outbox import RESETTLE, OutboxRow, lock_relay, move_relay, read_outbox, relay_position
+from sync.delivery import Subscriber
 from sync.messages import GridChange, GridChangeWebhook, ResettleOrder
 
 TOPIC = GRID_CHANGE
@@ -42,7 +43,7 @@ class Producer(Protocol):
 
 
 def relay_batch(
-    connection: Connection, producer: Producer, targets: Sequence[Target], topic: str = TOPIC, limit: int = BATCH
+    connection: Connection, producer: Producer, targets: Sequence[Subscriber], topic: str = TOPIC, limit: int = BATCH
 ) -> int | None:
     """Relay up to `limit` changes; returns how many, or None while another relay is at work.
 
@@ -74,7 +75,9 @@ def relay_batch(
             notice = GridChangeWebhook(type="grid.change", timestamp=change.recorded_at, data=change)
             payload = cast("dict[str, Any]", msgspec.to_builtins(notice))
             for target in targets:
-                owe_change(connection, change.id, target.name, payload)
+                if target.grid:
+                    entity = f"{change.aggregatetype}:{change.aggregateid}"
+                    owe_change(connection, change.id, target.name, entity, payload, target.to_read)
         move_relay(connection, topic, read_at, rows[-1].position)
     return len(rows)
 

@@ -13,8 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-#: What a gateway keeps, at most.
-MEMORY = 100_000
+from twin.kept import KeptMessages
 
 
 class AnsweringGateway:
@@ -45,7 +44,7 @@ class AnsweringGateway:
         self.refused: list[str] = []
         self._next = first
         self._loses = loses
-        self._kept: dict[int, tuple[str, bytes]] = {}
+        self._kept = KeptMessages()
         self._ready = threading.Event()
         self._client = Client(CallbackAPIVersion.VERSION2, client_id=f"answering-{account}", protocol=MQTTv5)
         self._client.username_pw_set(account, password)
@@ -63,9 +62,7 @@ class AnsweringGateway:
         number = self._next
         self._next += 1
         message = f"meterline/v1/{self.account}/block/{unit}", json.dumps({"sequence": number, **fields}).encode()
-        self._kept[number] = message
-        if len(self._kept) > MEMORY:
-            del self._kept[min(self._kept)]
+        self._kept.keep(number, *message)
         if not self._loses(number):
             self._client.publish(*message, qos=1)
         return number
@@ -90,7 +87,7 @@ class AnsweringGateway:
     def restart(self) -> None:
         """Begin to count at 0 again, with nothing kept."""
         self._next = 0
-        self._kept.clear()
+        self._kept = KeptMessages()
 
     def close(self) -> None:
         self._client.disconnect()
@@ -110,6 +107,5 @@ class AnsweringGateway:
             return
         self.requests.append((request["first"], request["last"]))
         if self.answers:
-            for number in range(request["first"], request["last"] + 1):
-                if number in self._kept:
-                    client.publish(*self._kept[number], qos=1)
+            for topic, payload in self._kept.asked_for(bytes(message.payload)):
+                client.publish(topic, payload, qos=1)

@@ -6,9 +6,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from deploy.stack import StackSpec, destroy
 from tests.demonstration import working_for
+
+# The same examples each time, so that a commit passes or fails and not a draw; new ones are looked for with
+# `pytest tests/property --hypothesis-profile search --hypothesis-seed N`.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("search", print_blob=True)
+settings.load_profile("same")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of `./test chaos` and `./test sim`; here, since those of a folder below aren't known in time."""
+    chaos = parser.getgroup("chaos")
+    chaos.addoption("--fault", action="append", default=[], help="play this fault alone; may be given again")
+    chaos.addoption("--rounds", type=int, default=1, help="rounds of each fault, each with a seed of its own")
+    chaos.addoption("--chaos-seed", type=int, default=1, help="seed of the first round")
+    sim = parser.getgroup("sim")
+    sim.addoption("--seeds", type=int, default=200, help="seeds of the simulation, from 0 on")
+    sim.addoption("--seed", type=int, default=None, help="only this seed of the simulation, with its schedule")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from grid.limits import Limits
 from grid.loss_rules import LossRules
 from grid.model import GridModel, Role, UnitKind
 from grid.roster import BEGINNING_US, END_US, Membership, Parentage, UnitView
-from grid.rows import BALANCE_COLUMNS, BalanceRows, StoredBlock
+from grid.rows import BALANCE_COLUMNS, BalanceRows, BlockRows, StoredBlock, Superseded
 from streams.estimating import estimates, rows_of_batch
 from streams.steps.contribution import Contribution, Key
 from streams.steps.settle import Settled, keys_to_read, settle
@@ -45,7 +45,11 @@ class MemoryStore:
             made = estimates(settled.gaps, lambda keys: {k: past[k] for k in keys if k in past}, self.rules.zone)
             self.estimates.update(made.counts)
             settled = settle([*contributions, *made.contributions], stored, self.limits, self.rules)
-        rows, balances = settled.rows, settled.balances
+        self.write(settled.rows, settled.balances, settled.superseded)
+        return settled
+
+    def write(self, rows: BlockRows, balances: BalanceRows, superseded: Superseded) -> None:
+        """Keep rows with their results, each over the version that was read."""
         for r in range(len(rows)):
             key = (int(rows.unit_id[r]), int(rows.observed_at_us[r]), int(rows.interval_s[r]))
             part = rows.part(r)
@@ -63,11 +67,9 @@ class MemoryStore:
                 received_us={name: values[part].copy() for name, values in rows.received_us.items()},
                 balance=balance,
             )
-        s = settled.superseded
-        for i in range(len(s.unit_id)):
-            key = (int(s.unit_id[i]), int(s.observed_at_us[i]), int(s.interval_s[i]))
-            self._keep(key, plain(s.balances, i))
-        return settled
+        for i in range(len(superseded.unit_id)):
+            key = (int(superseded.unit_id[i]), int(superseded.observed_at_us[i]), int(superseded.interval_s[i]))
+            self._keep(key, plain(superseded.balances, i))
 
     def _keep(self, key: Key, balance: Mapping[str, float]) -> None:
         kept = {name: value for name, value in balance.items() if name != "due_us"}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import ssl
 import threading
-from collections import Counter
+import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,20 +16,28 @@ from typing import Any
 from standardwebhooks import Webhook, WebhookVerificationError
 
 SECRET = b"a secret that both sides know"
+#: Answers that don't come in time: of what was taken all the same, and of what wasn't.
+TAKEN_IN_SILENCE, SILENCE = 299, 599
 
 
 class Receiver:
-    """Counts what it was sent; `answer(n)` gives the status for the n-th request of one id, from 1."""
+    """Counts what it was sent; `answer(n)` gives the status for the n-th request of one id, from 1.
+
+    `at_s` are the monotonic times of `bodies`.
+    """
 
     def __init__(self, answer: Callable[[int], int]) -> None:
         self.answer = answer
         self.seen: Counter[str] = Counter()
         self.accepted: Counter[str] = Counter()
         self.bodies: list[dict[str, Any]] = []
+        self.at_s: list[float] = []
+        self.taken: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         self.forged = 0
         self.headers: dict[str, str] = {}
         self.body = b""
         self.redirect_to = "http://127.0.0.1:9/"
+        self.silent_s = 1.0
         self._lock = threading.Lock()
         self.url = ""
 
@@ -45,7 +54,10 @@ class Receiver:
             status = self.answer(self.seen[message_id])
             if status < 300:
                 self.accepted[message_id] += 1
-                self.bodies.append(json.loads(data))
+                body = json.loads(data)
+                self.at_s.append(time.monotonic())
+                self.bodies.append(body)
+                self.taken[message_id].append(body)
             return status
 
 
@@ -58,8 +70,16 @@ def receive(answer: Callable[[int], int] = lambda _: 204, certificate: Path | No
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            data = self.rfile.read(int(self.headers["content-length"]))
+            length = int(self.headers["content-length"])
+            data = self.rfile.read(length)
+            if len(data) < length:  # the sender gave up in the middle
+                self.close_connection = True
+                return
             status = receiver.take({k.lower(): v for k, v in self.headers.items()}, data)
+            if status in (TAKEN_IN_SILENCE, SILENCE):
+                time.sleep(receiver.silent_s)
+                self.close_connection = True
+                return
             self.send_response(status)
             for name, value in receiver.headers.items():
                 self.send_header(name, value)

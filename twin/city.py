@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import tzinfo
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,17 +18,21 @@ from twin.city_codes import parse_city, read_city
 from twin.city_state import CityState
 from twin.delivery_faults import DeliveryFaults
 from twin.demand import Demand
+from twin.device_events import ReportShares
+from twin.draws import draw
 from twin.effects import Effects
 from twin.event_plan import plan_events
 from twin.events import Event, EventKind
 from twin.grid_model import build_grid_model
 from twin.households import Households
 from twin.metering import MeterErrors
-from twin.phases import assign_phases, zero_sequence
+from twin.network import Network
+from twin.phase_quantities import PhaseMeans, phase_means
+from twin.phases import THREE_PHASE, assign_phases, zero_sequence
 from twin.recorded import recorded_model
 from twin.replicas import copy_network
 from twin.scenario import Unit, meter_sources, units_of
-from twin.simbench import read_profiles
+from twin.simbench import Profiles, read_profiles
 from twin.steps import Steps, make_steps
 from twin.truth_files import UnitEnergies
 from twin.unbalanced import StepFlows, Unbalanced
@@ -37,6 +41,19 @@ from twin.unbalanced import StepFlows, Unbalanced
 _NOMINAL_V = 400 / 3**0.5
 #: Intervals that are solved together; bounds memory.
 _CHUNK = 16
+
+
+# What copies of a city share: read once for all of them.
+
+
+@lru_cache(maxsize=1)
+def _grid(code: str, areas: int | None) -> Network:
+    return read_city(code, areas)
+
+
+@lru_cache(maxsize=1)
+def _profiles(code: str, names: tuple[str, ...]) -> Profiles:
+    return read_profiles(parse_city(code).folder, list(names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +97,7 @@ class CityPlan:
     threads: int = 1
     errors: MeterErrors | None = None
     faults: DeliveryFaults | None = None
+    reports: ReportShares | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,7 +109,9 @@ class Stretch:
     steps, flows
         What truly flowed, by step.
     metered_w, voltage_v
-        What each meter counts and sees, before its own errors; shape (steps, meters).
+        What each meter counts, and sees of its first phase, before its own errors; shape (steps, meters).
+    phases
+        Voltages, currents and power factors of meters at low voltage, by interval.
     off
         Meters without voltage at the end of each interval; shape (intervals, meters).
     closed
@@ -104,6 +124,7 @@ class Stretch:
     flows: StepFlows
     metered_w: NDArray[np.float64]
     voltage_v: NDArray[np.float64]
+    phases: PhaseMeans
     off: NDArray[np.bool_]
     closed: NDArray[np.bool_]
     truth: UnitEnergies
@@ -124,6 +145,8 @@ class City:
         Who sends, for which meters: positions in `recorded.meters`.
     truth_units
         Codes of areas and feeders.
+    recorded_at
+        Of each of `recorded.meters` its position in `model.meters`.
 
     Raises
     ------
@@ -136,7 +159,7 @@ class City:
     def __init__(self, plan: CityPlan) -> None:
         self.plan = plan
         seed = plan.seed
-        self.network = network = copy_network(read_city(plan.city, plan.areas), plan.copy)
+        self.network = network = copy_network(_grid(plan.city, plan.areas), plan.copy)
         self._households = (
             Households.stochastic(seed) if plan.households is None else Households.resampled(plan.households, seed)
         )
@@ -167,7 +190,11 @@ class City:
         self._sources, self._is_low = meter_sources(network)
         # Records may have a meter elsewhere: the order of sending is theirs.
         position = {meter.code: i for i, meter in enumerate(self.model.meters)}
-        self._recorded_at = np.array([position[meter.code] for meter in self.recorded.meters])
+        self.recorded_at = np.array([position[meter.code] for meter in self.recorded.meters])
+        three = np.ones(len(self._sources), np.bool_)
+        at_points = self._sources < len(network.points)
+        three[at_points] = self.phase[self._sources[at_points]] == THREE_PHASE
+        self._phase_share = np.where(three[:, None], 1 / 3, np.array([1.0, 0.0, 0.0]))
         self._area = np.array([p.area for p in network.points], np.int64)
         # What a dedicated customer's meter doesn't count is a matter of the feeder that normally supplies it.
         self._feeder_of_point = np.array([p.feeder if p.area < 0 else -1 for p in network.points], np.int64)
@@ -187,7 +214,7 @@ class City:
     @cached_property
     def _demand(self) -> Demand:
         plan, points = self.plan, self.network.points
-        profiles = read_profiles(parse_city(plan.city).folder, sorted({p.profile for p in points}))
+        profiles = _profiles(plan.city, tuple(sorted({p.profile for p in points})))
         return Demand(points, profiles, self._households, plan.seed, self.effects.runs_as)
 
     @cached_property
@@ -228,19 +255,67 @@ class City:
         self.effects.metered_w(steps, through_w)
         uncounted_w = through_w - true_w
         self._lose_in_transformers(through_w, true_w, reactive)
-        voltage = np.concatenate([flows.point_voltage, flows.area_voltage], axis=1)
-        voltage_v = np.zeros_like(through_w)
-        voltage_v[:, self._is_low] = voltage[:, self._sources[self._is_low]] * _NOMINAL_V
-        order = self._recorded_at
+        phase_v = self._phase_voltages(steps, flows)
+        phases = self._phases(steps, flows, phase_v, true_w, reactive)
+        self._lose_phases(steps, phase_v, phases)
+        order = self.recorded_at
         return Stretch(
             steps=steps,
             flows=flows,
             metered_w=through_w[:, order],
-            voltage_v=voltage_v[:, order],
+            voltage_v=np.nan_to_num(phase_v[:, order, 0]),
+            phases=PhaseMeans(phases.voltage_v[:, order], phases.current_a[:, order], phases.power_factor[:, order]),
             off=self.state.off_meters(steps, self._sources)[:, order],
             closed=self.state.closed(steps),
             truth=self._truth(steps, flows, uncounted_w),
         )
+
+    def _phase_voltages(self, steps: Steps, flows: StepFlows) -> NDArray[np.float64]:
+        """Volts of what each meter is connected to, (steps, meters, 3): a single-phase meter's own comes first."""
+        low = np.flatnonzero(self._is_low)
+        sources = self._sources[low]
+        of_points = sources < len(self.network.points)
+        volts = np.full((len(steps), len(self._sources), 3), np.nan)
+        points, areas = sources[of_points], sources[~of_points] - len(self.network.points)
+        volts[:, low[of_points]] = flows.point_phase_voltage[:, points]
+        volts[:, low[~of_points]] = flows.area_phase_voltage[:, areas]
+        single = self.phase[points] != THREE_PHASE
+        at = low[of_points][single]
+        volts[:, at, 0] = volts[:, at, self.phase[points][single]]
+        volts[:, at, 1:] = np.nan
+        volts *= _NOMINAL_V
+        return volts
+
+    def _lose_phases(self, steps: Steps, phase_v: NDArray[np.float64], means: PhaseMeans) -> None:
+        """Take the voltage of a lost phase from what its meter sees; the current goes on."""
+        lost = self.effects.lost_phases(steps)
+        seconds = steps.length_s.astype(np.float64)
+        for meter, off in zip(lost.at.tolist(), lost.values.T, strict=True):
+            if np.isfinite(phase_v[0, meter, 2]):
+                phase = int(draw(self.plan.seed, "lost phase", [self.model.meters[meter].code])[0] * 3)
+                phase_v[off, meter, phase] = 0.0
+                throughout = steps.by_interval(~off * seconds) == 0
+                means.voltage_v[throughout, meter, phase] = 0.0
+
+    def _phases(
+        self,
+        steps: Steps,
+        flows: StepFlows,
+        phase_v: NDArray[np.float64],
+        true_w: NDArray[np.float64],
+        reactive_var: NDArray[np.float64],
+    ) -> PhaseMeans:
+        """What meters at low voltage see; those at transformers carry more than their messages hold."""
+        feeders = np.zeros((len(steps), len(self.network.feeders)))
+        var = np.concatenate([reactive_var, flows.area_var, feeders], axis=1)[:, self._sources]
+        apparent_va = np.hypot(true_w, var)
+        active_w = true_w.copy()
+        for seen in (apparent_va, active_w):
+            self.effects.current(steps, seen)
+        means = phase_means(steps, phase_v, np.abs(apparent_va), active_w, self._phase_share)
+        means.power_factor[:, ~self._is_low] = np.nan
+        means.current_a[:, self._sources >= len(self.network.points)] = np.nan
+        return means
 
     def _lose_in_transformers(
         self, metered_w: NDArray[np.float64], true_w: NDArray[np.float64], reactive_var: NDArray[np.float64]

@@ -119,4 +119,4 @@ class _CitySending(Sending):
         else:
             self._unlisted -= 1
             number = self._unlisted
-        self.send(client, sent.topic, sent.payload, number, made.readings)
+        self.send(client, sent.topic, sent.payload, number, made.readings, sent.sequence)

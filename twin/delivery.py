@@ -18,11 +18,18 @@ from twin.delivery_faults import DeliveryFaults, DeliveryTruth, Fate, Mask, Spel
 from twin.draws import stream
 from twin.metering import MeterReadings
 from twin.outbox import Made, MessageKind, encode, json_fields
+from twin.phase_quantities import PhaseReadings
 
 _SECOND_US = 1_000_000
 _DAY_S, _WEEK_S = 86_400, 604_800
 #: A concentrator that returns sends what it holds within this time, the oldest first.
 _BACKLOG_S = 60.0
+#: Columns of units at low voltage.
+_OF_PHASES = frozenset(
+    {
+        "voltage_a_v", "voltage_b_v", "voltage_c_v", "current_a_a", "current_b_a", "current_c_a", "power_factor"
+    }
+)  # fmt: skip
 
 
 class Sender(Protocol):
@@ -101,7 +108,9 @@ class Delivery:
         unit = int(self._unit_of_meter[position])
         self._meters[unit] = encode(self._codes[self._units[unit].first : self._units[unit].last])
 
-    def make(self, readings: MeterReadings, off: Mask | None = None) -> Iterator[Made]:
+    def make(
+        self, readings: MeterReadings, off: Mask | None = None, phases: PhaseReadings | None = None
+    ) -> Iterator[Made]:
         """Messages of one interval, in the order of the units; of a local day that ends with it, frozen ones after.
 
         A unit that has nothing to say makes none.
@@ -110,10 +119,12 @@ class Delivery:
         ----------
         off
             (meters,): without voltage, so that nothing is read. A meter whose outage has ended is read as before.
+        phases
+            Voltages of the other phases, currents and power factors; None = units that show voltage show one.
         """
         unread = self._unread(readings, off)
         paths = self._paths(MessageKind.BLOCK, readings, readings.interval_s, 0.0)
-        yield from self._messages(MessageKind.BLOCK, readings, readings.interval_s, unread, paths)
+        yield from self._messages(MessageKind.BLOCK, readings, readings.interval_s, unread, paths, phases)
         length_s = self._day_ended(readings.end_s)
         if length_s:
             paths = self._paths(MessageKind.FROZEN, readings, length_s, self.faults.frozen_to_s)
@@ -172,12 +183,18 @@ class Delivery:
         return _Paths(np.stack([first_us, second_us], axis=1), fate)
 
     def _messages(
-        self, kind: MessageKind, readings: MeterReadings, length_s: int, unread: dict[Fate, Mask], paths: _Paths
+        self,
+        kind: MessageKind,
+        readings: MeterReadings,
+        length_s: int,
+        unread: dict[Fate, Mask],
+        paths: _Paths,
+        phases: PhaseReadings | None = None,
     ) -> Iterator[Made]:
         absent = np.logical_or.reduce(list(unread.values()))
         there = np.bincount(self._unit_of_meter[~absent & (self._unit_of_meter >= 0)], minlength=len(self._units))
         self._keep(kind, readings, length_s, unread, paths, there > 0)
-        columns = self._columns(kind, readings, absent)
+        columns = self._columns(kind, readings, absent, phases)
         sums = [
             np.concatenate([[0], np.cumsum(np.where(absent, 0, wh))]) for wh in (readings.import_wh, readings.export_wh)
         ]
@@ -192,7 +209,7 @@ class Delivery:
                 [
                     *head,
                     ("meter", self._meters[i]),
-                    *((n, encode(column[part])) for n, column in columns if n != "voltage_a_v" or unit.has_voltage),
+                    *((n, encode(column[part])) for n, column in columns if n not in _OF_PHASES or unit.has_voltage),
                 ]
             )
             energy = [int(s[unit.last] - s[unit.first]) if kind is MessageKind.BLOCK else 0 for s in sums]
@@ -211,7 +228,9 @@ class Delivery:
                 interval_s=length_s,
             )
 
-    def _columns(self, kind: MessageKind, readings: MeterReadings, absent: Mask) -> list[tuple[str, list[Any]]]:
+    def _columns(
+        self, kind: MessageKind, readings: MeterReadings, absent: Mask, phases: PhaseReadings | None
+    ) -> list[tuple[str, list[Any]]]:
         """Columns of all meters, None where nothing was read."""
         energies = [("import_wh", readings.import_wh), ("export_wh", readings.export_wh)]
         registers = [
@@ -221,6 +240,8 @@ class Delivery:
         arrays: list[tuple[str, NDArray[Any]]] = [*registers]
         if kind is MessageKind.BLOCK:
             arrays = [*energies, *(registers if self._with_registers else []), ("voltage_a_v", readings.voltage_v)]
+            # What is NaN becomes null.
+            arrays += () if phases is None else phases.columns.items()
         columns = [(name, values.tolist()) for name, values in arrays]
         for position in np.flatnonzero(absent).tolist():
             for _, column in columns:

@@ -6,7 +6,7 @@ are asked for together. Only the columns concerned are touched.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime, timedelta, tzinfo
 from typing import NamedTuple
 
@@ -47,6 +47,9 @@ _CUTTING = frozenset(
         EventKind.UNDER_VOLTAGE,
     }
 )
+#: Kinds that change what a meter counts, by a factor; those of them that change the current it sees.
+_CARRYING = (EventKind.THEFT_SCALING, EventKind.CT_RATIO, EventKind.CT_REVERSED)
+_COUNTING = (*_CARRYING, EventKind.PHASE_LOST, EventKind.METER_STOPPED)
 #: An oven, an air conditioner or a pump, by day.
 _APPLIANCE = Pattern(chance=0.7, from_hour=6, within_h=14.0, least=0.5, most=3.5)
 #: A car that comes home between 18 and 23 o'clock and charges 5 to 25 kWh.
@@ -68,11 +71,13 @@ class CutOver(NamedTuple):
     """Areas and dedicated customers that are with the other feeder."""
 
 
-class LastGasp(NamedTuple):
-    """Meters that lose their voltage at an instant; positions in `model.meters`."""
+class Turn(NamedTuple):
+    """Meters that lose their voltage at an instant, or get it back; positions in `model.meters`."""
 
     at_s: int
     meters: NDArray[np.int64]
+    number: int
+    """Of the outage."""
 
 
 class Supplied(NamedTuple):
@@ -125,7 +130,11 @@ class Effects:
         )  # fmt: skip
         hooks = [_row(places.largest_in(e.entity), e) for e in self._by_kind[EventKind.THEFT_HOOK]]
         self._hidden = make_periods([*self._rows_at_points(EventKind.THEFT_BYPASS), *hooks])
-        self._factors = make_periods(self._factor_rows())
+        self._factors = make_periods(self._factor_rows(_COUNTING))
+        self._current_factors = make_periods(self._factor_rows(_CARRYING))
+        self._lost_phases = make_periods(
+            _row(places.meter(e.entity), e, 1.0) for e in self._by_kind[EventKind.PHASE_LOST]
+        )
         self._nights = make_periods(
             _row(places.meter(e.entity), e, 1 - e.size) for e in self._by_kind[EventKind.THEFT_NIGHT]
         )
@@ -179,6 +188,23 @@ class Effects:
         factor = multiplied(held.at, 1 + night_share(held, steps, self._zone) * (held.size - 1))
         power_w[:, factor.at] *= factor.values
 
+    def current(self, steps: Steps, apparent_va: NDArray[np.float64]) -> None:
+        """Change what truly flows through each meter (steps, meters) into what its current circuits see, in place.
+
+        A theft inside the meter and a wrong current transformer change the current; a stopped register and a lost
+        voltage don't.
+        """
+        held = self._current_factors.taken(self._current_factors.during(steps))
+        factor = multiplied(held.at, 1 + held.share(steps) * (held.size - 1))
+        apparent_va[:, factor.at] *= factor.values
+        held = self._nights.taken(self._nights.during(steps))
+        factor = multiplied(held.at, 1 + night_share(held, steps, self._zone) * (held.size - 1))
+        apparent_va[:, factor.at] *= factor.values
+
+    def lost_phases(self, steps: Steps) -> Compact[np.bool_]:
+        """Meters one of whose phases has no voltage throughout a step."""
+        return _off(lasting(self._lost_phases, steps))
+
     def supplied(self, steps: Steps) -> Supplied:
         """What is without voltage: everything below an outage, in the normal state of the switches."""
         points, areas, feeders = (
@@ -186,23 +212,49 @@ class Effects:
         )
         return Supplied(points, areas, feeders)
 
-    def last_gasps(self) -> tuple[LastGasp, ...]:
+    def last_gasps(self) -> tuple[Turn, ...]:
         """Which meters lose their voltage when, in order of time.
 
         Not those that were without it already, and not a feeder's own, which stands at the busbar.
         """
-        places, gasps = self._places, []
+        return self._turns(
+            lambda event: event.begin_s,
+            lambda event, other: other < event and (other.end_s is None or event.begin_s < other.end_s),
+        )
+
+    def restorations(self) -> tuple[Turn, ...]:
+        """Which meters get their voltage back when, in order of time; not those that another outage keeps dark."""
+
+        def keeps_dark(event: Event, other: Event) -> bool:
+            assert event.end_s is not None  # noqa: S101  # only what ends is asked for
+            if other.begin_s >= event.end_s:
+                return False
+            return other.end_s is None or event.end_s < other.end_s or (event.end_s == other.end_s and other > event)
+
+        return self._turns(lambda event: event.end_s, keeps_dark)
+
+    def _turns(
+        self, at_s: Callable[[Event], int | None], keeps_out: Callable[[Event, Event], bool]
+    ) -> tuple[Turn, ...]:
+        places, turns = self._places, []
         outages = self._by_kind[EventKind.OUTAGE]
-        for number, event in enumerate(outages):
+        for event in outages:
+            instant_s = at_s(event)
+            if instant_s is None:
+                continue
             points, areas = places.points_below(event.entity), places.areas_below(event.entity)
-            for earlier in outages[:number]:
-                if earlier.end_s is None or event.begin_s < earlier.end_s:
-                    points = np.setdiff1d(points, places.points_below(earlier.entity))
-                    areas = np.setdiff1d(areas, places.areas_below(earlier.entity))
+            for other in outages:
+                if other is not event and keeps_out(event, other):
+                    points = np.setdiff1d(points, places.points_below(other.entity))
+                    areas = np.setdiff1d(areas, places.areas_below(other.entity))
             meters = np.concatenate([places.point_meter[points], places.area_meter[areas]])
             if len(meters):
-                gasps.append(LastGasp(event.begin_s, np.sort(meters[meters >= 0])))
-        return tuple(gasps)
+                turns.append(Turn(instant_s, np.sort(meters[meters >= 0]), event.number))
+        return tuple(sorted(turns, key=lambda turn: (turn.at_s, turn.number)))
+
+    def meter_of(self, entity: str) -> int:
+        """Position in `model.meters` of the meter of a point, an area or a feeder; −1 for none."""
+        return self._places.meter(entity)
 
     def source_shift(self, steps: Steps) -> Compact[np.float64]:
         """Voltage added at the areas' transformers; per unit, (steps, areas concerned)."""
@@ -257,13 +309,10 @@ class Effects:
             rows += [_row(point, e) for point in self._places.account_points(e.entity)]
         return rows
 
-    def _factor_rows(self) -> list[Row]:
-        """Factors of what meters count."""
+    def _factor_rows(self, kinds: tuple[EventKind, ...]) -> list[Row]:
+        """Factors of what meters count, or of what they see."""
         rows = []
-        for kind in (
-            EventKind.THEFT_SCALING, EventKind.CT_RATIO, EventKind.CT_REVERSED, EventKind.PHASE_LOST,
-            EventKind.METER_STOPPED,
-        ):  # fmt: skip
+        for kind in kinds:
             for e in self._by_kind[kind]:
                 meter = self._places.meter(e.entity)
                 if meter < 0:

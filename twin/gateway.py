@@ -7,11 +7,13 @@ import time
 from collections import deque
 from threading import Event
 
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTv5
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+
+from twin.kept import KeptMessages
 
 _SESSION_S = 3_600
 _CONNECT_S = 10.0
@@ -27,7 +29,8 @@ class GatewayClient:
     """Sends a gateway's messages and tells which of them the broker has taken.
 
     paho keeps a message until its PUBACK and sends it again after a lost connection, so a message is handed over
-    once. All methods are called from one thread; paho's own thread only appends to a queue.
+    once. What the bridge misses nevertheless, a broker that died may have lost it, it asks for, and is sent again. All
+    methods are called from one thread; paho's own thread only appends to queues.
 
     Parameters
     ----------
@@ -52,7 +55,11 @@ class GatewayClient:
         self.account = account
         self._address = (host, port)
         self._limit = in_flight
-        self._number_of: dict[int, int] = {}
+        # None: it is sent again, and was answered for when it was sent first.
+        self._number_of: dict[int, int | None] = {}
+        self._kept = KeptMessages()
+        self._requests: deque[bytes] = deque()
+        self._again: deque[tuple[str, bytes]] = deque()
         self._answers: deque[tuple[int, int, bool]] = deque()
         self._connected = Event()
         self._refused: str | None = None
@@ -65,6 +72,7 @@ class GatewayClient:
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_publish = self._on_publish
+        self._client.on_message = self._on_message
 
     def connect(self) -> None:
         """Connect and wait until the broker has accepted the account.
@@ -101,25 +109,38 @@ class GatewayClient:
         """Whether another message may be handed over."""
         return self.outstanding < self._limit
 
-    def publish(self, topic: str, payload: bytes, number: int) -> None:
+    def publish(self, topic: str, payload: bytes, number: int, sequence: int | None = None) -> None:
         """Hand a message over; `number` names it in `answers`.
+
+        One that has a sequence number is kept, as far as there is room, and sent again when it is asked for.
 
         Raises
         ------
         RuntimeError
             When paho does not take it, which the bound on outstanding messages rules out.
         """
+        if sequence is not None:
+            self._kept.keep(sequence, topic, payload)
+        self._hand_over(topic, payload, number)
+
+    def _hand_over(self, topic: str, payload: bytes, number: int | None) -> None:
         info = self._client.publish(topic, payload, qos=1)
         if info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN):
             raise RuntimeError(f"{self.account}: message {number} was not taken: {info.rc!r}")
         self._number_of[info.mid] = number
 
     def answers(self) -> list[tuple[int, int, bool]]:
-        """(number, microseconds since 1970, taken) of each PUBACK since the last call."""
+        """(number, microseconds since 1970, taken) of each PUBACK since the last call; also sends what is asked for."""
         settled = []
         while self._answers:
             mid, at_us, taken = self._answers.popleft()
-            settled.append((self._number_of.pop(mid), at_us, taken))
+            number = self._number_of.pop(mid)
+            if number is not None:
+                settled.append((number, at_us, taken))
+        while self._requests:
+            self._again.extend(self._kept.asked_for(self._requests.popleft()))
+        while self._again and self.ready:
+            self._hand_over(*self._again.popleft(), None)
         return settled
 
     def close(self) -> None:
@@ -129,7 +150,7 @@ class GatewayClient:
 
     def _on_connect(
         self,
-        _client: Client,
+        client: Client,
         _userdata: object,
         _flags: ConnectFlags,
         reason: ReasonCode,
@@ -141,6 +162,7 @@ class GatewayClient:
         # paho does not heed the broker's limit by itself, and the broker disconnects who exceeds it.
         limit = getattr(properties, "ReceiveMaximum", self._limit)
         self._limit = min(self._limit, limit)
+        client.subscribe(f"meterline/v1/{self.account}/request", qos=1)
         self._connected.set()
 
     def _on_disconnect(
@@ -152,6 +174,9 @@ class GatewayClient:
         _properties: Properties | None,
     ) -> None:
         self._connected.clear()
+
+    def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        self._requests.append(bytes(message.payload))
 
     def _on_publish(
         self, _client: Client, _userdata: object, mid: int, reason: ReasonCode, _properties: Properties

@@ -125,8 +125,9 @@ _MOST_W = 15_000.0
 _SLOW, _FAST, _DECAY = 0.17, 0.56, 0.80
 #: Half-hours between the knots of what lasts for weeks, and reach of what lasts for hours.
 _KNOT, _REACH = 10 * DAY, 16
-#: Share of households that read zero at times; and between what shares of time those do so.
-_ZERO_HOUSEHOLDS, _ZERO_SHARE = 5 / 13, (0.05, 0.37)
+#: Share of households that read zero at times; the largest share of time, of which most have little: the square of
+#: an even number in 0 to 1.
+_ZERO_HOUSEHOLDS, _ZERO_SHARE = 7 / 13, 0.37
 #: Of those, the share that is away for weeks on end; lengths of spells in half-hours of these and of the others.
 _AWAY, _AWAY_SPELL, _SHORT_SPELL = 0.6, (20 * DAY, 60 * DAY), (1, 24)
 
@@ -189,8 +190,7 @@ class StochasticHouseholds:
         mean_w = _DAY_WH / 24 * np.exp(size - _DAY_SPREAD**2 / 2)
         sigma = np.clip(_SIGMA + _SIGMA_SLOPE * size + _SIGMA_SPREAD * draw(1), *_SIGMA_BOUNDS)
         season = _SEASON_SPREAD * draw(2)
-        low, high = _ZERO_SHARE
-        zeros = np.where(choose(3) < _ZERO_HOUSEHOLDS, low + (high - low) * choose(4), 0.0)
+        zeros = np.where(choose(3) < _ZERO_HOUSEHOLDS, _ZERO_SHARE * choose(4) ** 2, 0.0)
         away = choose(5) < _AWAY
         shortest = np.where(away, _AWAY_SPELL[0], _SHORT_SPELL[0])
         longest = np.where(away, _AWAY_SPELL[1], _SHORT_SPELL[1])

@@ -29,7 +29,7 @@ VACANT_SHARE = 0.02
 #: morning, late mornings at weekends and a weekend house's arrival on Friday evening say so.
 FILE_LEAD_S = 17 * 3600
 
-#: Households computed together.
+#: Households computed together; bounds memory.
 _CHUNK = 2048
 _QUARTER_S = 900
 #: Days that are drawn together; of how many times nearest in the year one is drawn.
@@ -62,6 +62,8 @@ class Households:
         self._source = source
         self._vacant = vacant
         self._traits = key_of(seed, "connection")
+        self._days: dict[int, NDArray[np.float64]] = {}
+        self._days_of: NDArray[np.int64] = np.empty(0, np.int64)
 
     @classmethod
     def resampled(
@@ -120,9 +122,30 @@ class Households:
             return result
         first, count, pieces = _pieces(steps)
         lived_in = np.flatnonzero(~self.is_vacant(numbers))
+        if count <= DAY:
+            _read(self._of_days(first, count, numbers[lived_in]), *pieces, lived_in, result)
+            return result
         for begin in range(0, len(lived_in), _CHUNK):
             at = lived_in[begin : begin + _CHUNK]
             _read(self._source.half_hours(first, count, numbers[at]), *pieces, at, result)
+        return result
+
+    def _of_days(self, first: int, count: int, household: NDArray[np.int64]) -> NDArray[np.float64]:
+        """As `Source.half_hours`, from whole days: those of the last call are kept, since steps follow each other."""
+        kept = self._days if np.array_equal(household, self._days_of) else {}
+        begin = first // DAY
+        days = range(begin, (first + count - 1) // DAY + 1)
+        self._days = {day: kept[day] if day in kept else self._day(day, household) for day in days}
+        self._days_of = household
+        at = first - begin * DAY
+        whole = self._days[begin] if len(days) == 1 else np.concatenate([self._days[day] for day in days])
+        return whole[at : at + count]
+
+    def _day(self, day: int, household: NDArray[np.int64]) -> NDArray[np.float64]:
+        result = np.empty((DAY, len(household)))
+        for begin in range(0, len(household), _CHUNK):
+            part = slice(begin, begin + _CHUNK)
+            result[:, part] = self._source.half_hours(day * DAY, DAY, household[part])
         return result
 
 

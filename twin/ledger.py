@@ -56,9 +56,13 @@ class LedgerWriter:
     def __init__(self, folder: Path, units: Sequence[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         names = folder / "units.json"
-        if names.exists() and json.loads(names.read_text(encoding="utf-8")) != list(units):
+        if not names.exists():
+            # Whole or not at all: others read the ledger while it is written.
+            part = names.with_suffix(".part")
+            part.write_text(json.dumps(list(units)), encoding="utf-8")
+            part.replace(names)
+        elif json.loads(names.read_text(encoding="utf-8")) != list(units):
             raise LedgerError(f"{folder} holds the ledger of other units: name another folder")
-        names.write_text(json.dumps(list(units)), encoding="utf-8")
         self._published = _open(folder / "published.bin", PUBLISHED)
         self._acked = _open(folder / "acked.bin", ACKED)
         self._next = self._published.tell() // PUBLISHED.itemsize

@@ -19,6 +19,7 @@ class Message:
     """Position among the twin's units."""
     topic: str
     payload: bytes
+    sequence: int
     readings: int
     import_wh: int
     export_wh: int
@@ -69,6 +70,7 @@ class MessageBuilder:
                 i,
                 self._topics[i],
                 b"".join(pieces),
+                sequence,
                 unit.last - unit.first,
                 sum(own_import),
                 sum(own_export),

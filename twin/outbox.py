@@ -16,6 +16,7 @@ class MessageKind(StrEnum):
     BLOCK = "block"  # readings of an interval
     FROZEN = "frozen"  # daily frozen registers
     POINTS = "points"  # SCADA points
+    EVENT = "event"  # what meters report of themselves
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,4 +183,4 @@ def _publish(sending: Sending, client: GatewayClient, message: Message, interval
         message.import_wh,
         message.export_wh,
     )
-    sending.send(client, message.topic, message.payload, number, message.readings)
+    sending.send(client, message.topic, message.payload, number, message.readings, message.sequence)

@@ -123,10 +123,18 @@ class Sending:
         self.note()
         return not self.over
 
-    def send(self, client: GatewayClient, topic: str, payload: bytes, number: int, readings: int) -> None:
-        """Hand a message over; a number below 0 isn't the ledger's."""
+    def send(
+        self,
+        client: GatewayClient,
+        topic: str,
+        payload: bytes,
+        number: int,
+        readings: int,
+        sequence: int | None = None,
+    ) -> None:
+        """Hand a message over; a number below 0 isn't the ledger's. One with a sequence number may be asked for."""
         self._readings_of[number] = readings
-        client.publish(topic, payload, number)
+        client.publish(topic, payload, number, sequence)
         summary = self.summary
         self.summary = replace(summary, published=summary.published + 1, readings=summary.readings + readings)
 

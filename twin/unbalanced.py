@@ -30,16 +30,20 @@ THREE_PHASE = 3
 class StepFlows:
     """Powers in watts and voltages per unit, by step; what is dark has zeros.
 
-    Shapes (steps, points), (steps, areas), (steps, feeders), and (steps, areas, 3) by phase.
+    Shapes (steps, points), (steps, areas), (steps, feeders), and (…, 3) by phase.
     """
 
     point_w: NDArray[np.float64]
     """Through the point's connection, hidden consumption left out; a generator's is negative."""
     point_voltage: NDArray[np.float64]
     """Of the point's phase; of a three-phase point the mean of the three."""
+    point_phase_voltage: NDArray[np.float64]
+    """Of the three phases of the node."""
     area_phase_w: NDArray[np.float64]
     """Into each area at the low-voltage side of its transformer."""
-    area_voltage: NDArray[np.float64]
+    area_phase_voltage: NDArray[np.float64]
+    area_var: NDArray[np.float64]
+    """Reactive power into each area, all phases."""
     area_sold_w: NDArray[np.float64]
     """What its customers take, without hidden consumption."""
     area_generation_w: NDArray[np.float64]
@@ -65,6 +69,11 @@ class StepFlows:
             return parts[0]
         columns = zip(*([getattr(part, name) for name in cls.__dataclass_fields__] for part in parts), strict=True)
         return cls(*map(np.concatenate, columns))
+
+    @property
+    def area_voltage(self) -> NDArray[np.float64]:
+        """At each area's busbar, mean of the phases."""
+        return np.asarray(self.area_phase_voltage.mean(axis=2))
 
     @property
     def area_w(self) -> NDArray[np.float64]:
@@ -201,7 +210,7 @@ class Unbalanced:
         line = result[ComponentType.line]
         none = np.zeros((len(active_w), 0, 3))
         # A grid without areas has no transformers, and no result of them.
-        transformer = result.get(ComponentType.transformer, {"p_from": none, "p_to": none})
+        transformer = result.get(ComponentType.transformer, {"p_from": none, "p_to": none, "q_to": none})
         voltage = result[ComponentType.node]["u_pu"]
         network, own = self.network, self._owners
         areas, feeders = len(network.areas), len(network.feeders)
@@ -214,8 +223,10 @@ class Unbalanced:
         return StepFlows(
             point_w=active_w,
             point_voltage=self._point_voltage(voltage),
+            point_phase_voltage=voltage[:, self._point_node],
             area_phase_w=area_phase_w,
-            area_voltage=voltage[:, self._low_nodes].mean(axis=2),
+            area_phase_voltage=voltage[:, self._low_nodes],
+            area_var=-transformer["q_to"].sum(axis=2),
             area_sold_w=sum_by(taken, self._area, areas),
             area_generation_w=sum_by(given, self._area, areas),
             area_hidden_w=sum_by(hidden_w, self._area, areas),
@@ -248,7 +259,7 @@ class Unbalanced:
             output_component_types={
                 ComponentType.node: {"u_pu"},
                 ComponentType.line: {"p_from", "p_to", "q_from", "i_from"},
-                ComponentType.transformer: {"p_from", "p_to"},
+                ComponentType.transformer: {"p_from", "p_to", "q_to"},
             },
             threading=self._threads,
         )

@@ -1,30 +1,38 @@
-"""Grafana's SQL macros for those who ask the database without Grafana: the console, reports and the tests."""
+"""Grafana's SQL macros and variables for those who ask the database without Grafana: the console, reports, tests."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 _FILTER = re.compile(r"\$__timeFilter\(\s*([a-z_][a-z0-9_.]*)\s*\)")
-_LEFT = re.compile(r"\$__\w+")
+_STEP = re.compile(r"(?:interval\s+)?'\$__interval'")
+_VARIABLE = re.compile(r"\$\{([a-z][a-z0-9_]*):sqlstring\}")
+_BOUND = re.compile(r"%\((\w+)\)s::\w+|%%")
+_LEFT = re.compile(r"\$(?:__\w+|\{[^}]*\})")
 
 
-def expand(sql: str, since: datetime, until: datetime, step: timedelta) -> str:
-    """Return `sql` with its macros filled in.
+def bind(
+    sql: str, since: datetime, until: datetime, step: timedelta, values: Mapping[str, str] | None = None
+) -> tuple[str, dict[str, object]]:
+    """Return `sql` with named parameters in psycopg's manner in place of macros and variables, and their values.
 
     Parameters
     ----------
     sql
-        A panel's statement.
+        A statement of a panel, a variable or an annotation.
     since, until
         The range of time that is shown; both aware.
     step
         Width of a point, of a second or more.
+    values
+        Of the board's variables, by name.
 
     Raises
     ------
     ValueError
-        When a time is naive, the range is empty, the step is under a second, or a macro is unknown.
+        When a time is naive, the range is empty, the step is under a second, or a macro or a variable is unknown.
     """
     if since.tzinfo is None or until.tzinfo is None:
         raise ValueError("the range needs aware times")
@@ -32,14 +40,47 @@ def expand(sql: str, since: datetime, until: datetime, step: timedelta) -> str:
         raise ValueError("the range is empty")
     if step < timedelta(seconds=1):
         raise ValueError("a point is at least a second wide")
-    first, last = _literal(since), _literal(until)
-    text = _FILTER.sub(rf"\1 between {first} and {last}", sql)
-    text = text.replace("$__timeFrom()", first).replace("$__timeTo()", last)
-    text = re.sub(r"\$__interval\b", f"{int(step.total_seconds())}s", text)
+    given = values or {}
+    parameters: dict[str, object] = {}
+
+    def take(name: str, value: object, kind: str) -> str:
+        parameters[name] = value
+        return f"%({name})s::{kind}"
+
+    def variable(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in given:
+            raise ValueError(f"unknown variable {name}")
+        return take(f"var_{name}", given[name], "text")
+
+    def first() -> str:
+        return take("since", since, "timestamptz")
+
+    def last() -> str:
+        return take("until", until, "timestamptz")
+
+    text = sql.replace("%", "%%")
+    text = _FILTER.sub(lambda match: f"{match.group(1)} between {first()} and {last()}", text)
+    text = re.sub(r"\$__timeFrom\(\)", lambda _: first(), text)
+    text = re.sub(r"\$__timeTo\(\)", lambda _: last(), text)
+    text = _STEP.sub(lambda _: take("step", timedelta(seconds=int(step.total_seconds())), "interval"), text)
+    text = _VARIABLE.sub(variable, text)
     if unknown := _LEFT.search(text):
         raise ValueError(f"unknown macro {unknown.group()}")
-    return text
+    return text, parameters
 
 
-def _literal(moment: datetime) -> str:
-    return f"timestamptz '{moment.astimezone(UTC).isoformat()}'"
+def expand(sql: str, since: datetime, until: datetime, step: timedelta, values: Mapping[str, str] | None = None) -> str:
+    """Return `sql` as Grafana sends it, with literals in place of macros and variables; see `bind`."""
+    text, parameters = bind(sql, since, until, step, values)
+    return _BOUND.sub(lambda match: _literal(parameters[match.group(1)]) if match.group(1) else "%", text)
+
+
+def _literal(value: object) -> str:
+    match value:
+        case datetime():
+            return f"timestamptz '{value.astimezone(UTC).isoformat()}'"
+        case timedelta():
+            return f"interval '{int(value.total_seconds())}s'"
+        case _:
+            return "'" + str(value).replace("'", "''") + "'"

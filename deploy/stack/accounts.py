@@ -13,7 +13,7 @@ from typing import Final
 from deploy.stack.errors import StackError
 from deploy.stack.spec import StackSpec, write_atomically
 
-SERVICE_SECRETS: Final = ("mqtt-bridge", "db-superuser", "db-owner", "db-app", "db-board")
+SERVICE_SECRETS: Final = ("mqtt-bridge", "db-superuser", "db-owner", "db-app", "db-board", "db-revenue")
 BRIDGE_ACCOUNT: Final = "bridge"
 # The account's name stands in topics (%u in the access list), so it holds nothing that a topic or a path would read.
 ACCOUNT_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}")

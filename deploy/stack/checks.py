@@ -27,7 +27,10 @@ PORT_OWNERS: Final = {
     "kafka": "kafka",
     "kafka_controller": "kafka",
     "postgres": "postgres",
+    "console": "console",
     "bridge_ops": "bridge",
+    "console_ops": "console",
+    "usage_ops": "usage",
     "worker_ops": "worker",
 }
 

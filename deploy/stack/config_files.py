@@ -74,7 +74,10 @@ connection_messages false
 
 
 def mosquitto_acl() -> str:
-    """A gateway writes below its own name and reads what it is asked; the bridge reads all, asks, and is seen."""
+    """A gateway writes below its own name and reads what it is asked; the bridge reads all, asks, and is seen.
+
+    What a gateway writes to ``probe/echo`` it reads itself, to measure its channel; ``probe/load`` nobody reads.
+    """
     return """\
 user bridge
 topic read meterline/v1/#
@@ -83,7 +86,10 @@ topic readwrite meterline/status/bridge
 
 pattern write meterline/v1/%u/block/+
 pattern write meterline/v1/%u/points/+
+pattern write meterline/v1/%u/event/+
 pattern read meterline/v1/%u/request
+pattern readwrite meterline/v1/%u/probe/echo
+pattern write meterline/v1/%u/probe/load
 """
 
 
@@ -228,6 +234,10 @@ owner = "meterline_owner"
 owner_password_file = "{secret("db-owner")}"
 board = "meterline_board"
 board_password_file = "{secret("db-board")}"
+revenue_password_file = "{secret("db-revenue")}"
+
+[console]
+port = {spec.ports.console}
 """
 
 

@@ -22,7 +22,8 @@ DATABASE: Final = "meterline"
 OWNER: Final = "meterline_owner"
 APP: Final = "meterline_app"
 BOARD: Final = "meterline_board"
-SECRETS: Final = {OWNER: "db-owner", APP: "db-app", BOARD: "db-board"}
+REVENUE: Final = "meterline_revenue"
+SECRETS: Final = {OWNER: "db-owner", APP: "db-app", BOARD: "db-board", REVENUE: "db-revenue"}
 # The server's account, of the distribution's package; PostgreSQL refuses to run as root.
 ACCOUNT: Final = "postgres"
 PLACE_FILE: Final = "place.json"
@@ -37,6 +38,8 @@ ROLE_SETTINGS: Final = {
         "default_transaction_read_only": "on",
         "jit": "off",
     },
+    # Not read-only: that a meter's series was read is written down.
+    REVENUE: {"statement_timeout": "5s", "idle_in_transaction_session_timeout": "10s", "jit": "off"},
 }
 # The Apache edition schedules this job of its own and then refuses to run it, with an error in the log each time.
 QUIET_JOBS: Final = """
@@ -168,8 +171,8 @@ def ensure_database(spec: StackSpec, name: str = DATABASE) -> None:
     """Roles with the least rights, and a database with TimescaleDB whose tables the roles may use. Idempotent.
 
     `meterline_owner` owns the database and runs migrations; `meterline_app` reads and writes rows; `meterline_board`
-    may connect, read-only, for five seconds a statement (see `ROLE_SETTINGS`). Rights on schemas are given by the
-    migrations that make them.
+    may connect, read-only, for five seconds a statement (see `ROLE_SETTINGS`); `meterline_revenue` may do what boards
+    may, and reads a meter's series through one function. Rights on schemas are given by the migrations that make them.
     """
     with psycopg.connect(superuser_dsn(spec), autocommit=True) as connection:
         for role, secret in SECRETS.items():
@@ -190,11 +193,12 @@ def ensure_database(spec: StackSpec, name: str = DATABASE) -> None:
             "grant usage, create on schema public to {owner}",
             "revoke all on database {database} from public",
             "grant connect, temporary on database {database} to {app}",
-            "grant connect on database {database} to {board}",
+            "grant connect on database {database} to {board}, {revenue}",
+            "grant {board} to {revenue}",
             "alter default privileges for role {owner} grant select, insert, update, delete on tables to {app}",
             "alter default privileges for role {owner} grant usage, select on sequences to {app}",
         ):
-            names = {"owner": OWNER, "app": APP, "board": BOARD, "database": name}
+            names = {"owner": OWNER, "app": APP, "board": BOARD, "revenue": REVENUE, "database": name}
             connection.execute(sql.SQL(statement).format(**{k: sql.Identifier(v) for k, v in names.items()}))
         connection.execute(QUIET_JOBS)
 

@@ -19,22 +19,31 @@ from deploy.stack.postgres import Cluster, settings_text
 from deploy.stack.spec import StackSpec
 
 SERVERS: Final = ("postgres", "kafka", "mosquitto")
-SERVICES: Final = ("bridge", "worker", "alerts", "sync")
+SERVICES: Final = ("bridge", "worker", "alerts", "sync", "usage", "console")
 COMMANDS: Final = {
     "bridge": ("ingest", "mqtt"),
     "worker": ("worker", "--instance", "%(process_num)s"),
     "alerts": ("alert", "deliver"),
     "sync": ("sync", "deliver"),
+    "usage": ("usage", "run"),
+    "console": ("console",),
 }
 
 
 def _ops(spec: StackSpec, name: str) -> tuple[str, ...]:
-    port = server_port(spec, name)
+    ports = spec.ports
+    ops = {
+        "bridge": ports.bridge_ops,
+        "worker": ports.worker_ops,
+        "usage": ports.usage_ops,
+        "console": ports.console_ops,
+    }
+    port = ops.get(name)
     return () if port is None else ("--ops-port", str(port))
 
 
 def server_port(spec: StackSpec, name: str) -> int | None:
-    """Port of a program by its name in the supervisor: a server's own, or where a service tells of its health."""
+    """Port of a program by its name in the supervisor: its own, or else where it tells of its health."""
     ports = spec.ports
     return {
         "mosquitto": ports.mqtt,
@@ -42,6 +51,8 @@ def server_port(spec: StackSpec, name: str) -> int | None:
         "postgres": ports.postgres,
         "bridge": ports.bridge_ops,
         "worker": ports.worker_ops,
+        "usage": ports.usage_ops,
+        "console": ports.console,
     }.get(name)
 
 

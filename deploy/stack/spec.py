@@ -26,7 +26,10 @@ class Ports:
     kafka: int = 19092
     kafka_controller: int = 19093
     postgres: int = 15432
+    console: int = 18080
     bridge_ops: int = 18081
+    console_ops: int = 18082
+    usage_ops: int = 18083
     # The first worker's; each further one has the next.
     worker_ops: int = 18090
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from twin.truth_files import Inconsistency
 
-NOT_STORED = "not stored: schema sync keeps no conflicts yet"
+NOT_STORED = "nothing to compare: no extract was taken and matched; see meterline sync match"
 NO_TRUTH = "the truth has no inconsistencies.parquet"
 
 #: System, table and key of a row in which the system found a conflict.
@@ -32,6 +32,41 @@ class ConflictScore:
     by_kind: dict[str, Share]
     false: int | None
     reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredConflict:
+    """A conflict as the system keeps it: `key` None of a missing record; `said` are the records that speak of it."""
+
+    kind: str
+    system: str
+    table: str
+    key: str | None
+    said: tuple[Found, ...]
+
+
+def rows_found(
+    conflicts: Iterable[StoredConflict], truth: Iterable[Inconsistency], references: Mapping[Found, str]
+) -> set[Found]:
+    """The rows that the conflicts are about, in the truth's words.
+
+    A missing record's key nobody can know: it is found when the records that speak of it are of the object that is
+    missing in that system. Of two rows of one object either may be called the second.
+    """
+    listed = list(truth)
+    missing = {(each.system, each.code): _row(each) for each in listed if each.kind == "missing"}
+    twice = {_row(each) for each in listed if each.kind == "duplicate"}
+    found: set[Found] = set()
+    for conflict in conflicts:
+        row = (conflict.system, conflict.table, conflict.key or "")
+        if conflict.kind == "missing":
+            codes = sorted({references[place] for place in conflict.said if place in references})
+            found.add(next((missing[conflict.system, c] for c in codes if (conflict.system, c) in missing), row))
+        elif conflict.kind == "duplicate":
+            found.add(next((place for place in conflict.said if place in twice), row))
+        else:
+            found.add(row)
+    return found
 
 
 def score_conflicts(truth: Sequence[Inconsistency] | None, found: Collection[Found] | None) -> ConflictScore:

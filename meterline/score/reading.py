@@ -10,24 +10,28 @@ from pathlib import Path
 import numpy as np
 
 from meterline.score.association import score_associations
-from meterline.score.conflicts import score_conflicts
+from meterline.score.conflicts import Found, StoredConflict, rows_found, score_conflicts
 from meterline.score.detection import Alert, Detection, Place, detect, place_of
 from meterline.score.losses import Pairs, StoredLosses, by_unit, join, pair, summarize
 from meterline.score.report import Score, Truth, UnitError
+from meterline.score.reports import ReportScore, score_reports
 from store.connection import Connection
 from store.score import (
     count_alerts_outside,
     read_alerts,
     read_balances,
+    read_device_events,
     read_meters_of_accounts,
     read_units,
     read_units_of_meters,
     start_reading,
 )
+from store.sync_conflicts import is_matched, read_found
 from twin.events import Event
 from twin.truth_files import (
     ASSOCIATIONS,
     Associations,
+    Inconsistency,
     UnitRows,
     read_associations,
     read_events,
@@ -35,6 +39,8 @@ from twin.truth_files import (
     read_manifest,
     read_unit_rows,
 )
+from twin.truth_references import read_references
+from twin.truth_reports import read_reports
 
 #: An evaluation of alerts looks a day back, so one that opens so long after the span may still rest on it.
 _LOOKS_BACK_S = 86_400
@@ -68,6 +74,7 @@ def score_truth(
         When the database and the truth have no unit in common, or the truth nothing in that time.
     """
     manifest = read_manifest(folder)
+    inconsistencies = read_inconsistencies(folder)
     begin_s = manifest.begin_s if begin is None else max(manifest.begin_s, int(begin.timestamp()))
     end_s = manifest.end_s if end is None else min(manifest.end_s, int(end.timestamp()))
     if begin_s >= end_s:
@@ -89,6 +96,8 @@ def score_truth(
         detection, elsewhere, outside = _score_alerts(
             connection, events, associations, frozenset(codes), frozenset(known), begin_s, end_s, meters, ks
         )
+        reports = _score_reports(connection, folder, {*codes, *_units_of(associations)}, known, begin_s, end_s)
+        conflicts = None if inconsistencies is None else _read_conflicts(connection, folder, inconsistencies)
     kinds = [known[code][1] if code in known else None for code in codes]
     kind_of_row = np.array([kind or "unknown" for kind in kinds])[pairs.unit]
     errors = by_unit(pairs)
@@ -102,10 +111,30 @@ def score_truth(
         detection=detection,
         alerts_elsewhere=elsewhere,
         alerts_outside=outside,
-        # Nothing is stored of either yet; what concludes and what finds conflicts hands it over here.
+        device_events=reports,
+        # Nothing is stored of it yet; what concludes hands it over here.
         association=score_associations(associations, concluded=None),
-        conflicts=score_conflicts(read_inconsistencies(folder), found=None),
+        conflicts=score_conflicts(inconsistencies, conflicts),
     )  # fmt: skip
+
+
+def _read_conflicts(
+    connection: Connection, folder: Path, inconsistencies: Sequence[Inconsistency]
+) -> set[Found] | None:
+    """Rows in which conflicts are open; None where nothing was ever matched."""
+    if not is_matched(connection):
+        return None
+    stored = [
+        StoredConflict(kind, system, table, key, tuple(_place(said) for said in records if "/" in said))
+        for kind, system, table, key, records in read_found(connection)
+    ]
+    return rows_found(stored, inconsistencies, read_references(folder))
+
+
+def _place(said: str) -> Found:
+    title, _, key = said.partition("/")
+    system, _, table = title.partition(".")
+    return system, table, key
 
 
 def _read_pairs(
@@ -159,6 +188,25 @@ def _score_alerts(
     places = _places(connection, events, associations)
     detection = detect(events, places, alerts, begin_s, end_s, known, meters, ks)
     return detection, len(raised) - len(alerts), count_alerts_outside(connection, *span)
+
+
+def _units_of(associations: Associations | None) -> set[str]:
+    return set() if associations is None else {u for u in associations.recorded_unit if u is not None}
+
+
+def _score_reports(
+    connection: Connection,
+    folder: Path,
+    units: set[str],
+    known: dict[str, tuple[int, str]],
+    begin_s: int,
+    end_s: int,
+) -> ReportScore:
+    """The score of what meters reported of themselves; of the truth's units, by what they saw within the span."""
+    span = (datetime.fromtimestamp(begin_s, UTC), datetime.fromtimestamp(end_s, UTC))
+    stored = read_device_events(connection, sorted(known[unit][0] for unit in units if unit in known), *span)
+    truth = read_reports(folder)
+    return score_reports(None if truth is None else truth.within(begin_s * 1_000_000, end_s * 1_000_000), stored)
 
 
 def _places(connection: Connection, events: Sequence[Event], associations: Associations | None) -> list[Place]:

@@ -14,6 +14,7 @@ from meterline.score.association import AssociationScore
 from meterline.score.conflicts import ConflictScore
 from meterline.score.detection import Detection, Level, Recall
 from meterline.score.losses import LossError
+from meterline.score.reports import ReportCounts, ReportScore
 
 #: Units with the greatest errors that the tables show.
 _WORST = 10
@@ -62,6 +63,7 @@ class Score:
     detection: Detection
     alerts_elsewhere: int
     alerts_outside: int
+    device_events: ReportScore
     association: AssociationScore
     conflicts: ConflictScore
 
@@ -76,6 +78,7 @@ def as_json(score: Score) -> dict[str, Any]:
         "truth": truth,
         "loss": {"kinds": {kind: asdict(error) for kind, error in score.loss.items()}, "units": units},
         "detection": asdict(score.detection) | elsewhere,
+        "device_events": asdict(score.device_events),
         "association": asdict(score.association),
         "conflicts": asdict(score.conflicts),
     }
@@ -103,6 +106,8 @@ def render(score: Score) -> Group:
         _detection(score),
         Text(),
         _false_alarms(score),
+        Text(),
+        _reports(score.device_events),
         Text(),
         _associations(score.association),
         Text(),
@@ -183,6 +188,16 @@ def _associations(score: AssociationScore) -> Table:
             spoilt, Text(a.reason or ""),
         )  # fmt: skip
     return table
+
+
+def _reports(score: ReportScore) -> Group:
+    table = _table("Device events", "", "said", "sent", "stored", "stored, never sent")
+    rows: list[tuple[str, ReportCounts]] = [] if score.all is None else [("all", score.all), *score.by_kind.items()]
+    for name, c in rows:
+        table.add_row(name, *(f"{v:,}" for v in (c.said, c.sent, c.stored, c.unexpected)))
+    delays = " and ".join(_number(v, 1) for v in (score.delay_median_s, score.delay_p90_s))
+    known = f"{score.known} of {score.outages} outages known by a last gasp, after {delays} s (median and p90)"
+    return Group(table, Text(score.reason or known))
 
 
 def _conflicts(score: ConflictScore) -> Table:

@@ -12,8 +12,8 @@ select
   b.quality,
   l.inflow_wh, l.outflow_wh, l.loss_wh, l.members_loss_wh, l.uncontracted_wh, l.sigma_wh, l.coverage, l.computable,
   l.generation_wh, l.estimated_wh, l.technical_wh, l.averaging_wh, l.technical_sigma_wh, l.members_technical_wh,
-  l.systematic_sigma_wh, l.ends_sigma_wh, l.total_sigma_wh, l.total_systematic_sigma_wh, l.class, l.reasons,
-  l.status, l.revision,
+  l.systematic_sigma_wh, l.ends_sigma_wh, l.total_sigma_wh, l.total_systematic_sigma_wh, l.export_sigma_wh, l.class,
+  l.reasons, l.status, l.revision,
   (extract(epoch from l.published_at) * 1000000)::bigint,
   (extract(epoch from l.due_at) * 1000000)::bigint
 from unnest(%(unit_id)s::int[], %(observed_at)s::timestamptz[], %(interval_s)s::int[])
@@ -30,7 +30,8 @@ join loss.balance l
 where b.observed_at between %(first)s and %(last)s
 
 -- name: stage
--- Made once a connection. Compressing a row that is read once, a moment later, is waste.
+-- Made once a connection. Compressing a row that is read once, a moment later, is waste. Results come without NULL: what
+-- isn't known is NaN, an instant that there is none of -infinity, and class and status are numbers.
 create temporary table if not exists stage_block (
   unit_id integer,
   observed_at timestamptz,
@@ -78,9 +79,10 @@ create temporary table if not exists stage_block (
   ends_sigma_wh double precision,
   total_sigma_wh double precision,
   total_systematic_sigma_wh double precision,
-  class text,
+  export_sigma_wh double precision,
+  class smallint,
   reasons integer,
-  status text,
+  status smallint,
   revision integer,
   published_at timestamptz,
   due_at timestamptz
@@ -107,6 +109,7 @@ create temporary table if not exists stage_superseded (
   ends_sigma_wh double precision,
   total_sigma_wh double precision,
   total_systematic_sigma_wh double precision,
+  export_sigma_wh double precision,
   class text,
   reasons integer,
   status text,
@@ -173,15 +176,15 @@ insert into loss.superseded (
   unit_id, observed_at, interval_s, revision, inflow_wh, outflow_wh, loss_wh, members_loss_wh, uncontracted_wh,
   sigma_wh, coverage, computable,
   generation_wh, estimated_wh, technical_wh, averaging_wh, technical_sigma_wh, members_technical_wh,
-  systematic_sigma_wh, ends_sigma_wh, total_sigma_wh, total_systematic_sigma_wh, class, reasons,
-  status, published_at
+  systematic_sigma_wh, ends_sigma_wh, total_sigma_wh, total_systematic_sigma_wh, export_sigma_wh, class,
+  reasons, status, published_at
 )
 select
   l.unit_id, l.observed_at, l.interval_s, l.revision, l.inflow_wh, l.outflow_wh, l.loss_wh, l.members_loss_wh,
   l.uncontracted_wh, l.sigma_wh, l.coverage, l.computable,
   l.generation_wh, l.estimated_wh, l.technical_wh, l.averaging_wh, l.technical_sigma_wh, l.members_technical_wh,
-  l.systematic_sigma_wh, l.ends_sigma_wh, l.total_sigma_wh, l.total_systematic_sigma_wh, l.class, l.reasons,
-  l.status, l.published_at
+  l.systematic_sigma_wh, l.ends_sigma_wh, l.total_sigma_wh, l.total_systematic_sigma_wh, l.export_sigma_wh, l.class,
+  l.reasons, l.status, l.published_at
 from pg_temp.stage_block s
 join loss.balance l using (unit_id, observed_at, interval_s)
 where l.observed_at between %(first)s and %(last)s and l.revision > 0 and s.revision > l.revision and s.version >> 32 > 0
@@ -190,8 +193,8 @@ select
   unit_id, observed_at, interval_s, revision, inflow_wh, outflow_wh, loss_wh, members_loss_wh, uncontracted_wh,
   sigma_wh, coverage, computable,
   generation_wh, estimated_wh, technical_wh, averaging_wh, technical_sigma_wh, members_technical_wh,
-  systematic_sigma_wh, ends_sigma_wh, total_sigma_wh, total_systematic_sigma_wh, class, reasons,
-  status, published_at
+  systematic_sigma_wh, ends_sigma_wh, total_sigma_wh, total_systematic_sigma_wh, export_sigma_wh, class,
+  reasons, status, published_at
 from pg_temp.stage_superseded
 order by 1, 2, 3, 4
 on conflict do nothing
@@ -203,15 +206,17 @@ insert into loss.balance as l (
   unit_id, observed_at, interval_s, inflow_wh, outflow_wh, loss_wh, members_loss_wh, uncontracted_wh,
   sigma_wh, coverage, computable,
   generation_wh, estimated_wh, technical_wh, averaging_wh, technical_sigma_wh, members_technical_wh,
-  systematic_sigma_wh, ends_sigma_wh, total_sigma_wh, total_systematic_sigma_wh, class, reasons,
-  status, revision, published_at, due_at, received_at
+  systematic_sigma_wh, ends_sigma_wh, total_sigma_wh, total_systematic_sigma_wh, export_sigma_wh, class,
+  reasons, status, revision, published_at, due_at, received_at
 )
 select
   unit_id, observed_at, interval_s, inflow_wh, outflow_wh, own_loss_wh, members_loss_wh, uncontracted_wh,
   own_sigma_wh, coverage, computable,
-  generation_wh, estimated_wh, technical_wh, averaging_wh, technical_sigma_wh, members_technical_wh,
-  systematic_sigma_wh, ends_sigma_wh, total_sigma_wh, total_systematic_sigma_wh, class, reasons,
-  status, revision, published_at, due_at, received_at
+  generation_wh, estimated_wh, nullif(technical_wh, 'NaN'), nullif(averaging_wh, 'NaN'),
+  nullif(technical_sigma_wh, 'NaN'), nullif(members_technical_wh, 'NaN'),
+  systematic_sigma_wh, ends_sigma_wh, total_sigma_wh, total_systematic_sigma_wh, export_sigma_wh,
+  (%(classes)s::text[])[class + 1], reasons, (%(statuses)s::text[])[status + 1], revision,
+  nullif(published_at, '-infinity'), nullif(due_at, '-infinity'), received_at
 from pg_temp.stage_block
 order by unit_id, observed_at, interval_s
 on conflict (unit_id, observed_at, interval_s) do update set
@@ -233,6 +238,7 @@ on conflict (unit_id, observed_at, interval_s) do update set
   ends_sigma_wh = excluded.ends_sigma_wh,
   total_sigma_wh = excluded.total_sigma_wh,
   total_systematic_sigma_wh = excluded.total_systematic_sigma_wh,
+  export_sigma_wh = excluded.export_sigma_wh,
   class = excluded.class,
   reasons = excluded.reasons,
   status = excluded.status,

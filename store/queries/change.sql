@@ -164,3 +164,30 @@ where m.unit_id = %(unit_id)s
   and b.observed_at <= %(end)s
   and (m.valid && tstzrange(b.observed_at - b.interval_s * interval '1 second', b.observed_at)) is true
 group by 1
+
+-- name: unexplained_days
+-- Published days of feeders since a date whose change against the day before isn't told yet, or was told of other figures.
+select u.unit_id, u.code, a.first_day, a.revision, b.revision
+from grid.unit u
+join loss.period a
+  on a.unit_id = u.unit_id and a.period = 'day' and a.revision > 0 and a.first_day >= %(since)s and a.ends_at <= now()
+join loss.period b on b.unit_id = a.unit_id and b.period = 'day' and b.revision > 0 and b.first_day = a.first_day - 1
+left join loss.day_change c
+  on c.unit_id = a.unit_id and c.first_day = a.first_day and c.revision = a.revision and c.revision_before = b.revision
+where u.kind = 'feeder' and c.unit_id is null
+order by a.first_day desc, u.unit_id
+limit %(limit)s
+
+-- name: write_day_change
+insert into loss.day_change (
+  unit_id, first_day, revision, revision_before, before_wh, length_wh, data_quality_wh, topology_wh, meter_wh,
+  generation_wh, technical_wh, unexplained_wh, unexplained_sigma_wh
+) values (
+  %(unit_id)s, %(first_day)s, %(revision)s, %(revision_before)s, %(before_wh)s, %(length_wh)s, %(data_quality_wh)s,
+  %(topology_wh)s, %(meter_wh)s, %(generation_wh)s, %(technical_wh)s, %(unexplained_wh)s, %(unexplained_sigma_wh)s
+)
+on conflict (unit_id, first_day) do update set
+  revision = excluded.revision, revision_before = excluded.revision_before, before_wh = excluded.before_wh,
+  length_wh = excluded.length_wh, data_quality_wh = excluded.data_quality_wh, topology_wh = excluded.topology_wh,
+  meter_wh = excluded.meter_wh, generation_wh = excluded.generation_wh, technical_wh = excluded.technical_wh,
+  unexplained_wh = excluded.unexplained_wh, unexplained_sigma_wh = excluded.unexplained_sigma_wh, recorded_at = now()

@@ -1,6 +1,6 @@
 -- name: claim_alerts
 -- The lease is the due time itself: a sender that dies leaves its rows to be claimed again when it is over, and no
--- transaction stays open while a receiver is slow. Notices of one alert go out in order, and none to a target that
+-- transaction stays open while a receiver is slow. Notices of one group go out in order, and none to a target that
 -- has said it is gone.
 update alerts.delivery d
 set due_at = %(now)s + %(lease_s)s * interval '1 second', attempts = attempts + 1
@@ -16,7 +16,7 @@ where delivery_id in (
     and not exists (
       select
       from alerts.delivery e
-      where e.alert_id = o.alert_id
+      where e.group_key = o.group_key
         and e.target = o.target
         and e.delivered_at is null
         and (e.created_at, e.delivery_id) < (o.created_at, o.delivery_id)
@@ -25,16 +25,22 @@ where delivery_id in (
   limit %(limit)s
   for update skip locked
 )
-returning d.delivery_id, d.target, d.payload, d.attempts
+returning
+  d.delivery_id,
+  d.target,
+  case when d.payload -> 'data' ? 'count'
+    then jsonb_set(d.payload, '{data,count}', to_jsonb(d.told))
+    else d.payload
+  end,
+  d.attempts
 
 -- name: claim_sync
--- As above; changes of one entity go out in order.
+-- As above; what concerns one entity goes out in order.
 update sync.delivery d
 set due_at = %(now)s + %(lease_s)s * interval '1 second', attempts = attempts + 1
 where delivery_id in (
   select delivery_id
   from sync.delivery o
-  join grid.outbox c on c.id = o.outbox_id
   where o.delivered_at is null
     and o.due_at <= %(now)s
     and o.target = any(%(targets)s)
@@ -44,15 +50,11 @@ where delivery_id in (
     and not exists (
       select
       from sync.delivery e
-      join grid.outbox b on b.id = e.outbox_id
-      where e.target = o.target
-        and e.delivered_at is null
-        and (b.aggregatetype, b.aggregateid) = (c.aggregatetype, c.aggregateid)
-        and b.id < c.id
+      where e.target = o.target and e.delivered_at is null and e.entity = o.entity and e.sequence < o.sequence
     )
-  order by o.due_at, o.outbox_id
+  order by o.due_at, o.sequence
   limit %(limit)s
-  for update of o skip locked
+  for update skip locked
 )
 returning d.delivery_id, d.target, d.payload, d.attempts
 
@@ -89,11 +91,55 @@ group by target
 order by target
 
 -- name: owe_change
-insert into sync.delivery (delivery_id, outbox_id, target, payload)
-values (%(id)s, %(outbox_id)s, %(target)s, %(payload)s)
+insert into sync.delivery (delivery_id, outbox_id, target, entity, sequence, payload, to_read)
+values (%(id)s, %(outbox_id)s, %(target)s, %(entity)s, %(sequence)s, %(payload)s, %(to_read)s)
 on conflict do nothing
 
--- name: owe_alert
-insert into alerts.delivery (delivery_id, alert_id, target, payload)
-values (%(id)s, %(alert_id)s, %(target)s, %(payload)s)
-on conflict do nothing
+-- name: newest_notices
+-- Locked in one order, so that two writers of one group take turns.
+select n.target, n.group_key, n.delivery_id, n.due_at, n.not_before
+from alerts.notice n
+join unnest(%(targets)s::text[], %(group_keys)s::text[]) as w (target, group_key) using (target, group_key)
+order by n.target, n.group_key
+for update of n
+
+-- name: unsent_notices
+-- The payload of those with room for more.
+select delivery_id, due_at, told, case when told < %(room)s then payload end
+from alerts.delivery
+where delivery_id = any(%(ids)s) and attempts = 0 and delivered_at is null
+order by delivery_id
+for update
+
+-- name: add_to_notices
+with added as (
+  select delivery_id, due_at, told, payload
+  from json_to_recordset(%(rows)s::json) as r (delivery_id uuid, due_at timestamptz, told integer, payload jsonb)
+), moved as (
+  update alerts.delivery d
+  set told = d.told + a.told, due_at = a.due_at, payload = coalesce(a.payload, d.payload)
+  from added a
+  where d.delivery_id = a.delivery_id
+)
+update alerts.notice n set due_at = a.due_at from added a where n.delivery_id = a.delivery_id
+
+-- name: owe_notices
+with owed as (
+  select *
+  from json_to_recordset(%(rows)s::json) as r (
+    delivery_id uuid, alert_id bigint, target text, group_key text, due_at timestamptz, not_before timestamptz,
+    told integer, payload jsonb
+  )
+), noted as (
+  insert into alerts.notice (target, group_key, delivery_id, due_at, not_before)
+  select target, group_key, delivery_id, due_at, not_before from owed order by target, group_key
+  on conflict (target, group_key) do update
+  set delivery_id = excluded.delivery_id, due_at = excluded.due_at, not_before = excluded.not_before
+)
+insert into alerts.delivery (delivery_id, alert_id, target, group_key, payload, due_at, told)
+select delivery_id, alert_id, target, group_key, payload, due_at, told from owed
+
+-- name: replay
+update alerts.delivery
+set delivered_at = null, due_at = %(now)s
+where target = %(target)s and delivered_at >= %(since)s

@@ -100,6 +100,9 @@ select meter_id from grid.meter where code = %(code)s
 -- name: account_id
 select account_id from grid.account where code = %(code)s
 
+-- name: account_code
+select code from grid.account where account_id = %(account_id)s
+
 -- name: add_meter
 insert into grid.meter (code, accuracy_class, register_modulus_wh)
 values (%(code)s, %(accuracy_class)s, %(register_modulus_wh)s)

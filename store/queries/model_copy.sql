@@ -1,12 +1,13 @@
 -- name: tables
--- Tables of the model with the columns that are copied. What goes out from here is no part of the model.
+-- Tables of the model with the columns that are copied. What goes out from here is no part of the model, and what triggers
+-- keep comes by itself.
 select
   c.relname::text,
   array_agg(a.attname::text order by a.attnum),
   array_agg(a.attname::text order by a.attnum) filter (where a.attidentity <> '')
 from pg_class c
 join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
-where c.relnamespace = 'grid'::regnamespace and c.relkind = 'r' and c.relname <> 'outbox'
+where c.relnamespace = 'grid'::regnamespace and c.relkind = 'r' and c.relname not in ('outbox', 'unit_size')
 group by c.relname
 order by c.relname
 

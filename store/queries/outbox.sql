@@ -46,6 +46,13 @@ select version from grid.model_version for share
 -- name: last_change
 select coalesce(max(id), 0) from grid.outbox
 
+-- name: resettles_since
+-- Orders to settle again that were written after a change, in their order.
+select payload
+from grid.outbox
+where id > %(after)s and aggregatetype = 'resettle'
+order by id
+
 -- name: changes_since
 select id, coalesce(array(select jsonb_array_elements_text(payload -> 'units')), '{}')
 from grid.outbox

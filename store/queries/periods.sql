@@ -61,7 +61,8 @@ select
   w.n, grid.us(b.observed_at), b.interval_s::bigint, b.revision::bigint, (b.status <> 'provisional')::int::bigint,
   grid.us(coalesce(b.published_at, b.received_at)), b.computable::int::bigint, b.inflow_wh, b.outflow_wh, b.loss_wh, b.members_loss_wh, b.uncontracted_wh,
   b.generation_wh, b.estimated_wh, coalesce(b.technical_wh, 'NaN'), coalesce(b.averaging_wh, 'NaN'),
-  coalesce(b.technical_sigma_wh, 'NaN'), b.sigma_wh, b.systematic_sigma_wh, b.ends_sigma_wh, b.reasons::bigint
+  coalesce(b.technical_sigma_wh, 'NaN'), b.sigma_wh, b.systematic_sigma_wh, b.ends_sigma_wh, b.export_sigma_wh,
+  b.reasons::bigint
 from wanted w
 join loss.balance b on b.unit_id = w.unit_id and b.observed_at > w.begins and b.observed_at <= w.ends
 where b.observed_at > %(first)s and b.observed_at <= %(last)s and b.revision > 0
@@ -70,7 +71,8 @@ select
   w.n, grid.us(b.observed_at), b.interval_s::bigint, b.revision::bigint, (b.status <> 'provisional')::int::bigint,
   grid.us(b.published_at), b.computable::int::bigint, b.inflow_wh, b.outflow_wh, b.loss_wh, b.members_loss_wh, b.uncontracted_wh,
   b.generation_wh, b.estimated_wh, coalesce(b.technical_wh, 'NaN'), coalesce(b.averaging_wh, 'NaN'),
-  coalesce(b.technical_sigma_wh, 'NaN'), b.sigma_wh, b.systematic_sigma_wh, b.ends_sigma_wh, b.reasons::bigint
+  coalesce(b.technical_sigma_wh, 'NaN'), b.sigma_wh, b.systematic_sigma_wh, b.ends_sigma_wh, b.export_sigma_wh,
+  b.reasons::bigint
 from wanted w
 join loss.superseded b on b.unit_id = w.unit_id and b.observed_at > w.begins and b.observed_at <= w.ends
 where b.observed_at > %(first)s and b.observed_at <= %(last)s
@@ -86,9 +88,11 @@ select
   w.n, grid.us(b.ends_at), b.expected_s::bigint, b.revision::bigint, (b.status <> 'provisional')::int::bigint,
   coalesce(grid.us(b.published_at), %(unpublished)s::bigint), b.covered_s, b.intervals,
   coalesce(grid.us(b.from_at), grid.us(b.begins_at)), coalesce(grid.us(b.to_at), grid.us(b.begins_at)),
-  b.opening_sigma_wh, b.closing_sigma_wh, b.inflow_wh, b.outflow_wh, b.loss_wh, b.members_loss_wh, b.uncontracted_wh,
+  b.opening_sigma_wh, b.closing_sigma_wh, b.judged_s, b.judged_inflow_wh, b.judged_loss_wh, b.judged_random_sigma_wh,
+  b.inflow_wh, b.outflow_wh, b.loss_wh, b.members_loss_wh, b.uncontracted_wh,
   b.generation_wh, b.estimated_wh, coalesce(b.technical_wh, 'NaN'), coalesce(b.averaging_wh, 'NaN'),
-  coalesce(b.technical_sigma_wh, 'NaN'), b.sigma_wh, b.systematic_sigma_wh, b.ends_sigma_wh, b.reasons::bigint
+  coalesce(b.technical_sigma_wh, 'NaN'), b.sigma_wh, b.systematic_sigma_wh, b.ends_sigma_wh, b.export_sigma_wh,
+  b.reasons::bigint
 from wanted w
 join loss.period_revision b
   on b.unit_id = w.unit_id and b.period = 'day' and b.first_day >= w.first_day and b.first_day < w.next_day
@@ -104,7 +108,8 @@ copy pg_temp.stage_period (
   unit_id, period, first_day, revision, begins_at, ends_at, expected_s, covered_s, intervals, from_at, to_at,
   inflow_wh, outflow_wh, loss_wh, members_loss_wh, uncontracted_wh, generation_wh, estimated_wh,
   technical_wh, averaging_wh, technical_sigma_wh, systematic_sigma_wh,
-  sigma_wh, ends_sigma_wh, opening_sigma_wh, closing_sigma_wh,
+  sigma_wh, ends_sigma_wh, opening_sigma_wh, closing_sigma_wh, export_sigma_wh,
+  judged_s, judged_inflow_wh, judged_loss_wh, judged_random_sigma_wh,
   computable, class, reasons, status, published_at, until_at, due_at
 ) from stdin
 
@@ -144,6 +149,11 @@ on conflict (unit_id, period, first_day, revision) do update set
   ends_sigma_wh = excluded.ends_sigma_wh,
   opening_sigma_wh = excluded.opening_sigma_wh,
   closing_sigma_wh = excluded.closing_sigma_wh,
+  export_sigma_wh = excluded.export_sigma_wh,
+  judged_s = excluded.judged_s,
+  judged_inflow_wh = excluded.judged_inflow_wh,
+  judged_loss_wh = excluded.judged_loss_wh,
+  judged_random_sigma_wh = excluded.judged_random_sigma_wh,
   computable = excluded.computable,
   class = excluded.class,
   reasons = excluded.reasons,
@@ -156,14 +166,16 @@ where row(
     r.begins_at, r.ends_at, r.covered_s, r.intervals, r.from_at, r.to_at, r.inflow_wh, r.outflow_wh, r.loss_wh,
     r.members_loss_wh, r.uncontracted_wh, r.generation_wh, r.estimated_wh, r.technical_wh, r.averaging_wh,
     r.technical_sigma_wh, r.sigma_wh, r.systematic_sigma_wh, r.ends_sigma_wh, r.opening_sigma_wh, r.closing_sigma_wh,
-    r.computable, r.class, r.reasons, r.status, r.published_at, r.until_at, r.due_at
+    r.export_sigma_wh, r.judged_s, r.judged_inflow_wh, r.judged_loss_wh, r.judged_random_sigma_wh, r.computable, r.class,
+    r.reasons, r.status, r.published_at, r.until_at, r.due_at
   ) is distinct from row(
     excluded.begins_at, excluded.ends_at, excluded.covered_s, excluded.intervals, excluded.from_at, excluded.to_at,
     excluded.inflow_wh, excluded.outflow_wh, excluded.loss_wh, excluded.members_loss_wh, excluded.uncontracted_wh,
     excluded.generation_wh, excluded.estimated_wh, excluded.technical_wh, excluded.averaging_wh,
     excluded.technical_sigma_wh, excluded.sigma_wh, excluded.systematic_sigma_wh, excluded.ends_sigma_wh,
-    excluded.opening_sigma_wh, excluded.closing_sigma_wh, excluded.computable, excluded.class, excluded.reasons,
-    excluded.status, excluded.published_at, excluded.until_at, excluded.due_at
+    excluded.opening_sigma_wh, excluded.closing_sigma_wh, excluded.export_sigma_wh, excluded.judged_s,
+    excluded.judged_inflow_wh, excluded.judged_loss_wh, excluded.judged_random_sigma_wh, excluded.computable,
+    excluded.class, excluded.reasons, excluded.status, excluded.published_at, excluded.until_at, excluded.due_at
   )
 
 -- name: read
@@ -172,7 +184,8 @@ select
   u.code, u.kind, u.name, u.substation, s.medium_voltage_v, p.period, p.first_day, p.revision, p.expected_s,
   p.covered_s, p.intervals, p.inflow_wh, p.outflow_wh, p.loss_wh, p.members_loss_wh, p.uncontracted_wh,
   p.generation_wh, p.estimated_wh, p.estimated_share, p.technical_wh, p.averaging_wh, p.technical_sigma_wh, p.sigma_wh,
-  p.systematic_sigma_wh, p.ends_sigma_wh, p.computable, p.class, p.reasons, p.status, p.published_at
+  p.systematic_sigma_wh, p.ends_sigma_wh, p.judged_s, p.judged_inflow_wh, p.judged_loss_wh, p.judged_random_sigma_wh,
+  p.computable, p.class, p.reasons, p.status, p.published_at
 from loss.period p
 join grid.unit u using (unit_id)
 left join grid.substation s on s.code = u.substation

@@ -45,6 +45,15 @@ select ctid from loss.superseded where observed_at < %(before)s
 -- name: past_scada
 select ctid from telemetry.scada where observed_at < %(before)s
 
+-- name: past_events
+select ctid from telemetry.event where observed_at < %(before)s
+
+-- name: past_doubts
+select ctid from telemetry.doubt where ends_at < %(before)s
+
+-- name: past_validated
+select ctid from telemetry.validated_day where as_of < %(before)s
+
 -- name: past_rejected
 -- What is quarantined waits for a model that knows it, however long that takes.
 select ctid from telemetry.rejected
@@ -52,6 +61,27 @@ where coalesce(replayed_at, first_at) < %(before)s and (replayed_at is not null 
 
 -- name: past_alert_deliveries
 select ctid from alerts.delivery where delivered_at < %(before)s
+
+-- name: past_findings
+-- What alerts still looks at stays, and so does what a live alert rests on or a field check has judged.
+select ctid from alerts.finding f
+where ended_at < %(before)s
+  and due_at is null
+  and result is null
+  and not exists (
+    select from alerts.alert a where a.alert_id = f.alert_id and a.state not in ('resolved', 'closed')
+  )
+
+-- name: past_usage_findings
+-- What a field check has judged stays, since the ranking learns from it, and so does what a live alert rests on.
+select f.ctid from usage.finding f
+where f.ended_at < %(before)s
+  and not exists (select from usage.field_result r where r.finding_id = f.finding_id)
+  and not exists (select from usage.field_check c where c.finding_id = f.finding_id)
+  and not exists (
+    select from alerts.finding a join alerts.alert t using (alert_id)
+    where a.finding_id = f.alert_finding_id and t.state not in ('resolved', 'closed')
+  )
 
 -- name: past_sync_deliveries
 select ctid from sync.delivery where delivered_at < %(before)s

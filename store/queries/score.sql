@@ -16,14 +16,14 @@ where observed_at >= %(first)s
   and unit_id = any(%(unit_ids)s)
 
 -- name: alerts
--- Those of units alone: no alert names a meter yet.
+-- With the energy that each is about, as far as it says.
 select
   a.alert_id,
   a.severity,
   u.code,
-  null::text,
+  a.meter,
   extract(epoch from a.opened_at)::float8,
-  coalesce(abs((a.evidence ->> 'loss_wh')::float8), 0)
+  coalesce(abs((a.evidence ->> 'loss_wh')::float8), (a.evidence ->> 'expected_wh')::float8, 0)
 from alerts.alert a
 join grid.unit u using (unit_id)
 where a.opened_at >= %(first)s
@@ -32,6 +32,20 @@ order by a.alert_id
 
 -- name: alerts_outside
 select count(*) from alerts.alert where opened_at < %(first)s or opened_at > %(last)s
+
+-- name: device_events
+-- Of these units, received first at the last column.
+select
+  u.code,
+  e.meter,
+  e.kind,
+  (extract(epoch from e.observed_at) * 1000000)::bigint,
+  (extract(epoch from e.received_at) * 1000000)::bigint
+from telemetry.event e
+join grid.unit u using (unit_id)
+where e.unit_id = any(%(unit_ids)s)
+  and e.observed_at >= %(first)s
+  and e.observed_at < %(last)s
 
 -- name: units_of_meters
 -- Wherever a meter ever hung, as far as is believed now.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from grid.channels import CHANNELS, CLOSING, EXPORT, FOLLOWING, IMPORT, OPENING, VOTING, Values
+from grid.channels import CHANNELS, CLOSING, EXPORT, FOLLOWING, IMPORT, OPENING, SIGMA, VOTING, Values
 from grid.quality import NO_PRECEDENCE, Quality
 from grid.roster import UnitView
 from grid.rows import NEVER_US, BlockRows, StoredBlock
@@ -59,7 +59,7 @@ def _names(contributions: Sequence[Contribution], found: Sequence[StoredBlock | 
     sets = {tuple(c.channels) for c in contributions} | {tuple(s.channels) for s in found if s is not None}
     used = {IMPORT, EXPORT}.union(*sets)
     if used & {*CLOSING, *OPENING} or any(part.is_read for c in contributions for part in c.roster.parts):
-        used |= {*CLOSING, *OPENING}
+        used |= {*CLOSING, *OPENING, SIGMA}
     return [name for name in CHANNELS if name in used]
 
 

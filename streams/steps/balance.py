@@ -63,6 +63,7 @@ class Standing:
     returned_wh: NDArray[np.int64]
     sigma_wh: NDArray[np.float64]
     systematic_sigma_wh: NDArray[np.float64]
+    export_sigma_wh: NDArray[np.float64]
     ends_sigma_wh: NDArray[np.float64]
     total_sigma_wh: NDArray[np.float64]
     total_systematic_sigma_wh: NDArray[np.float64]
@@ -158,9 +159,10 @@ def balance_rows(
     role, multiplier, accuracy = members.role[at], members.multiplier[at], members.accuracy_class[at]
     energies = (own[IMPORT][at], own[EXPORT][at], own[LOSS][at])
     extra, shared = own[SIGMA][at], own[SIGMA_SYSTEMATIC][at]
-    clock_share = rules.clock_sigma_s / rows.interval_s[numbers].astype(np.float64)
+    length_s = rows.interval_s[numbers].astype(np.float64)
+    clock_share, start_wh = rules.clock_sigma_s / length_s, rules.starting_power_w / 3_600 * length_s
     quality = rows.quality[at]
-    balance = line_loss(starts, *energies, multiplier, role, accuracy, extra, quality, clock_share, shared)
+    balance = line_loss(starts, *energies, multiplier, role, accuracy, extra, quality, clock_share, shared, start_wh)
     of_rows = (rows, numbers, views, rosters, balance)
     transformers = transformers_of(UnitKind.DEDICATED, MeteredSide.LOW, *of_rows)
     inside = transformers_of(UnitKind.AREA, MeteredSide.HIGH, *of_rows)
@@ -207,6 +209,7 @@ def balance_rows(
         returned_wh=balance.returned_wh,
         sigma_wh=balance.sigma_wh,
         systematic_sigma_wh=balance.systematic_sigma_wh,
+        export_sigma_wh=balance.export_sigma_wh,
         ends_sigma_wh=balance.ends_sigma_wh,
         total_sigma_wh=total,
         total_systematic_sigma_wh=total_systematic,

@@ -17,11 +17,9 @@ from grid.model import UnitKind
 from grid.quality import Quality
 from grid.roster import Roster, UnitView
 from grid.rows import BalanceRows, BlockRows
-from grid.thresholds import Thresholds
+from grid.thresholds import Bounds, Thresholds
 from streams.steps.balance import Standing
 
-#: Half of a band in standard deviations.
-BAND = 2.0
 #: What was sold over what went in where a gateway's transformer or wiring is wrong: one phase of three missing or
 #: reversed, a ratio twice or half of what is recorded. Loss and error of measurement blur it by some percent.
 _CT_RATIOS = (1.5, 3.0, 2.0, 0.5, 1.0 / 3.0)
@@ -48,27 +46,20 @@ def classify(
     """
     observed, length = rows.observed_at_us[numbers], rows.interval_s[numbers]
     limits = [thresholds.at(v.kind, at) for v, at in zip(views, observed.tolist(), strict=True)]
-    low = np.array([limit.low_rate for limit in limits])
-    high = np.array([limit.high_rate for limit in limits])
-    least = np.array([limit.min_inflow_wh_per_h for limit in limits]) * length / 3_600
     # What is the sum of its parts has no loss of its own: it is judged by theirs.
     is_sum = standing.is_sum
     loss = np.where(is_sum, figures.loss_wh + figures.members_loss_wh, figures.loss_wh)
-    band = BAND * np.where(is_sum, figures.total_sigma_wh, figures.sigma_wh)
+    sigma = np.where(is_sum, figures.total_sigma_wh, figures.sigma_wh)
     inflow = figures.inflow_wh.astype(np.float64)
-    is_low = inflow < np.maximum(least, 1.0)
-    # What was sold less a guess of what went in is no finding.
-    told = figures.computable & ~is_low & (standing.gateways_measured | ~standing.gateways_complete)
     # What a dedicated customer loses itself is what its transformer is calculated to lose: that is no finding.
     dedicated = np.array([view.kind is UnitKind.DEDICATED for view in views], np.bool_)
     loss = loss - np.where(dedicated, np.nan_to_num(figures.technical_wh), 0.0)
-    is_high = told & (loss - band > high * inflow)
-    is_negative = told & (loss + band < low * inflow)
-    figures.loss_class[:] = np.select(
-        [~told, is_high, is_negative],
-        [int(LossClass.NOT_COMPUTABLE), int(LossClass.HIGH), int(LossClass.NEGATIVE)],
-        int(LossClass.NORMAL),
-    )
+    classes, judged = Bounds.of(limits).judge(inflow, loss, sigma, length / 3_600)
+    # What was sold less a guess of what went in is no finding.
+    told = figures.computable & (standing.gateways_measured | ~standing.gateways_complete)
+    figures.loss_class[:] = np.where(told, classes, int(LossClass.NOT_COMPUTABLE))
+    is_negative = figures.loss_class == LossClass.NEGATIVE
+    is_abnormal = is_negative | (figures.loss_class == LossClass.HIGH)
     reasons = np.zeros(len(numbers), np.int32)
     flags = standing.quality
     sold = figures.outflow_wh / np.maximum(inflow, 1.0)
@@ -84,11 +75,11 @@ def classify(
         (LossReason.SUSPECT, flags & int(Quality.SUSPECT) != 0),
         (LossReason.SWITCHED, np.array([bool(roster.parts) for roster in rosters])),
         (LossReason.BACK_FEED, standing.returned_wh > standing.taken_wh),
-        (LossReason.LOW_INFLOW, figures.computable & is_low),
+        (LossReason.LOW_INFLOW, figures.computable & (judged == LossReason.LOW_INFLOW)),
         (LossReason.GENERATION, figures.generation_wh > 0),
         (LossReason.UNCONTRACTED, figures.uncontracted_wh > 0),
-        (LossReason.WIDE_BAND, told & ~is_high & ~is_negative & (2 * band > (high - low) * inflow)),
-        (LossReason.SUSPECTED_CT, (is_high | is_negative) & as_of_ct),
+        (LossReason.WIDE_BAND, told & (judged == LossReason.WIDE_BAND)),
+        (LossReason.SUSPECTED_CT, is_abnormal & as_of_ct),
         (LossReason.SUSPECTED_RELATION, is_negative & ~as_of_ct),
         (LossReason.NO_TECHNICAL, np.isnan(figures.technical_wh)),
         (LossReason.REGISTERS, np.isin(length, DAYS_S)),

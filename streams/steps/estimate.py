@@ -235,6 +235,7 @@ def _fill(gaps: Sequence[Gap], columns: _Columns, past: Mapping[Key, Past]) -> l
     """Estimates of gaps of one interval."""
     sizes = [len(gap.positions) for gap in gaps]
     imports, exports = (np.full((sum(sizes), len(columns.end_us)), MISSING_WH) for _ in range(2))
+    doubted = np.zeros(imports.shape, np.bool_)
     factor = np.ones(sum(sizes))
     bounds = np.concatenate(([0], np.cumsum(sizes)))
     for i, gap in enumerate(gaps):
@@ -244,7 +245,9 @@ def _fill(gaps: Sequence[Gap], columns: _Columns, past: Mapping[Key, Past]) -> l
                 held = past.get((gap.view.unit_id, end_us, gap.interval_s))
                 if held is not None:
                     imports[part, column], exports[part, column] = _known(held, gap)
+                    doubted[part, column] = _doubted(held, gap)
         factor[part] = _of_gap(gap, columns, past)
+    _leave_out(doubted, imports, exports, columns)
     import_wh, variance = _of_channel(imports, columns, gaps[0])
     export_wh, of_export = _of_channel(exports, columns, gaps[0])
     of_export = np.where(export_wh == MISSING_WH, 0.0, of_export)  # who has never had a word of exports has none
@@ -266,6 +269,25 @@ def _known(held: Past, gap: Gap) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     there &= held.measured(gap.at_us)[at] if len(held.import_wh) else False
     exports = held.export_wh[at]
     return np.where(there, held.import_wh[at], MISSING_WH), np.where(there & (exports >= 0), exports, MISSING_WH)
+
+
+def _doubted(held: Past, gap: Gap) -> NDArray[np.bool_]:
+    """Which of a gap's positions a validation rule doubts in another row."""
+    doubted = held.doubted(gap.at_us)
+    if doubted is None:
+        return np.zeros(len(gap.positions), np.bool_)
+    there = gap.positions < len(doubted)
+    return np.asarray(there & doubted[np.where(there, gap.positions, 0)])
+
+
+def _leave_out(
+    doubted: NDArray[np.bool_], imports: NDArray[np.int64], exports: NDArray[np.int64], columns: _Columns
+) -> None:
+    """Take doubtful values out of what members are estimated from, but for those of whom too few would be left."""
+    left = ((imports != MISSING_WH) & ~doubted)[:, columns.other_days].sum(axis=1)
+    out = doubted & (left >= _LEAST)[:, None]
+    imports[out] = MISSING_WH
+    exports[out] = MISSING_WH
 
 
 def _of_channel(

@@ -8,9 +8,11 @@ A period is first published when its intervals are final and cover it, or at the
 each change of a figure is a revision. It is final once its intervals are final and cover it, or at the final limit, and
 each later change restates it. Months are sums of days by the same rules.
 
-The error of a sum: what intervals share, as the class of a meter, adds up linearly. What is random adds up as
-variances. What one interval takes the next gives back, as the step of a register, remains at the two ends of each
-unbroken run.
+The error of a sum: what intervals share, as the class of a meter, adds up linearly, of imports and of exports apart:
+they have gains and times of day of their own. What is random adds up as variances. What one interval takes the next
+gives back, as the step of a register, remains at the two ends of each unbroken run.
+
+A class rests on the intervals that were measured well enough for one (`grid.period.judged_of`).
 """
 
 from __future__ import annotations
@@ -24,9 +26,20 @@ from numpy.typing import NDArray
 
 from grid.limits import Limits
 from grid.loss_class import LossReason
-from grid.period import COUNTS, ENERGIES, LINEAR, UNPUBLISHED_US, PeriodKeys, PeriodRows, Pieces, judge
+from grid.period import (
+    COUNTS,
+    ENERGIES,
+    JUDGED,
+    SIGMAS,
+    TECHNICAL,
+    UNPUBLISHED_US,
+    PeriodKeys,
+    PeriodRows,
+    Pieces,
+    judge,
+)
 from grid.rows import NEVER_US, Status
-from grid.thresholds import Thresholds
+from grid.thresholds import Bounds, Thresholds
 
 _SECOND_US = 1_000_000
 
@@ -113,7 +126,7 @@ def _changes(pieces: Pieces) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     first = np.ones(len(pieces), np.bool_)
     new = first.copy()
     first[1:] = _differ((pieces.period, pieces.begin_us, pieces.end_us))
-    columns = (*ENERGIES, *COUNTS, *LINEAR, "sigma_wh", "ends_sigma_wh", "reasons", "from_us", "to_us")
+    columns = (*ENERGIES, *COUNTS, *JUDGED, *TECHNICAL, *SIGMAS, "reasons", "from_us", "to_us")
     new[1:] = first[1:] | _differ(tuple(getattr(pieces, name) for name in columns))
     return first, new
 
@@ -231,16 +244,15 @@ def _figures(pieces: Pieces, chosen: list[NDArray[np.intp]], used: list[NDArray[
     flat = np.concatenate(used) if used else np.empty(0, np.intp)
     starts = np.concatenate(([0], np.cumsum([len(u) for u in used], dtype=np.intp)))
     figures: dict[str, NDArray[Any]] = {
-        name: _by_segment(np.add, getattr(pieces, name)[flat], starts) for name in (*ENERGIES, *COUNTS, *LINEAR)
+        name: _by_segment(np.add, getattr(pieces, name)[flat], starts)
+        for name in (*ENERGIES, *COUNTS, *JUDGED, *TECHNICAL)
     }
-    opening, closing, ends, sigma, shared = (
-        getattr(pieces, f"{name}sigma_wh")[flat] ** 2 for name in ("opening_", "closing_", "ends_", "", "systematic_")
-    )
+    opening, closing, ends, sigma, shared, exported, judged = (getattr(pieces, name)[flat] ** 2 for name in _SQUARED)
     inner = ends - opening - closing
     inner[inner < 1e-9 * ends] = 0.0  # an interval has none but what rounding leaves
     is_first, is_last = np.zeros(len(flat), np.bool_), np.zeros(len(flat), np.bool_)
     some = starts[1:] > starts[:-1]
-    for name in ("technical_wh", "averaging_wh", "technical_sigma_wh"):
+    for name in TECHNICAL:
         figures[name][~some] = np.nan
     is_first[starts[:-1][some]] = True
     is_last[starts[1:][some] - 1] = True
@@ -250,6 +262,10 @@ def _figures(pieces: Pieces, chosen: list[NDArray[np.intp]], used: list[NDArray[
     ends_left = inner + np.where(follows, 0.0, opening) + np.where(followed, 0.0, closing)
     ends_wh2 = _by_segment(np.add, ends_left, starts)
     random_wh2 = _by_segment(np.add, np.maximum(0.0, sigma - shared - ends), starts)
+    imported_wh = _by_segment(np.add, np.sqrt(np.maximum(0.0, shared - exported)), starts)
+    figures["export_sigma_wh"] = _by_segment(np.add, np.sqrt(exported), starts)
+    figures["systematic_sigma_wh"] = np.hypot(imported_wh, figures["export_sigma_wh"])
+    figures["judged_random_sigma_wh"] = np.sqrt(_by_segment(np.add, judged, starts))
     figures["ends_sigma_wh"] = np.sqrt(ends_wh2)
     figures["sigma_wh"] = np.sqrt(figures["systematic_sigma_wh"] ** 2 + random_wh2 + ends_wh2)
     figures["opening_sigma_wh"] = np.sqrt(_by_segment(np.add, np.where(is_first, opening, 0.0), starts))
@@ -260,6 +276,12 @@ def _figures(pieces: Pieces, chosen: list[NDArray[np.intp]], used: list[NDArray[
     reasons = pieces.reasons[np.concatenate(chosen)] if chosen else np.empty(0, np.int64)
     figures["reasons"] = _by_segment(np.bitwise_or, reasons, all_starts)
     return figures
+
+
+_SQUARED = (
+    *("opening_sigma_wh", "closing_sigma_wh", "ends_sigma_wh", "sigma_wh", "systematic_sigma_wh", "export_sigma_wh"),
+    "judged_random_sigma_wh",
+)
 
 
 def _by_segment(reduce: np.ufunc, values: NDArray[Any], starts: NDArray[np.intp]) -> NDArray[Any]:
@@ -277,28 +299,19 @@ def _classify(
     expected_s = (keys.end_us - keys.begin_us) // _SECOND_US
     computable = figures["covered_s"].astype(np.float64) >= rules.min_share * expected_s[of_period]
     computable &= figures["covered_s"] > 0
-    classes = np.zeros(len(at), np.int64)
-    reasons = np.zeros(len(at), np.int64)
     # What was known when decides, and that changes rarely.
     recorded = sorted({t.recorded_us for t in rules.thresholds.of_kind})
-    known = {r: rules.thresholds.known_at(r) for r in recorded}
-    for i, (p, t) in enumerate(zip(of_period, at, strict=True)):
-        said = [r for r in recorded if r <= t]
-        thresholds = known[said[-1]] if said else Thresholds()
-        classes[i], reasons[i] = judge(
-            thresholds.at(keys.unit_kind[p], int(keys.begin_us[p]), keys.medium_voltage_v[p]),
-            computable=bool(computable[i]),
-            inflow_wh=int(figures["inflow_wh"][i]),
-            loss_wh=int(figures["loss_wh"][i]),
-            sigma_wh=float(figures["sigma_wh"][i]),
-            covered_s=int(figures["covered_s"][i]),
-            expected_s=int(expected_s[p]),
-            # An interval that isn't summed may have lacked it too.
-            reasons=int(figures["reasons"][i]) & ~int(LossReason.NO_TECHNICAL),
-        )
-        if np.isnan(figures["technical_wh"][i]):
-            reasons[i] |= int(LossReason.NO_TECHNICAL)
-    figures |= {"computable": computable, "loss_class": classes, "reasons": reasons}
+    known = [Thresholds(), *(rules.thresholds.known_at(r) for r in recorded)]
+    limits = [
+        known[bisect_right(recorded, t)].at(keys.unit_kind[p], int(keys.begin_us[p]), keys.medium_voltage_v[p])
+        for p, t in zip(of_period, at, strict=True)
+    ]
+    # An interval that isn't summed may have lacked its technical loss too.
+    figures["reasons"] &= ~int(LossReason.NO_TECHNICAL)
+    figures["computable"] = computable
+    classes, reasons = judge(Bounds.of(limits), figures, expected_s[of_period])
+    reasons |= np.where(np.isnan(figures["technical_wh"]), int(LossReason.NO_TECHNICAL), 0)
+    figures |= {"loss_class": classes.astype(np.int64), "reasons": reasons}
 
 
 def _revisions(

@@ -15,12 +15,17 @@ from numpy.typing import NDArray
 from grid.block import DAYS_S
 from grid.channels import CLOSING, EXPORT, IMPORT, OPENING, SIGMA
 from grid.model import MAX_ENERGY_WH
-from grid.quality import COUNTED, MISSING_WH, NO_PRECEDENCE, Quality
+from grid.quality import COUNTED, MAX_SEQUENCE, MISSING_WH, NO_PRECEDENCE, Quality, precedence
 from grid.roster import Part, Roster, UnitView
 from grid.rows import NEVER_US, BlockRows, StoredBlock, any_by_row
+from kernels.validation import SumCheck
 from streams.steps.contribution import Cause, Contribution, Key
 from streams.steps.shares import share
 
+#: Two watt-hours, and a fiftieth for clocks and times of reading that aren't quite the same.
+_SUM_CHECK = SumCheck(tolerance_wh=2, tolerance_rate=0.02)
+#: Of a reading without any flag the precedence is greater.
+_SAID_BY_METER = int(precedence(np.array([Quality.SUSPECT], np.uint8), MAX_SEQUENCE - 1)[0])
 _DIRECTIONS = tuple(zip((IMPORT, EXPORT), CLOSING, OPENING, strict=True))
 
 
@@ -198,6 +203,8 @@ def derive(rows: BlockRows, numbers: NDArray[np.intp], rosters: Sequence[Roster]
             length_us = int(rows.interval_s[r]) * 1_000_000
             split = _of_stays(derived, counted, opening, closing, roster, length_us, imports=energy == IMPORT)
             _put(rows, part, energy, derived, counted, split)
+            if energy == IMPORT:
+                _doubt(rows, part, counted, derived)
 
 
 def _put(
@@ -208,11 +215,11 @@ def _put(
     counted: NDArray[np.bool_],
     split: Sequence[int],
 ) -> None:
-    precedence = rows.precedence[energy][part]
-    replaced = counted & (precedence != NO_PRECEDENCE) & (precedence <= COUNTED)
-    precedence[~counted & (precedence == COUNTED)] = NO_PRECEDENCE
-    precedence[replaced] = COUNTED
-    open_ = replaced | (precedence == NO_PRECEDENCE)
+    held = rows.precedence[energy][part]
+    replaced = counted & (held != NO_PRECEDENCE) & (held <= COUNTED)
+    held[~counted & (held == COUNTED)] = NO_PRECEDENCE
+    held[replaced] = COUNTED
+    open_ = replaced | (held == NO_PRECEDENCE)
     use, gone = open_ & (derived != MISSING_WH), open_ & (derived == MISSING_WH)
     rows.channels[energy][part][open_] = derived[open_]
     rows.received_us[energy][part][open_] = NEVER_US
@@ -223,6 +230,25 @@ def _put(
         quality[[p for p in split if use[p]]] |= np.uint8(Quality.ESTIMATED)
         if SIGMA in rows.channels:
             rows.channels[SIGMA][part][open_] = MISSING_WH
+
+
+def _doubt(rows: BlockRows, part: slice, counted: NDArray[np.bool_], derived: NDArray[np.int64]) -> None:
+    """Mark what a meter said of an interval and its own registers contradict as suspect, and by how much.
+
+    It stands all the same: nobody knows which of the two is wrong. The mark follows from what the row holds, so it is
+    the same whichever came first, and goes when a correction comes.
+    """
+    own = rows.precedence[IMPORT][part] > _SAID_BY_METER
+    if not own.any():
+        return
+    energy = rows.channels[IMPORT][part]
+    compared = own & counted & (derived != MISSING_WH)
+    register = np.stack([np.zeros(len(derived), np.int64), np.where(compared, derived, MISSING_WH)], axis=1)
+    differs = compared & (_SUM_CHECK.flags(energy[:, None], register)[:, 0] != 0)
+    quality = rows.quality[part]
+    quality[own] &= np.uint8(0xFF ^ Quality.SUSPECT)
+    quality[differs] |= np.uint8(Quality.SUSPECT)
+    rows.channels[SIGMA][part][own] = np.where(differs, np.abs(energy - derived), MISSING_WH)[own]
 
 
 def difference(

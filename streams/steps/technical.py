@@ -29,9 +29,8 @@ from kernels.averaging import AveragingLoss, Variation, averaging_loss, own_loss
 from kernels.load_flow import RadialNetworks, balanced_flow, radial_networks
 from kernels.load_flow_phases import Elements, PhaseNetwork, phase_network, unbalanced_flow
 from kernels.load_flow_tree import Outcome, orient
+from kernels.transformer_loss import POWER_FACTOR, load_loss_w
 
-#: Taken where nothing is measured: of loads in distribution networks it lies between 0.9 and 1.
-POWER_FACTOR = 0.95
 #: Standard deviation of a load loss that is computed from records: impedances, voltages and power factors are known
 #: to some percent each, and the loss goes with the square of the current.
 LOAD_LOSS_SHARE = 0.1
@@ -143,8 +142,8 @@ def _load(
         taken, given = (int(energies[name][begin + position]) for name in (IMPORT, EXPORT))
         mean_w = (taken - (0 if given == MISSING_WH else given)) / hours
         if child in network.rating_va:
-            share = mean_w / POWER_FACTOR / network.rating_va[child]
-            no_load_w, load_w = network.no_load_loss_w[child], network.load_loss_w[child] * share * share
+            no_load_w = network.no_load_loss_w[child]
+            load_w = load_loss_w(mean_w, network.rating_va[child], network.load_loss_w[child])
             transformers += (no_load_w, load_w)
             mean_w += no_load_w + load_w
         # What hangs on no node that is known is taken at the head, where it loads no line.

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from benchmarks.loss_city import Month, make_month, plan_city
 from benchmarks.loss_meters import class_errors
-from benchmarks.loss_score import classes_of, local_days, periods_of, shares_within
-from benchmarks.loss_settle import Stated, settle_month
+from benchmarks.loss_score import Periods, classes_of, local_days, periods_of, shares_within
+from benchmarks.loss_settle import FIGURES, Stated, settle_month
 from grid.block import Block
 from grid.limits import Limits
 from grid.loss_class import LossClass, LossReason
 from grid.loss_rules import LossRules
 from grid.model import UnitKind
 from grid.roster import BEGINNING_US, END_US, Membership, UnitView
-from grid.thresholds import Threshold
+from grid.thresholds import Threshold, Thresholds
 from meterline.city import ZONE
 from streams.steps.contribution import from_block
 from streams.steps.settle import settle
@@ -61,6 +61,12 @@ def errors(settled: Settled, stated: Stated) -> NDArray[np.float64]:
     return stated.loss_wh - settled.month.true_wh
 
 
+def days_of(month: Month, stated: Stated, thresholds: Thresholds | None = None) -> Periods:
+    kinds = [UnitKind.AREA] * _AREAS + [UnitKind.FEEDER] * (stated.loss_wh.shape[1] - _AREAS)
+    of_truth = stated, month.true_wh, month.supply_wh
+    return periods_of(*of_truth, local_days(month.ends_s, 900, ZONE), 900, kinds, thresholds or Thresholds())
+
+
 def test_exact_meters_err_by_their_steps_alone(settled: Settled) -> None:
     stated, areas = settled.exact, slice(0, _AREAS)
     error = errors(settled, stated)[:, areas][stated.computable[:, areas]]
@@ -85,9 +91,8 @@ def test_truth_lies_within_the_band_of_intervals(settled: Settled) -> None:
 
 def test_truth_lies_within_the_band_of_days(settled: Settled) -> None:
     month, stated = settled.month, settled.usual[0]
-    period = local_days(month.ends_s, 900, ZONE)
-    firsts = np.flatnonzero(np.append(True, np.diff(period)))
-    days = periods_of(stated, month.true_wh, month.supply_wh, period)
+    firsts = np.flatnonzero(np.append(True, np.diff(local_days(month.ends_s, 900, ZONE))))
+    days = days_of(month, stated)
     drawn = class_errors(month, month.parks[0], stated.computable, firsts, 200, _SEED)
     assert 0.93 < shares_within(drawn / days.sigma_wh)[1] < 0.99
     # What clocks and steps take from one interval they give to the next; a split stays.
@@ -99,9 +104,7 @@ def test_theft_is_classed_and_nothing_else(settled: Settled) -> None:
     month = settled.month
     limits = Threshold(UnitKind.AREA, -0.01, 0.05)
     for stated in settled.usual:
-        days = periods_of(stated, month.true_wh, month.supply_wh, local_days(month.ends_s, 900, ZONE)).part(
-            slice(0, _AREAS)
-        )
+        days = days_of(month, stated, Thresholds((limits,))).part(slice(0, _AREAS))
         classed = classes_of(days, limits, np.full(days.loss_wh.shape, 2_400.0))
         assert classed.is_event.any()
         assert (classed.called == classed.truly)[classed.is_event].all()
@@ -165,7 +168,9 @@ def test_a_current_transformer_changed_at_minute_7(before: int, after: int) -> N
     assert balance.computable[0]
     error = float(balance.loss_wh[0]) - lost_wh
     assert 100 < abs(error) < 2 * float(balance.sigma_wh[0])
-    assert balance.loss_class[0] == LossClass.NORMAL
+    # The split's band is wider than the limits lie apart: no class is told, and why.
+    assert balance.loss_class[0] == LossClass.NOT_COMPUTABLE
+    assert balance.reasons[0] & LossReason.WIDE_BAND
     assert balance.reasons[0] & LossReason.SWITCHED
 
 
@@ -173,15 +178,19 @@ def test_ends_remain_at_the_edges_of_each_stretch() -> None:
     """Five intervals of one period, the third not computable: two stretches, of which four halves of ends remain."""
     nothing = np.zeros((5, 1))
     there = np.array([[True], [True], [False], [True], [True]])
+    figures = {"loss_wh": 2, "inflow_wh": 20, "sigma_wh": 13, "systematic_sigma_wh": 3, "ends_sigma_wh": 4}
     stated = Stated(
-        loss_wh=nothing + 2, inflow_wh=nothing + 20, sigma_wh=nothing + 13, systematic_sigma_wh=nothing + 3,
-        ends_sigma_wh=nothing + 4, computable=there,
-        loss_class=nothing.astype(np.int8), reasons=nothing.astype(np.int32),
+        **{name: nothing + figures.get(name, 0) for name in FIGURES},
+        computable=there, loss_class=nothing.astype(np.int8), reasons=nothing.astype(np.int32),
     )  # fmt: skip
-    period = periods_of(stated, nothing + 1, nothing + 10, np.zeros(5, np.int64))
+    of_truth = nothing + 1, nothing + 10
+    period = periods_of(stated, *of_truth, np.zeros(5, np.int64), 900, [UnitKind.AREA], Thresholds())
     assert period.loss_wh.tolist() == [[8.0]]
     assert period.true_wh.tolist() == [[4.0]]
     assert period.systematic_sigma_wh.tolist() == [[12.0]]
     assert period.ends_sigma_wh[0, 0] == pytest.approx((4 * 0.5 * 16) ** 0.5)
     # Of 13² = 3² + 4² + 12² the last is new each time.
     assert period.sigma_wh[0, 0] == pytest.approx((12**2 + 32 + 4 * 12**2) ** 0.5)
+    # Four of five intervals are too few, and all of them too unsure for a class.
+    assert not period.computable[0, 0]
+    assert period.judged[0, 0] == 0.0

@@ -30,7 +30,13 @@ def board_rows(spec: StackSpec) -> dict[str, list[tuple[Any, ...]]]:
     with psycopg.connect(load_settings(spec.config_path).database.conninfo("board"), autocommit=True) as connection:
         return {
             place.panel.title: connection.execute(
-                expand(place.panel.sql, now - timedelta(hours=24), now, timedelta(minutes=5)).encode()
+                expand(
+                    place.panel.sql,
+                    now - timedelta(hours=24),
+                    now,
+                    timedelta(minutes=5),
+                    {"region": "*", "substation": "*"},
+                ).encode()
             ).fetchall()
             for place in CONTROL_ROOM.places
         }

@@ -23,12 +23,13 @@ from rich.console import Console
 
 from deploy.stack import StackSpec, pid_of, start_servers, stop_programs
 from deploy.stack.postgres import cluster_of, superuser_dsn
-from meterline.bootstrap import opener
+from meterline.bootstrap import make_producer, opener
 from meterline.config import Settings
 from meterline.demonstration import make_twin, simulate
 from meterline.run import bring_up
 from meterline.verify import verify
 from store.connection import Connection
+from tests.chaos.proxy import Proxy
 from tests.chaos.recompute import Figures, recompute
 from twin.ledger import read_ledger
 from twin.scenario import Twin
@@ -73,7 +74,14 @@ class Stack:
 
     spec: StackSpec
     settings: Settings
+    """Past the proxies, straight to the servers."""
     twin: Twin
+    database: Proxy
+    """Between the programs and the database."""
+    mqtt: Proxy
+    """Between the bridge and the broker."""
+    poisoned: int = 0
+    """Messages since the store was emptied that must be refused."""
 
     def connect(self) -> Connection:
         connection = opener(self.settings, "chaos")()
@@ -86,6 +94,7 @@ class Stack:
             for table in ("telemetry.block", "loss.balance", "loss.superseded"):
                 owner.execute(f"select drop_chunks('{table}', older_than => now() + interval '1 day')".encode())
             owner.execute("delete from telemetry.rejected")
+        self.poisoned = 0
 
     @contextlib.contextmanager
     def load(self, folder: Path, rate: float = 150.0) -> Iterator[Load]:
@@ -124,8 +133,8 @@ class Stack:
             wrong = {key: (figures, stored.get(key)) for key, figures in expected.items() if stored.get(key) != figures}
             assert wrong == {}
             assert len(expected) > at_least * 0.8
-            refused = connection.execute("select reason, detail from telemetry.rejected limit 5").fetchall()
-            assert refused == []
+            refused = connection.execute("select reason, left(detail, 200) from telemetry.rejected").fetchall()
+            assert len(refused) == self.poisoned, refused[:5]
 
     def start_servers(self) -> None:
         start_servers(self.spec)
@@ -154,6 +163,49 @@ class Stack:
             for each in family:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     each.resume()
+
+    def until_settled(self, since: float, within_s: float) -> float:
+        """Wait until each area has a message settled that was received after `since`; how long that took after it."""
+        query = (
+            "select count(*) from grid.unit u where kind = 'area' and not exists"
+            " (select from telemetry.block b where b.unit_id = u.unit_id and received_at > to_timestamp(%s))"
+        )
+
+        def settled() -> bool:
+            with contextlib.suppress(psycopg.OperationalError), self.connect() as connection:
+                return connection.execute(query, [since]).fetchone() == (0,)
+            return False
+
+        until(settled, "each area is settled again", within_s + since - time.time())
+        return time.time() - since
+
+    def until_no_gap(self) -> None:
+        """Wait until the bridge has all that it has asked for again."""
+        url = f"http://127.0.0.1:{self.spec.ports.bridge_ops}/metrics"
+
+        def filled() -> bool:
+            with contextlib.suppress(httpx.TransportError):
+                return "\nmeterline_bridge_gaps_open 0.0\n" in httpx.get(url, timeout=5).text
+            return False
+
+        until(filled, "no gap is open")
+
+    def send(self, topic: str, value: bytes, partition: int) -> None:
+        """Put a record into Kafka."""
+        with contextlib.closing(make_producer(self.settings)) as producer:
+            producer.send(topic, value=value, partition=partition).get(timeout=30)
+
+    @contextlib.contextmanager
+    def gone(self, name: str) -> Iterator[None]:
+        """Kill a process that nobody starts again meanwhile."""
+        pid = self.pid(name)  # the supervisor answers, while it can
+        supervisor = psutil.Process(int((self.spec.home / "supervisor" / "supervisord.pid").read_text()))
+        supervisor.suspend()
+        try:
+            os.kill(pid, signal.SIGKILL)
+            yield
+        finally:
+            supervisor.resume()
 
     def until_unready(self) -> None:
         """Wait until a worker says that its commits stall."""
@@ -210,11 +262,21 @@ def small_disk(stack: Stack, size_mib: int) -> Iterator[Path]:
 
 
 def make_stack(spec: StackSpec) -> Stack:
-    """Bring a stack with two workers up."""
-    (spec.home).mkdir(parents=True, exist_ok=True)
-    (spec.home / "local.toml").write_text("[worker]\nstalled_s = 6\n")
+    """Bring a stack with two workers up, whose programs reach database and broker through proxies."""
+    spec.home.mkdir(parents=True, exist_ok=True)
+    database, mqtt = Proxy(spec.ports.postgres), Proxy(spec.ports.mqtt)
+    (spec.home / "local.toml").write_text(
+        f"[worker]\nstalled_s = 6\n[ingest]\ngap_wait_s = 1.0\n"
+        f"[database]\nport = {database.port}\n[mqtt]\nport = {mqtt.port}\n"
+    )
     settings = bring_up(spec, AREAS, Console(stderr=True, quiet=True))
-    return Stack(spec, settings, make_twin(AREAS))
+    straight = settings.model_copy(
+        update={
+            "database": settings.database.model_copy(update={"port": spec.ports.postgres}),
+            "mqtt": settings.mqtt.model_copy(update={"port": spec.ports.mqtt}),
+        }
+    )
+    return Stack(spec, straight, make_twin(AREAS), database, mqtt)
 
 
 def results(connection: Connection) -> dict[tuple[str, int], Figures]:

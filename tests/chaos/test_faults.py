@@ -9,32 +9,20 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
-from deploy.stack import StackSpec, destroy, pid_of
+from deploy.stack import pid_of
 from deploy.stack.host import is_root
-from meterline.config import read_secret
-from tests.chaos.harness import GROWTH_MAX, Memory, Stack, make_stack, small_disk, until, versions
-from tests.demonstration import working_for
+from meterline.settings.section import read_secret
+from tests.chaos.faults import kill_after_commit
+from tests.chaos.harness import GROWTH_MAX, Memory, Stack, small_disk, until, versions
 
 #: Of a worker in its group, and a little more.
 SESSION_S = 10.0
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    spec = StackSpec.with_free_ports(tmp_path_factory.mktemp("chaos") / "run", workers=2)
-    try:
-        yield make_stack(spec)
-    finally:
-        for process in working_for(spec):
-            process.resume()
-        destroy(spec)
 
 
 @pytest.mark.timeout(180)
@@ -58,33 +46,11 @@ def test_a_worker_that_slept_through_its_session_changes_nothing(stack: Stack, t
     stack.check(load, at_least=1_500)
 
 
-def kill_between_commit_and_send(stack: Stack) -> None:
-    """Hold batches at their commit, freeze Kafka, let them commit, and kill the workers that wait for Kafka."""
-    with stack.connect() as connection, stack.connect() as gate, contextlib.ExitStack() as frozen:
-
-        def count(query: str) -> int:
-            row = connection.execute(query.encode()).fetchone()
-            assert row is not None
-            return int(row[0])
-
-        blocks = "select count(*) from telemetry.block join grid.unit using (unit_id) where kind <> 'feeder'"
-        with gate.transaction():
-            # Readers pass, writers wait.
-            gate.execute("lock table telemetry.block in share row exclusive mode")
-            waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
-            until(lambda: count(waiting) > 0, "a worker waits to write")
-            held = count(blocks)
-            frozen.enter_context(stack.paused("kafka"))
-        until(lambda: count(blocks) > held, "it is committed", 20)
-        for name in ("worker-0", "worker-1"):
-            stack.kill(name)
-
-
 @pytest.mark.timeout(180)
 def test_a_crash_between_commit_and_send_loses_no_member(stack: Stack, tmp_path: Path) -> None:
     with stack.load(tmp_path) as load:
         for _ in range(2):
-            kill_between_commit_and_send(stack)
+            kill_after_commit(stack)
             load.goes_on()
     stack.check(load, at_least=700)
 

@@ -1,6 +1,7 @@
 """Real servers for the integration tests: one stack a session, beside whatever else runs on the machine.
 
-A template database is migrated once and cloned for each test.
+A template database is migrated once and cloned for each test. What runs Meterline's own programs has servers of its
+own: see `live`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +22,8 @@ from psycopg import sql
 from deploy.stack import StackSpec, destroy, start_servers
 from deploy.stack.postgres import ensure_database, superuser_dsn
 from meterline.bootstrap import prepare
-from meterline.config import DatabaseSection, Settings, load_settings
+from meterline.config import Settings, load_settings
+from meterline.settings.servers import DatabaseSection
 from store.migrate import migrate
 
 _TEMPLATE = "meterline_template"
@@ -34,19 +37,45 @@ class Database:
     section: DatabaseSection
 
     def conninfo(self, role: str) -> str:
-        """Connection string of `app`, `owner` or `board`."""
+        """Connection string of `app`, `owner`, `board` or `revenue`."""
         return self.section.conninfo(role)  # type: ignore[arg-type]
 
 
-@pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackSpec]:
-    """Mosquitto, Kafka and TimescaleDB, started once; nothing of them is left at the end."""
-    spec = StackSpec.with_free_ports(tmp_path_factory.mktemp("stack") / "run")
+@contextmanager
+def running_servers(home: Path) -> Iterator[StackSpec]:
+    """Mosquitto, Kafka and TimescaleDB; nothing of them is left at the end."""
+    spec = StackSpec.with_free_ports(home)
     try:
         start_servers(spec)
         yield spec
     finally:
         destroy(spec)
+
+
+def prepared(config_path: Path) -> Settings:
+    """Settings of a stack whose own database is migrated and whose topics are made."""
+    loaded = load_settings(config_path)
+    prepare(loaded)
+    return loaded
+
+
+def migrated_template(stack: StackSpec) -> str:
+    """Name of a migrated database that can be cloned."""
+    ensure_database(stack, _TEMPLATE)
+    section = load_settings(stack.config_path).database
+    migrate(section.host, section.port, _TEMPLATE, section.owner, section.owner_password_file.read_text().strip())
+    with psycopg.connect(superuser_dsn(stack), autocommit=True) as connection:
+        # TimescaleDB's background worker would connect, and a database with sessions can't be cloned.
+        connection.execute(sql.SQL("alter database {} allow_connections false").format(sql.Identifier(_TEMPLATE)))
+        connection.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [_TEMPLATE])
+    return _TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackSpec]:
+    """Servers, started once."""
+    with running_servers(tmp_path_factory.mktemp("stack") / "run") as spec:
+        yield spec
 
 
 @pytest.fixture(scope="session")
@@ -58,22 +87,13 @@ def config_path(stack: StackSpec) -> Path:
 @pytest.fixture(scope="session")
 def settings(config_path: Path) -> Settings:
     """Settings of the stack, its own database migrated and its topics made."""
-    loaded = load_settings(config_path)
-    prepare(loaded)
-    return loaded
+    return prepared(config_path)
 
 
 @pytest.fixture(scope="session")
-def template(stack: StackSpec, config_path: Path) -> str:
+def template(stack: StackSpec) -> str:
     """Name of the migrated database that tests clone."""
-    ensure_database(stack, _TEMPLATE)
-    section = load_settings(config_path).database
-    migrate(section.host, section.port, _TEMPLATE, section.owner, section.owner_password_file.read_text().strip())
-    with psycopg.connect(superuser_dsn(stack), autocommit=True) as connection:
-        # TimescaleDB's background worker would connect, and a database with sessions can't be cloned.
-        connection.execute(sql.SQL("alter database {} allow_connections false").format(sql.Identifier(_TEMPLATE)))
-        connection.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [_TEMPLATE])
-    return _TEMPLATE
+    return migrated_template(stack)
 
 
 @pytest.fixture
@@ -90,13 +110,14 @@ def make_database(stack: StackSpec, config_path: Path, template: str) -> Iterato
             "owner": sql.Identifier(section.owner),
             "app": sql.Identifier(section.user),
             "board": sql.Identifier(section.board),
+            "revenue": sql.Identifier(section.revenue),
         }
         made.append(name)
         for statement in (
             "create database {name} template {template} owner {owner}",
             "revoke all on database {name} from public",
             "grant connect, temporary on database {name} to {app}",
-            "grant connect on database {name} to {board}",
+            "grant connect on database {name} to {board}, {revenue}",
         ):
             superuser.execute(sql.SQL(statement).format(**names))
         return Database(section)

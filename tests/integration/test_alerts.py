@@ -6,7 +6,7 @@ import dataclasses
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,13 +14,16 @@ from typing import Any
 import jsonschema
 import pytest
 
-from alerts.evaluate import AlertEvent, evaluate
+from alerts.evaluate import evaluate
+from alerts.formats import events_of
+from alerts.look import AlertEvent
 from alerts.messages import schema_files
-from alerts.rules import AlertPolicy, Event
-from alerts.service import run_alerts
+from alerts.routing import Routing
+from alerts.rules import AlertPolicy
+from alerts.service import AlertSettings, run_alerts
 from meterline.webhook import WebhookSender
 from store.connection import Connection, connect
-from store.deliveries import Queue, Target, deliver_due
+from store.deliveries import LEASE_S, Attempt, Outgoing, Queue, Target, deliver_due, read_backlog
 from sync.load import load_grid
 from tests.small_grid import small_model
 from tests.webhook_receiver import SECRET, receive
@@ -28,7 +31,9 @@ from tests.webhook_receiver import SECRET, receive
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 QUARTER = timedelta(minutes=15)
 POLICY = AlertPolicy()
-TARGETS = ("marketing", "control-room")
+#: Ends the service's connections.
+CUT = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'alert-service'"
+TARGETS = Routing.to_all(("marketing", "control-room"))
 
 
 @pytest.fixture
@@ -89,19 +94,19 @@ def alerts(connection: Connection) -> list[tuple[Any, ...]]:
 
 
 def owed(connection: Connection) -> list[tuple[Any, ...]]:
-    return connection.execute(
-        "select target, payload ->> 'type' from alerts.delivery order by created_at, target"
-    ).fetchall()
+    """Every event that is or was owed, with its target, whether it shares its notice with others or not."""
+    rows = connection.execute("select target, payload from alerts.delivery order by created_at, target").fetchall()
+    return [(target, event["type"]) for target, payload in rows for event in events_of(payload)]
 
 
-def events(found: list[AlertEvent]) -> list[tuple[Event, str]]:
+def events(found: list[AlertEvent]) -> list[tuple[str, str]]:
     return [(event.event, event.fingerprint) for event in found]
 
 
 def test_from_high_loss_to_normal_again(connection: Connection) -> None:
     settle(connection, "A1", loss_wh=2_000)
     settle(connection, "A2")
-    assert events(evaluate(connection, POLICY, TARGETS, NOW)) == [(Event.OPENED, "high_loss:A1")]
+    assert events(evaluate(connection, POLICY, TARGETS, NOW)) == [("opened", "high_loss:A1")]
     assert owed(connection) == [("control-room", "alert.opened"), ("marketing", "alert.opened")]
 
     # The same figures again: no second alert, no second notice, no write.
@@ -110,19 +115,22 @@ def test_from_high_loss_to_normal_again(connection: Connection) -> None:
     # Half a day at a normal rate: the sum is still over the threshold.
     later = NOW + timedelta(hours=12)
     settle(connection, "A1", until=later, intervals=48)
-    assert events(evaluate(connection, POLICY, TARGETS, later)) == [(Event.UPDATED, "high_loss:A1")]
+    assert events(evaluate(connection, POLICY, TARGETS, later)) == [("updated", "high_loss:A1")]
     assert len(owed(connection)) == 2
 
     later = NOW + timedelta(hours=24)
     settle(connection, "A1", until=later, intervals=48)
-    assert events(evaluate(connection, POLICY, TARGETS, later)) == [(Event.RESOLVED, "high_loss:A1")]
+    assert events(evaluate(connection, POLICY, TARGETS, later)) == [("resolved", "high_loss:A1")]
     assert alerts(connection) == [("high_loss:A1", "resolved", "warning")]
-    assert owed(connection)[2:] == [("control-room", "alert.resolved"), ("marketing", "alert.resolved")]
+    # Nothing was sent yet, so one notice tells of both.
+    assert owed(connection) == [
+        (target, event) for target in ("control-room", "marketing") for event in ("alert.opened", "alert.resolved")
+    ]
 
     # It comes back: another alert, with ids of its own.
     later = NOW + timedelta(hours=48)
     settle(connection, "A1", until=later, loss_wh=5_000)
-    assert events(evaluate(connection, POLICY, TARGETS, later)) == [(Event.OPENED, "high_loss:A1")]
+    assert events(evaluate(connection, POLICY, TARGETS, later)) == [("opened", "high_loss:A1")]
     assert [row[1] for row in alerts(connection)] == ["resolved", "open"]
     assert alerts(connection)[1][2] == "critical"
 
@@ -185,7 +193,7 @@ def test_what_opens_nothing(connection: Connection, figures: dict[str, Any]) -> 
 
 def test_negative_loss_is_an_alert_of_its_own(connection: Connection) -> None:
     settle(connection, "F1", loss_wh=-500)
-    assert events(evaluate(connection, POLICY, TARGETS, NOW)) == [(Event.OPENED, "negative_loss:F1")]
+    assert events(evaluate(connection, POLICY, TARGETS, NOW)) == [("opened", "negative_loss:F1")]
 
 
 def test_without_data_an_alert_stays(connection: Connection) -> None:
@@ -200,7 +208,7 @@ def test_a_suppressed_alert_ends_without_a_notice(connection: Connection) -> Non
     evaluate(connection, POLICY, TARGETS, NOW)
     connection.execute("update alerts.alert set state = 'suppressed'")
     settle(connection, "A1", loss_wh=0)
-    assert events(evaluate(connection, POLICY, TARGETS, NOW)) == [(Event.RESOLVED, "high_loss:A1")]
+    assert events(evaluate(connection, POLICY, TARGETS, NOW)) == [("resolved", "high_loss:A1")]
     assert [kind for _, kind in owed(connection)] == ["alert.opened", "alert.opened"]
 
 
@@ -226,7 +234,7 @@ def test_two_evaluators_open_one_alert(connection: Connection, conninfo: str) ->
 
     with ThreadPoolExecutor(3) as pool:
         found = [event for own in pool.map(judge, range(3)) for event in own]
-    assert events(found) == [(Event.OPENED, "high_loss:A1")]
+    assert events(found) == [("opened", "high_loss:A1")]
 
 
 def test_a_receiver_that_fails_half_the_time_gets_each_notice_once_by_id(connection: Connection) -> None:
@@ -235,21 +243,23 @@ def test_a_receiver_that_fails_half_the_time_gets_each_notice_once_by_id(connect
     clock = datetime.now(UTC) + timedelta(seconds=1)
     with receive(lambda n: 500 if n % 2 else 200) as receiver:
         target = Target("marketing", receiver.url, SECRET, allow_private=True)
-        evaluate(connection, POLICY, [target.name], NOW)
+        evaluate(connection, POLICY, Routing.to_all([target.name]), NOW)
         for unit in ("A1", "A2", "F1", "F2"):
             settle(connection, unit, loss_wh=0)
-        evaluate(connection, POLICY, [target.name], NOW)
+        evaluate(connection, POLICY, Routing.to_all([target.name]), NOW)
         sender = WebhookSender(threading.Event())
         for minute in range(10):
             at = clock + timedelta(minutes=minute)
             deliver_due(connection, Queue.ALERTS, [target], sender, lambda now=at: now, lambda: 0.5)  # type: ignore[misc]
-    assert len(receiver.accepted) == 8
+    # A notice a feeder and cause.
+    assert len(receiver.accepted) == 2
     assert set(receiver.accepted.values()) == {1}
     assert set(receiver.seen.values()) == {2}
     by_code: dict[str, list[str]] = {}
     for body in receiver.bodies:
-        by_code.setdefault(body["data"]["code"], []).append(body["type"])
-    # Of one alert in order, also when the first notice failed.
+        for event in events_of(body):
+            by_code.setdefault(event["data"]["code"], []).append(event["type"])
+    assert sorted(by_code) == [f"high_loss:{unit}" for unit in ("A1", "A2", "F1", "F2")]
     assert set(map(tuple, by_code.values())) == {("alert.opened", "alert.resolved")}
 
 
@@ -261,15 +271,15 @@ def test_the_service_tells_and_stops(connection: Connection, conninfo: str) -> N
     with receive(lambda n: 503 if n == 1 else 200) as receiver:
         targets = [Target("marketing", receiver.url, SECRET, allow_private=True)]
         policy = dataclasses.replace(POLICY, min_hours=4)
+        judged_by = AlertSettings(policy, lambda _: Routing.to_all(["marketing"], interval_s=0.5))
         service = threading.Thread(
             target=run_alerts,
-            args=(lambda: connect(conninfo, "alert-service"), policy, targets, WebhookSender(stop), stop, 0.2),
+            args=(lambda: connect(conninfo, "alert-service"), judged_by, targets, WebhookSender(stop), stop, 0.2),
+            daemon=True,
         )
         service.start()
         wait_for(lambda: receiver.accepted)
-        connection.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'alert-service'"
-        )
+        connection.execute(CUT)
         settle(connection, "A1", until=until, loss_wh=0)
         wait_for(lambda: len(receiver.accepted) == 2)
         started = time.monotonic()
@@ -278,6 +288,47 @@ def test_the_service_tells_and_stops(connection: Connection, conninfo: str) -> N
         assert time.monotonic() - started < 2
     assert [body["type"] for body in receiver.bodies] == ["alert.opened", "alert.resolved"]
     assert set(receiver.accepted.values()) == {1}
+
+
+def test_a_connection_lost_between_sent_and_noted_repeats_nothing(connection: Connection, conninfo: str) -> None:
+    """What came of the batch is noted by the next connection, long before the lease is over."""
+    until = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    for unit in ("A1", "F2"):
+        settle(connection, unit, until=until, loss_wh=2_000)
+    stop, cut = threading.Event(), 0
+    # One is taken, the other is refused at first.
+    with receive(lambda n: 204 if n == 2 or not receiver.accepted else 503) as receiver:
+        sender = WebhookSender(stop)
+
+        def send(batch: Sequence[Outgoing]) -> Sequence[Attempt]:
+            nonlocal cut
+            attempts = sender(batch)
+            if cut < 3:
+                cut += 1
+                with connect(conninfo, "killer") as killer:
+                    killer.execute(CUT)
+            return attempts
+
+        judged_by = AlertSettings(
+            dataclasses.replace(POLICY, min_hours=4), lambda _: Routing.to_all(["marketing"], interval_s=0)
+        )
+        target = Target("marketing", receiver.url, SECRET, allow_private=True)
+        service = threading.Thread(
+            target=run_alerts,
+            args=(lambda: connect(conninfo, "alert-service"), judged_by, [target], send, stop, 0.2),
+            daemon=True,
+        )
+        started = time.monotonic()
+        service.start()
+        wait_for(lambda: sum(x.delivered for x in read_backlog(connection, Queue.ALERTS)) == 2, LEASE_S / 2)
+        assert time.monotonic() - started < LEASE_S / 2
+        time.sleep(1.0)
+        stop.set()
+        service.join(5)
+    assert cut >= 2
+    assert sorted(receiver.seen.values()) == [1, 2]
+    assert list(receiver.accepted.values()) == [1, 1]
+    assert connection.execute("select attempts from alerts.delivery order by 1").fetchall() == [(1,), (2,)]
 
 
 def wait_for(condition: Any, within_s: float = 20.0) -> None:

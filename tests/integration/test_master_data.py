@@ -44,6 +44,7 @@ from sync.change import (
     apply_change,
     read_change,
 )
+from sync.delivery import Subscriber
 from sync.load import load_grid
 from sync.relay import relay_batch
 from sync.service import run_sync
@@ -433,7 +434,7 @@ class TestOrders:
         relay_batch(connection, producer, [])
         producer.records.clear()
         apply(connection, kind="unit_parent", unit="A1", parent="F2", valid_from=JUNE)
-        assert relay_batch(connection, producer, [Target("gis", "http://127.0.0.1:1/", b"k")]) == 4
+        assert relay_batch(connection, producer, [Subscriber(Target("gis", "http://127.0.0.1:1/", b"k"))]) == 4
         assert [(topic, key) for topic, key, _ in producer.records] == [
             ("grid.change", "unit:A1"),
             ("grid.resettle", "A1"),
@@ -458,7 +459,7 @@ def test_a_change_is_on_kafka_within_two_seconds_of_its_commit(
     connection: Connection, conninfo: str, stack: Any
 ) -> None:
     bootstrap = f"127.0.0.1:{stack.ports.kafka}"
-    ensure_topics(bootstrap, 4, 1)
+    ensure_topics(bootstrap, 8, 1)
     load_grid(connection, small_model())
     producer = kafka.KafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True, linger_ms=5)
     consumer = kafka.KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)

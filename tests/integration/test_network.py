@@ -14,7 +14,7 @@ import pytest
 from psycopg.types.range import Range
 from typer.testing import CliRunner
 
-from deploy.boards.panels import SWITCHES_OFF_NORMAL, UNSUPPLIED_AREAS
+from deploy.boards.panels.switching import SWITCHES_OFF_NORMAL, UNSUPPLIED_AREAS
 from deploy.stack import StackSpec
 from deploy.stack.postgres import superuser_dsn
 from grid.model import GridModel

@@ -118,7 +118,9 @@ def refresh(
 
 def plain(connection: Connection) -> list[tuple[Any, ...]]:
     """All revisions but for when they were written."""
-    return [row[:-1] for row in connection.execute(EVERYTHING).fetchall()]
+    cursor = connection.execute(EVERYTHING)
+    written = [column.name for column in cursor.description or ()].index("recorded_at")
+    return [(*row[:written], *row[written + 1 :]) for row in cursor.fetchall()]
 
 
 def standing(connection: Connection, unit: str = "A1", period: str = "day") -> dict[str, Any]:

@@ -19,7 +19,7 @@ from store.retention import CHUNKS, Removed, read_kept, retention_rules, run_ret
 from tests.integration.conftest import Database
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-RULES = retention_rules(blocks=10, balances=30, scada=20, rejected=5, outbox=5, deliveries=5)
+RULES = retention_rules(blocks=10, balances=30, scada=20, events=20, rejected=5, outbox=5, deliveries=5, findings=10)
 
 
 def ago(days: float) -> datetime:
@@ -44,7 +44,7 @@ def connection(database: Database) -> Iterator[Connection]:
 @pytest.fixture
 def plain(owner: Connection) -> None:
     """The big tables as they are where TimescaleDB is missing."""
-    for table in ("telemetry.block", "telemetry.scada", "loss.balance", "loss.superseded"):
+    for table in ("telemetry.block", "telemetry.scada", "telemetry.event", "loss.balance", "loss.superseded"):
         owner.execute(f"create table {table}_plain (like {table} including all)")
         owner.execute(f"drop table {table} cascade")
         owner.execute(f"alter table {table}_plain rename to {table.split('.')[1]}")
@@ -80,6 +80,10 @@ def add_scada(connection: Connection, at: datetime) -> None:
     )
 
 
+def add_event(connection: Connection, at: datetime) -> None:
+    connection.execute("insert into telemetry.event values (1, 'M-1', %s, 'last_gasp', 1, %s)", [at, at])
+
+
 def add_rejected(
     connection: Connection, name: str, first_at: datetime, *, quarantined: bool, replayed_at: datetime | None = None
 ) -> None:
@@ -110,9 +114,10 @@ def relayed_to(connection: Connection, topic: str, outbox_id: int) -> None:
 
 def owe(connection: Connection, outbox_id: int, created_at: datetime, delivered_at: datetime | None) -> None:
     connection.execute(
-        "insert into sync.delivery (delivery_id, outbox_id, target, payload, created_at, delivered_at)"
-        " values (%s, %s, 't', '{}', %s, %s)",
-        [uuid.uuid4(), outbox_id, created_at, delivered_at],
+        "insert into sync.delivery"
+        " (delivery_id, outbox_id, sequence, target, entity, payload, created_at, delivered_at)"
+        " values (%s, %s, %s, 't', 'unit:A1', '{}', %s, %s)",
+        [uuid.uuid4(), outbox_id, outbox_id, created_at, delivered_at],
     )
 
 
@@ -187,6 +192,23 @@ def test_points_go_in_batches_where_there_are_no_chunks(plain: None, connection:
         add_scada(connection, ago(days))
     assert tidy(connection, dry_run=True)["scada"].rows == tidy(connection)["scada"].rows == 7
     assert times(connection, "telemetry.scada") == {ago(0), ago(19)}
+
+
+def test_events_go_by_chunks(connection: Connection) -> None:
+    for days in (0, 13, 35, 60):
+        add_event(connection, ago(days))
+    expected = tidy(connection, dry_run=True)
+    removed = tidy(connection)
+    assert removed == expected
+    assert len(removed["events"].chunks) == 2
+    assert times(connection, "telemetry.event") == {ago(0), ago(13)}
+
+
+def test_events_go_in_batches_where_there_are_no_chunks(plain: None, connection: Connection) -> None:
+    for days in (0, 19, *range(21, 28)):
+        add_event(connection, ago(days))
+    assert tidy(connection, dry_run=True)["events"].rows == tidy(connection)["events"].rows == 7
+    assert times(connection, "telemetry.event") == {ago(0), ago(19)}
 
 
 def test_the_application_may_drop_nothing_else(connection: Connection, owner: Connection) -> None:
@@ -266,6 +288,70 @@ def test_alert_deliveries_go_when_they_were_made(connection: Connection, owner: 
     assert tidy(connection)["alert_deliveries"].rows == 1
     left = connection.execute("select delivered_at from alerts.delivery order by 1 nulls last").fetchall()
     assert left == [(ago(2),), (None,)]
+
+
+def test_findings_that_ended_long_ago_go(connection: Connection) -> None:
+    connection.execute("insert into grid.unit (code, kind, name) values ('A1', 'area', 'A1')")
+    connection.execute(
+        "insert into alerts.alert (fingerprint, kind, severity, unit_id, evidence, state)"
+        " select f, 'high_loss', 'warning', unit_id, '{}', f from grid.unit, unnest(array['open', 'closed']) f"
+    )
+    rows = (
+        ("lately", ago(9), None, "closed", None),
+        ("long ago", ago(11), None, "closed", None),
+        ("without an alert", ago(11), None, None, None),
+        ("holds", None, None, "open", None),
+        ("its alert is live", ago(11), None, "open", None),
+        ("still to be looked at", ago(11), ago(11), None, None),
+        ("judged in the field", ago(11), None, "closed", "confirmed"),
+    )
+    for fingerprint, ended_at, due_at, alert, result in rows:
+        connection.execute(
+            "insert into alerts.finding (fingerprint, kind, severity, unit_id, begin_at, seen_at, ended_at, figures,"
+            " evidence, due_at, alert_id, result) select %s, 'x', 'warning', unit_id, %s, %s, %s, '{}', '{}', %s,"
+            " (select alert_id from alerts.alert where fingerprint = %s), %s from grid.unit",
+            [fingerprint, ago(30), ago(30), ended_at, due_at, alert, result],
+        )
+    assert [r.rows for r in run_retention(connection, RULES, NOW, dry_run=True) or () if r.rule == "findings"] == [2]
+    assert tidy(connection)["findings"].rows == 2
+    left = {code for (code,) in connection.execute("select fingerprint from alerts.finding")}
+    assert left == {row[0] for row in rows} - {"long ago", "without an alert"}
+
+
+def test_findings_of_usage_that_ended_long_ago_go(connection: Connection) -> None:
+    connection.execute("insert into grid.unit (code, kind, name) values ('A1', 'area', 'A1')")
+    connection.execute(
+        "insert into alerts.alert (fingerprint, kind, severity, unit_id, evidence)"
+        " select 'f', 'suspected_theft', 'warning', unit_id, '{}' from grid.unit"
+    )
+    alerted = connection.execute(
+        "insert into alerts.finding (fingerprint, kind, severity, unit_id, begin_at, seen_at, figures, evidence,"
+        " alert_id) select 'f', 'x', 'warning', unit_id, %s, %s, '{}', '{}', (select alert_id from alerts.alert)"
+        " from grid.unit returning finding_id",
+        [ago(30), ago(30)],
+    ).fetchone()
+    assert alerted is not None
+    rows = (
+        ("lately", ago(9), None),
+        ("long ago", ago(11), None),
+        ("holds", None, None),
+        ("its alert is live", ago(11), alerted[0]),
+        ("judged in the field", ago(11), None),
+    )
+    for meter, ended_at, alert in rows:
+        connection.execute(
+            "insert into usage.finding (unit_id, meter, kind, source, confidence, begin_at, opened_at, seen_at,"
+            " ended_at, expected_wh, reasons, evidence, alert_finding_id) select unit_id, %s, 'theft', 'daily', 0.5,"
+            " %s, %s, %s, %s, 0, '{}', '{}', %s from grid.unit",
+            [meter, ago(30), ago(30), ago(30), ended_at, alert],
+        )
+    connection.execute(
+        "insert into usage.field_check select finding_id, 'refuted', now(), 'li', '' from usage.finding"
+        " where meter = 'judged in the field'"
+    )
+    assert tidy(connection)["usage_findings"].rows == 1
+    left = {meter for (meter,) in connection.execute("select meter from usage.finding")}
+    assert left == {row[0] for row in rows} - {"long ago"}
 
 
 def test_one_owner_at_a_time(connection: Connection, database: Database) -> None:

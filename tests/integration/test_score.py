@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 
 from alerts.evaluate import evaluate
+from alerts.routing import Routing
 from alerts.rules import AlertPolicy
 from meterline.score.reading import ScoreError, score_truth
-from store.alerts import add_alert
+from store.alerts import NewAlert, open_alerts
 from store.connection import Connection, connect
+from store.score import read_alerts
 from sync.load import load_grid
 from tests.small_grid import small_model
 from tests.truth_folder import BEGIN_S, END_S, ENDS_S, write_truth
@@ -76,11 +78,15 @@ def city(connection: Connection, tmp_path: Path) -> Path:
     settle(connection, "A1", 192, 2_010, 50.0)
     settle(connection, "A2", 96, 350, 10.0)
     settle(connection, "F1", 192, 200, 10.0, interval_s=60)
-    evaluate(connection, AlertPolicy(), [], at(24 * HOUR))  # A1 at 20 %
+    evaluate(connection, AlertPolicy(), Routing(), at(24 * HOUR))  # A1 at 20 %
     ids: dict[str, int] = dict(connection.execute("select code, unit_id from grid.unit").fetchall())
-    add_alert(connection, "negative_loss:A2", "negative_loss", "critical", ids["A2"], at(30 * HOUR), {"loss_wh": -9})
-    add_alert(connection, "high_loss:F2", "high_loss", "warning", ids["F2"], at(30 * HOUR), {})
-    add_alert(connection, "high_loss:F1", "high_loss", "warning", ids["F1"], at(-HOUR), {})
+    open_alerts(
+        connection,
+        [NewAlert("negative_loss:A2", "negative_loss", "critical", ids["A2"], at(30 * HOUR), {"loss_wh": -9})],
+        "a test",
+    )
+    open_alerts(connection, [NewAlert("high_loss:F2", "high_loss", "warning", ids["F2"], at(30 * HOUR), {})], "a test")
+    open_alerts(connection, [NewAlert("high_loss:F1", "high_loss", "warning", ids["F1"], at(-HOUR), {})], "a test")
     return write_truth(tmp_path / "truth", EVENTS, loss_wh=(2_000.0, 300.0, 200.0))
 
 
@@ -160,7 +166,7 @@ def test_accounts_and_meters_are_placed_by_the_database_without_associations(
     ]
     ((a1,), (a2,)) = connection.execute("select unit_id from grid.unit where code in ('A1', 'A2') order by code")
     for number, unit in enumerate((a1, a2)):
-        add_alert(connection, f"x:{number}", "high_loss", "warning", unit, at(HOUR), {})
+        open_alerts(connection, [NewAlert(f"x:{number}", "high_loss", "warning", unit, at(HOUR), {})], "a test")
     score = score_truth(connection, write_truth(tmp_path / "t", events, with_associations=False))
     assert score.detection.area.by_kind["meter_stopped"].found == 1
     false = score.detection.false_alarms
@@ -201,3 +207,14 @@ def test_some_units_may_be_unknown(connection: Connection, tmp_path: Path) -> No
     score = score_truth(connection, write_truth(tmp_path / "t", units=("A1", "X2", "F1")))
     assert list(score.loss) == ["area", "feeder", "unknown"]
     assert [u.kind for u in score.units] == ["area", "feeder", None]
+
+
+def test_alerts_say_which_meter_and_how_much(connection: Connection) -> None:
+    ids: dict[str, int] = dict(connection.execute("select code, unit_id from grid.unit").fetchall())
+    alerts = [
+        NewAlert("a", "theft_bypass", "warning", ids["A1"], at(0), {"expected_wh": 70}, meter="A1-m1"),
+        NewAlert("b", "high_loss", "critical", ids["A2"], at(1), {"loss_wh": -9}),
+    ]
+    open_alerts(connection, alerts, "a test")
+    found = [(a.unit, a.meter, a.severity, a.size_wh) for a in read_alerts(connection, at(0), at(1))]
+    assert found == [("A1", "A1-m1", "warning", 70), ("A2", None, "critical", 9)]

@@ -20,6 +20,7 @@ from store.connection import Connection, connect
 from store.deliveries import Attempt, Outcome, Outgoing, Queue, Target, deliver_due, read_backlog, resume_target
 from store.outbox import RelayMovedError, read_outbox, relay_position
 from sync.change import apply_change, read_change
+from sync.delivery import Subscriber
 from sync.load import load_grid
 from sync.relay import TOPIC, relay_batch
 from sync.service import run_sync
@@ -73,9 +74,9 @@ class TestRelay:
         load_grid(connection, small_model())
         rename(connection, "A1", "one")
         producer = FakeProducer()
-        assert relay_batch(connection, producer, [TARGET], limit=3) == 3
-        assert relay_batch(connection, producer, [TARGET], limit=3) == 2
-        assert relay_batch(connection, producer, [TARGET]) == 0
+        assert relay_batch(connection, producer, [Subscriber(TARGET)], limit=3) == 3
+        assert relay_batch(connection, producer, [Subscriber(TARGET)], limit=3) == 2
+        assert relay_batch(connection, producer, [Subscriber(TARGET)]) == 0
         assert [record["id"] for _, record in producer.records] == sorted(r["id"] for _, r in producer.records)
         key, value = producer.records[-1]
         assert key == "unit:A1"
@@ -104,18 +105,18 @@ class TestRelay:
         producer = FakeProducer()
         producer.broken = True
         with pytest.raises(ConnectionError):
-            relay_batch(connection, producer, [TARGET])
+            relay_batch(connection, producer, [Subscriber(TARGET)])
         assert connection.execute("select count(*) from sync.delivery").fetchone() == (0,)
         producer.broken = False
-        assert relay_batch(connection, producer, [TARGET]) == 4
+        assert relay_batch(connection, producer, [Subscriber(TARGET)]) == 4
 
     def test_a_crash_between_kafka_and_commit_repeats_with_the_same_ids(self, connection: Connection) -> None:
         load_grid(connection, small_model())
         producer = FakeProducer()
-        relay_batch(connection, producer, [TARGET])
+        relay_batch(connection, producer, [Subscriber(TARGET)])
         ids = connection.execute("select delivery_id from sync.delivery order by 1").fetchall()
         connection.execute("delete from sync.relay")
-        relay_batch(connection, producer, [TARGET])
+        relay_batch(connection, producer, [Subscriber(TARGET)])
         assert producer.records[:4] == producer.records[4:]
         assert connection.execute("select delivery_id from sync.delivery order by 1").fetchall() == ids
 
@@ -134,7 +135,7 @@ class TestRelay:
                 connection.execute("insert into sync.relay values (%s, '1', 1)", [TOPIC])
 
         with pytest.raises(RelayMovedError):
-            relay_batch(connection, Overtaken(), [TARGET])
+            relay_batch(connection, Overtaken(), [Subscriber(TARGET)])
         assert connection.execute("select count(*) from sync.delivery").fetchone() == (0,)
         assert relay_position(connection, TOPIC) == (1, 1)
         assert read_outbox(connection, relay_position(connection, TOPIC), 10)
@@ -156,7 +157,7 @@ class TestDeliveries:
         load_grid(connection, small_model())
         for name in ("one", "two", "three"):
             rename(connection, "A1", name)
-        relay_batch(connection, FakeProducer(), [TARGET])
+        relay_batch(connection, FakeProducer(), [Subscriber(TARGET)])
         clock = Clock()
         sent: list[tuple[str, str]] = []
 
@@ -178,7 +179,7 @@ class TestDeliveries:
 
     def test_a_lease_that_is_over_is_claimed_again(self, connection: Connection) -> None:
         load_grid(connection, small_model())
-        relay_batch(connection, FakeProducer(), [TARGET])
+        relay_batch(connection, FakeProducer(), [Subscriber(TARGET)])
         clock = Clock()
 
         class Killed(BaseException):
@@ -196,12 +197,12 @@ class TestDeliveries:
 
     def test_gone_disables_the_target_until_it_is_resumed(self, connection: Connection) -> None:
         load_grid(connection, small_model())
-        relay_batch(connection, FakeProducer(), [TARGET])
+        relay_batch(connection, FakeProducer(), [Subscriber(TARGET)])
         clock = Clock()
         gone = lambda batch: [Attempt(Outcome.GONE, "HTTP 410") for _ in batch]  # noqa: E731
         assert deliver_due(connection, Queue.SYNC, [TARGET], gone, clock, random.random).gone == 4
         rename(connection, "A1", "later")
-        relay_batch(connection, FakeProducer(), [TARGET])
+        relay_batch(connection, FakeProducer(), [Subscriber(TARGET)])
         clock.advance(days=3)
         done = lambda batch: [Attempt(Outcome.DELIVERED) for _ in batch]  # noqa: E731
         assert deliver_due(connection, Queue.SYNC, [TARGET], done, clock, random.random).claimed == 0
@@ -215,7 +216,7 @@ class TestDeliveries:
 
     def test_two_senders_never_send_the_same(self, connection: Connection, conninfo: str) -> None:
         load_grid(connection, small_model())
-        relay_batch(connection, FakeProducer(), [TARGET])
+        relay_batch(connection, FakeProducer(), [Subscriber(TARGET)])
         clock = Clock()
         taken: list[Outgoing] = []
 
@@ -231,7 +232,7 @@ class TestDeliveries:
 
     def test_a_real_receiver_that_fails_first(self, connection: Connection) -> None:
         load_grid(connection, small_model())
-        relay_batch(connection, FakeProducer(), [TARGET])
+        relay_batch(connection, FakeProducer(), [Subscriber(TARGET)])
         clock = Clock()
         with receive(lambda n: 503 if n == 1 else 204) as receiver:
             target = dataclasses.replace(TARGET, url=receiver.url)
@@ -251,7 +252,7 @@ class TestDeliveries:
 def test_a_change_reaches_kafka_and_a_webhook(connection: Connection, conninfo: str, stack: Any) -> None:
     """The service as a whole: it reconnects when its connections are cut, and stops within 2 s."""
     bootstrap = f"127.0.0.1:{stack.ports.kafka}"
-    ensure_topics(bootstrap, 4, 1)
+    ensure_topics(bootstrap, 8, 1)
     producer = kafka.KafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True, linger_ms=5)
     consumer = kafka.KafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="latest", enable_auto_commit=False)
     load_grid(connection, small_model())
@@ -267,7 +268,7 @@ def test_a_change_reaches_kafka_and_a_webhook(connection: Connection, conninfo: 
         target = dataclasses.replace(TARGET, url=receiver.url)
         service = threading.Thread(
             target=run_sync,
-            args=(lambda: connect(conninfo, "sync-service"), producer, [target], WebhookSender(stop), stop),
+            args=(lambda: connect(conninfo, "sync-service"), producer, [Subscriber(target)], WebhookSender(stop), stop),
         )
         service.start()
         rename(connection, "A1", "one")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
@@ -20,16 +21,25 @@ def bootstrap(stack: StackSpec) -> str:
 
 @pytest.fixture
 def admin(bootstrap: str) -> Iterator[KafkaAdminClient]:
-    ensure_topics(bootstrap, 4, 1)
+    ensure_topics(bootstrap, 8, 1)
     admin = KafkaAdminClient(bootstrap_servers=bootstrap)
     yield admin
     admin.close()
-    ensure_topics(bootstrap, 4, 1)
+    ensure_topics(bootstrap, 8, 1)
 
 
 def give(admin: KafkaAdminClient, topic: str, **settings: str) -> None:
     configs = {key.replace("_", "."): value for key, value in settings.items()}
     admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs)])
+    wait_for(lambda: configs.items() <= settings_of(admin, topic).items())
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """The controller has taken a change before the broker tells it."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "the broker doesn't tell the change"
+        time.sleep(0.05)
 
 
 def settings_of(admin: KafkaAdminClient, topic: str) -> dict[str, str]:
@@ -49,21 +59,19 @@ def test_telemetry_waits_for_14_days(admin: KafkaAdminClient) -> None:
 def test_topics_of_an_earlier_release_follow(admin: KafkaAdminClient, bootstrap: str) -> None:
     give(admin, "telemetry.area", retention_ms=str(3 * DAY_MS), segment_bytes="1048576")
     give(admin, "telemetry.rejected", max_message_bytes="1000000")
-    assert ensure_topics(bootstrap, 4, 1) == ["telemetry.area", "telemetry.rejected"]
-    assert settings_of(admin, "telemetry.area")["retention.ms"] == str(14 * DAY_MS)
+    assert ensure_topics(bootstrap, 8, 1) == ["telemetry.area", "telemetry.rejected"]
+    wait_for(lambda: settings_of(admin, "telemetry.area")["retention.ms"] == str(14 * DAY_MS))
     assert settings_of(admin, "telemetry.area")["segment.bytes"] == "1048576"  # none of ours
-    assert (
-        settings_of(admin, "telemetry.rejected")["max.message.bytes"]
-        == TOPICS["telemetry.rejected"]["max.message.bytes"]
-    )
-    assert ensure_topics(bootstrap, 4, 1) == []  # the same again changes nothing
+    size = TOPICS["telemetry.rejected"]["max.message.bytes"]
+    wait_for(lambda: settings_of(admin, "telemetry.rejected")["max.message.bytes"] == size)
+    assert ensure_topics(bootstrap, 8, 1) == []  # the same again changes nothing
 
 
 @pytest.mark.parametrize("longer", [str(60 * DAY_MS), "-1"])
 def test_what_somebody_keeps_for_longer_stays(admin: KafkaAdminClient, bootstrap: str, longer: str) -> None:
     give(admin, "energy.unit", retention_ms=longer)
     try:
-        assert ensure_topics(bootstrap, 4, 1) == []
+        assert ensure_topics(bootstrap, 8, 1) == []
         assert settings_of(admin, "energy.unit")["retention.ms"] == longer
     finally:
         give(admin, "energy.unit", retention_ms=str(14 * DAY_MS))

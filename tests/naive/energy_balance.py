@@ -33,6 +33,7 @@ class Result(NamedTuple):
     gateway_systematic_sigma_wh: float
     sigma_wh: float
     systematic_sigma_wh: float
+    export_sigma_wh: float
     ends_sigma_wh: float
     sold_sigma_wh: float
     sold_systematic_sigma_wh: float
@@ -41,7 +42,7 @@ class Result(NamedTuple):
     gateways_complete: bool
 
 
-def balance(members: list[Member], clock_share: float = 0.0) -> Result:
+def balance(members: list[Member], clock_share: float = 0.0, start_wh: float = 0.0) -> Result:
     expected = [m for m in members if m.role]
     present = [m for m in expected if m.import_wh != MISSING]
     gateways = [m for m in expected if m.role & 1]
@@ -52,9 +53,11 @@ def balance(members: list[Member], clock_share: float = 0.0) -> Result:
     def given(m: Member) -> int:
         return 0 if m.export_wh == MISSING else m.export_wh * m.multiplier
 
+    def of_export(m: Member) -> float:
+        return (0.44 * m.accuracy_class / 100 * given(m)) ** 2
+
     def of_class(m: Member) -> float:
-        limit = m.accuracy_class / 100
-        return (0.44 * limit * m.import_wh * m.multiplier) ** 2 + (0.44 * limit * given(m)) ** 2 + of_shared(m)
+        return (0.44 * m.accuracy_class / 100 * m.import_wh * m.multiplier) ** 2 + of_export(m) + of_shared(m)
 
     def of_step(m: Member) -> float:
         return 0.0 if m.quality & 2 else m.multiplier**2 / 6
@@ -81,13 +84,15 @@ def balance(members: list[Member], clock_share: float = 0.0) -> Result:
     parts = [m for m in there if m.role & 4]
     told_same = math.fsum(of_class(m) for m in parts)
     told = told_same + math.fsum(of_step(m) for m in parts) + math.fsum(of_extra(m) for m in there)
-    systematic = math.fsum(of_class(m) for m in one_sided)
+    idle = [m for m in one_sided if m.role & 2 and m not in ties and m.import_wh == 0 and given(m) == 0]
+    uncounted = (0.25 * start_wh * sum(m.multiplier for m in idle)) ** 2
+    systematic = math.fsum(of_class(m) for m in one_sided) + uncounted
     ends = math.fsum(of_step(m) for m in one_sided) + clocks
     if any(m.role & 1 for m in one_sided):
         through = sum(m.import_wh * m.multiplier + given(m) for m in one_sided if m.role & 6)
         ends += clocks + (clock_share * 0.15 * through) ** 2
     customers = [m for m in present if m.role & 2]
-    sold = math.fsum(of_class(m) for m in customers)
+    sold = math.fsum(of_class(m) for m in customers) + uncounted
     sold_rest = math.fsum(of_step(m) + of_extra(m) for m in customers) + clocks
     return Result(
         inflow_wh=inflow,
@@ -102,6 +107,7 @@ def balance(members: list[Member], clock_share: float = 0.0) -> Result:
         gateway_systematic_sigma_wh=math.sqrt(told_same),
         sigma_wh=math.sqrt(systematic + ends + math.fsum(of_extra(m) for m in one_sided)),
         systematic_sigma_wh=math.sqrt(systematic),
+        export_sigma_wh=math.sqrt(math.fsum(of_export(m) for m in one_sided)),
         ends_sigma_wh=math.sqrt(ends),
         sold_sigma_wh=math.sqrt(sold + sold_rest),
         sold_systematic_sigma_wh=math.sqrt(sold),

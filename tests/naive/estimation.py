@@ -16,6 +16,7 @@ class Settings(NamedTuple):
     memory_days: float
     other_day_type: float
     beside: float
+    neighbours: int
     fast: float
     slow: float
     fast_hours: float
@@ -112,16 +113,36 @@ class Guess(NamedTuple):
     sigma: float
 
 
+def beside(case: Case, begin: int, end: int, until: int) -> list[tuple[int, float]]:
+    """Known values next to a gap, with their intervals, as far as each has a history."""
+    out = []
+    for side in (range(begin - 1, -1, -1), range(end, len(case.wh) if not case.online else end)):
+        for u in side[: case.settings.neighbours]:
+            x = case.wh[u]
+            if x is None:
+                break
+            if history(case, u, until):
+                out.append((u, float(x)))
+    return out
+
+
+def solved(matrix: list[list[float]], right: list[float]) -> list[float]:
+    """Gauss and Jordan's elimination with pivots."""
+    rows = [[*line, r] for line, r in zip(matrix, right, strict=True)]
+    for i in range(len(rows)):
+        best = max(range(i, len(rows)), key=lambda k: abs(rows[k][i]))
+        rows[i], rows[best] = rows[best], rows[i]
+        rows[i] = [x / rows[i][i] for x in rows[i]]
+        for k in range(len(rows)):
+            if k != i:
+                rows[k] = [x - rows[k][i] * y for x, y in zip(rows[k], rows[i], strict=True)]
+    return [line[-1] for line in rows]
+
+
 def guess(case: Case, t: int, begin: int, end: int) -> Guess | None:
     until = begin if case.online else len(case.wh)
     left = case.wh[begin - 1] if begin > 0 else None
     right = case.wh[end] if end < len(case.wh) and not case.online else None
-    near = correlation(case, t - begin + 1) if left is not None else 0.0
-    far = correlation(case, end - t) if right is not None else 0.0
-    across = correlation(case, end - begin + 1) if left is not None and right is not None else 0.0
-    # Simple kriging from two points.
-    by_left = (near - across * far) / (1 - across**2)
-    by_right = (far - across * near) / (1 - across**2)
     values = history(case, t, until)
     if not values:
         if left is None and right is None:
@@ -130,13 +151,20 @@ def guess(case: Case, t: int, begin: int, end: int) -> Guess | None:
         b = float(right if right is not None else left or 0)
         level = a + (b - a) * (t - begin + 1) / (end - begin + 1)
         return Guess([level] * STRATA, 0.0, 1.0, level, math.sqrt((b - a) ** 2 / 4 + level**2 / 4))
-    z_left, beyond_left = place(history(case, begin - 1, until), left) if left is not None else (0.0, 0.0)
-    z_right, beyond_right = place(history(case, end, until), right) if right is not None else (0.0, 0.0)
-    z = by_left * z_left + by_right * z_right
-    spread = math.sqrt(1 - by_left * near - by_right * far)
+    known = beside(case, begin, end, until)
+    apart = [[correlation(case, abs(u - v)) for v, _ in known] for u, _ in known]
+    towards = [correlation(case, abs(u - t)) for u, _ in known]
+    by = solved(apart, towards)
+    placed = [place(history(case, u, until), x) for u, x in known]
+    z = math.fsum(w * score for w, (score, _) in zip(by, placed, strict=True))
+    spread = math.sqrt(1 - math.fsum(w * c for w, c in zip(by, towards, strict=True)))
     passing = math.exp(-case.minutes / 60 / case.settings.fast_hours)
-    by = by_left * beyond_left * passing ** (t - begin) + by_right * beyond_right * passing ** (end - 1 - t)
-    moved = [(max(m + by, 0.0), s - m**2 + max(m + by, 0.0) ** 2) for m, s in strata(values)]
+    shift = math.fsum(
+        w * beyond * passing ** (abs(u - t) - 1)
+        for w, (_, beyond), (u, _) in zip(by, placed, known, strict=True)
+        if u in (begin - 1, end)
+    )
+    moved = [(max(m + shift, 0.0), s - m**2 + max(m + shift, 0.0) ** 2) for m, s in strata(values)]
     limits = [-math.inf, *(NORMAL.inv_cdf(j / STRATA) for j in range(1, STRATA)), math.inf]
     chance = [NORMAL.cdf((high - z) / spread) - NORMAL.cdf((low - z) / spread) for low, high in pairwise(limits)]
     first = math.fsum(p * m for p, (m, _) in zip(chance, moved, strict=True))

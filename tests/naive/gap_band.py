@@ -6,9 +6,9 @@ import math
 
 
 def correlation(apart: int, minutes: float) -> float:
-    """Of two errors of one gap: 0.4 fading over 1.75 h, and 0.08 over 25 h."""
+    """Of two errors of one gap: 0.4 fading over 1.5 h, and 0.08 over 25 h."""
     hours = apart * minutes / 60
-    return 0.4 * math.exp(-hours / 1.75) + 0.08 * math.exp(-hours / 25) if apart else 1.0
+    return 0.4 * math.exp(-hours / 1.5) + 0.08 * math.exp(-hours / 25) if apart else 1.0
 
 
 def of_sum(intervals: int, minutes: float) -> float:

@@ -53,7 +53,10 @@ class Nodal:
                 matrix[place[a]][place[b]] += y
             elif a in place:
                 drive[place[a]] -= y * self.fixed[b]
-        solved = inverse(matrix)
+        # Rows and columns of like size: ohms of 10 kV and of 400 V in one matrix cost the digits otherwise.
+        size = [abs(matrix[i][i]) ** 0.5 or 1.0 for i in range(len(nodes))]
+        solved = inverse([[y / size[i] / size[k] for k, y in enumerate(row)] for i, row in enumerate(matrix)])
+        solved = [[s / size[i] / size[k] for k, s in enumerate(row)] for i, row in enumerate(solved)]
         v = dict(self.fixed)
         injected = [0j] * len(nodes)
         for _ in range(rounds):

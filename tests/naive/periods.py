@@ -9,7 +9,8 @@ import math
 from typing import NamedTuple
 
 NO_TECHNICAL = 8_192
-OF_THE_LENGTH = 128 | 1_024
+OF_THE_LENGTH = 128 | 1_024 | 131_072
+MISSING_GATEWAY = 2
 
 
 class Version(NamedTuple):
@@ -20,7 +21,8 @@ class Version(NamedTuple):
     outflow_wh: int
     technical_wh: float | None
     random_wh2: float
-    shared_wh: float
+    imported_wh: float
+    exported_wh: float
     ends_wh2: float
     reasons: int
 
@@ -50,6 +52,10 @@ class State(NamedTuple):
     technical_wh: float | None
     sigma_wh: float
     ends_wh: float
+    judged_s: int
+    judged_inflow_wh: int
+    judged_loss_wh: int
+    judged_random_wh: float
     computable: bool
     loss_class: str
     reasons: int
@@ -60,6 +66,12 @@ class Revision(NamedTuple):
     status: str
     published_h: int | None
     state: State
+
+
+def is_judged(version: Version) -> bool:
+    """Whether its gateway was measured, and little of it was guessed."""
+    little = version.random_wh2 <= (0.05 * max(version.inflow_wh, 1)) ** 2
+    return version.covered_s > 0 and not version.reasons & MISSING_GATEWAY and little
 
 
 def version_at(piece: Piece, hour: int) -> Version | None:
@@ -86,7 +98,6 @@ def state_at(pieces: list[Piece], hour: int, length_h: int, rule: Rule) -> State
     covered = sum(v.covered_s for _, v in used)
     inflow = sum(v.inflow_wh for _, v in used)
     outflow = sum(v.outflow_wh for _, v in used)
-    loss = inflow - outflow
     technical: float | None = None
     if used and all(v.technical_wh is not None for _, v in used):
         technical = math.fsum(v.technical_wh for _, v in used if v.technical_wh is not None)
@@ -96,26 +107,38 @@ def state_at(pieces: list[Piece], hour: int, length_h: int, rule: Rule) -> State
     for p, v in used:
         ends += 0 if any(q.end_h == p.begin_h for q, _ in used) else v.ends_wh2 / 2
         ends += 0 if any(q.begin_h == p.end_h for q, _ in used) else v.ends_wh2 / 2
-    shared = math.fsum(v.shared_wh for _, v in used)
+    shared = math.hypot(math.fsum(v.imported_wh for _, v in used), math.fsum(v.exported_wh for _, v in used))
     sigma = math.sqrt(shared**2 + math.fsum(v.random_wh2 for _, v in used) + ends)
+    judged = [v for _, v in used if is_judged(v)]
+    judged_s = sum(v.covered_s for v in judged)
+    judged_inflow = sum(v.inflow_wh for v in judged)
+    judged_loss = judged_inflow - sum(v.outflow_wh for v in judged)
+    judged_random = math.sqrt(math.fsum(v.random_wh2 + v.ends_wh2 for v in judged))
     computable = covered > 0 and covered >= rule.min_share * length_h * 3_600
     loss_class = "not_computable"
-    if computable:
+    if computable and judged_s < 0.4 * length_h * 3_600:
+        reasons |= 131_072
+    elif computable:
         missing = max(0.0, 1 - covered / (length_h * 3_600))
-        band = 2 * math.hypot(sigma, missing * loss)
-        if inflow <= 0 or inflow < rule.min_inflow_wh_per_h * covered / 3_600:
+        guessed = (covered - judged_s) / (length_h * 3_600)
+        guessed_wh = math.sqrt(max(0.0, sigma**2 - shared**2 - judged_random**2))
+        others = missing * abs(judged_loss) + min(guessed * abs(judged_loss), guessed_wh)
+        part = min(1.0, judged_inflow / max(inflow, 1))
+        band = 2 * math.hypot(part * shared, judged_random, others)
+        if judged_inflow <= 0 or judged_inflow < rule.min_inflow_wh_per_h * judged_s / 3_600:
             reasons |= 128
-        elif loss - band > rule.high_rate * inflow:
+        elif judged_loss - band > rule.high_rate * judged_inflow:
             loss_class = "high"
-        elif loss + band < rule.low_rate * inflow:
+        elif judged_loss + band < rule.low_rate * judged_inflow:
             loss_class = "negative"
-        elif 2 * band <= (rule.high_rate - rule.low_rate) * inflow:
+        elif 2 * band <= (rule.high_rate - rule.low_rate) * judged_inflow:
             loss_class = "normal"
         else:
             reasons |= 1_024
     return State(
-        covered, len(used), inflow, outflow, technical, sigma, math.sqrt(ends), computable, loss_class, reasons
-    )
+        covered, len(used), inflow, outflow, technical, sigma, math.sqrt(ends),
+        judged_s, judged_inflow, judged_loss, judged_random, computable, loss_class, reasons,
+    )  # fmt: skip
 
 
 def revisions(pieces: list[Piece], begin_h: int, end_h: int, rule: Rule, last_h: int) -> list[Revision]:

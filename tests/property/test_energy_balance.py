@@ -19,7 +19,7 @@ def _shared(member: Member) -> Member:
     return member._replace(extra_systematic_wh=shared)
 
 
-energies = st.one_of(st.just(MISSING), st.integers(0, MAX_ENERGY_WH))
+energies = st.one_of(st.just(MISSING), st.just(0), st.integers(0, MAX_ENERGY_WH))
 members = st.builds(
     Member,
     import_wh=energies,
@@ -34,8 +34,10 @@ members = st.builds(
 
 
 @settings(deadline=None)
-@given(st.lists(st.lists(members, max_size=20), max_size=8), st.sampled_from([0.0, 0.01, 0.2]))
-def test_agrees_with_plain_python_to_the_watt_hour(units: list[list[Member]], clock_share: float) -> None:
+@given(st.lists(st.lists(members, max_size=20), max_size=8), st.sampled_from([0.0, 0.01, 0.2]), st.floats(0.0, 20.0))
+def test_agrees_with_plain_python_to_the_watt_hour(
+    units: list[list[Member]], clock_share: float, start_wh: float
+) -> None:
     flat = [member for unit in units for member in unit]
     result = line_loss(
         np.cumsum([0, *(len(unit) for unit in units)]).astype(np.int64),
@@ -49,15 +51,17 @@ def test_agrees_with_plain_python_to_the_watt_hour(units: list[list[Member]], cl
         np.array([m.quality for m in flat], np.uint8),
         np.full(len(units), clock_share),
         np.array([m.extra_systematic_wh for m in flat], np.int64),
+        np.full(len(units), start_wh),
     )
     for u, unit in enumerate(units):
-        expected = balance(unit, clock_share)
+        expected = balance(unit, clock_share, start_wh)
         assert int(result.generation_wh[u]) == expected.generation_wh
         assert int(result.estimated_wh[u]) == expected.estimated_wh
         assert bool(result.complete[u]) == expected.complete
         for name in (
             "sigma_wh",
             "systematic_sigma_wh",
+            "export_sigma_wh",
             "ends_sigma_wh",
             "sold_sigma_wh",
             "sold_systematic_sigma_wh",

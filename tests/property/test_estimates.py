@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from grid.loss_rules import LossRules
 from streams.replay import Replay
-from tests.property.test_replay import HIERARCHY, METERS, NOON_US, SECOND_US, Memory, Said
+from tests.property.test_replay import Memory, Said
+from tests.small_hierarchy import HIERARCHY, METERS, NOON_US, SECOND_US
 
 DAY_S = 86_400
 DAYS = 3

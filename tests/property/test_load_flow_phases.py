@@ -91,7 +91,7 @@ class Maker:
         first, second, clock = self.random.choice(choices)
         turned = self.random.random() < 0.3 and not (second is WYE and zone.floating)
         from_v = zone.nominal_v
-        to_v = from_v / self.random.choice([1.0, 25.0])
+        to_v = from_v / self.random.choice([1.0, 25.0] if from_v > 1_000.0 else [1.0])
         moved = (first, second) == (WYE, WYE)
         a, b, c = (self.random.uniform(0.95, 1.05) if moved else 1.0 for _ in range(3))
         tap = (a, b, c)

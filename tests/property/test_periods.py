@@ -6,6 +6,7 @@ import itertools
 import math
 from dataclasses import fields, replace
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,12 +19,15 @@ from grid.model import UnitKind
 from grid.period import (
     COUNTS,
     ENERGIES,
+    JUDGED,
+    JUDGED_OF,
     PIECE_COLUMNS,
     UNPUBLISHED_US,
     PeriodKeys,
     PeriodKind,
     PeriodRows,
     Pieces,
+    judged_of,
 )
 from grid.rows import NEVER_US, Status
 from grid.thresholds import Threshold, Thresholds
@@ -52,8 +56,9 @@ def histories(draw: st.DrawFn, length_h: int) -> list[Version]:
                 inflow_wh=draw(st.sampled_from([0, 1_000, 10_000])),
                 outflow_wh=draw(st.sampled_from([0, 900, 9_700])),
                 technical_wh=draw(st.sampled_from([None, 30.0, 30.0, 30.0])),
-                random_wh2=draw(st.sampled_from([0.0, 25.0])),
-                shared_wh=draw(st.sampled_from([0.0, 7.0, 200.0])),
+                random_wh2=draw(st.sampled_from([0.0, 25.0, 3_600.0])),
+                imported_wh=draw(st.sampled_from([0.0, 7.0, 200.0])),
+                exported_wh=draw(st.sampled_from([0.0, 24.0])),
                 ends_wh2=draw(st.sampled_from([0.0, 8.0])),
                 reasons=draw(st.sampled_from(REASONS)),
             )
@@ -90,8 +95,9 @@ def as_pieces(periods: list[list[Piece]]) -> Pieces:
                     "outflow_wh": v.outflow_wh,
                     "loss_wh": v.inflow_wh - v.outflow_wh,
                     "technical_wh": math.nan if v.technical_wh is None else v.technical_wh,
-                    "sigma_wh": math.sqrt(v.random_wh2 + v.shared_wh**2 + v.ends_wh2),
-                    "systematic_sigma_wh": v.shared_wh,
+                    "sigma_wh": math.sqrt(v.random_wh2 + v.imported_wh**2 + v.exported_wh**2 + v.ends_wh2),
+                    "systematic_sigma_wh": math.hypot(v.imported_wh, v.exported_wh),
+                    "export_sigma_wh": v.exported_wh,
                     "ends_sigma_wh": math.sqrt(v.ends_wh2),
                     "opening_sigma_wh": math.sqrt(v.ends_wh2 / 2),
                     "closing_sigma_wh": math.sqrt(v.ends_wh2 / 2),
@@ -99,7 +105,8 @@ def as_pieces(periods: list[list[Piece]]) -> Pieces:
                 }
                 for name, values in columns.items():
                     values.append(row.get(name, 0))
-    return Pieces(**{name: np.array(columns[name], dtype) for name, dtype in PIECE_COLUMNS.items()})
+    arrays: dict[str, Any] = {name: np.array(columns[name], dtype) for name, dtype in PIECE_COLUMNS.items()}
+    return Pieces(**(arrays | judged_of(**{name: arrays[name] for name in JUDGED_OF})))
 
 
 def keys_of(count: int, hours: int = HOURS, kind: PeriodKind = PeriodKind.DAY) -> PeriodKeys:
@@ -126,6 +133,8 @@ def state_of(rows: PeriodRows, i: int) -> tuple[object, ...]:
         None if np.isnan(f["technical_wh"][i]) else float(f["technical_wh"][i]),
         pytest.approx(float(f["sigma_wh"][i]), rel=1e-12, abs=1e-6),
         pytest.approx(float(f["ends_sigma_wh"][i]), rel=1e-12, abs=1e-6),
+        *(int(f[name][i]) for name in JUDGED),
+        pytest.approx(float(f["judged_random_sigma_wh"][i]), rel=1e-12, abs=1e-4),
         bool(f["computable"][i]),
         LossClass(int(f["loss_class"][i])).name.lower(),
         int(f["reasons"][i]),
@@ -201,7 +210,7 @@ def test_a_month_is_the_sum_of_its_days(periods: list[list[Piece]]) -> None:
     month_keys = keys_of(1, count * HOURS, PeriodKind.MONTH)
     month = fold_periods(month_keys, days_as_pieces(of_days, begins, ends), RULES, 400 * HOUR_US)
     last = [i for i in range(len(of_days)) if of_days.until_us[i] == NEVER_US]
-    for name in (*ENERGIES, *COUNTS):
+    for name in (*ENERGIES, *COUNTS, *JUDGED):
         assert int(month.figures[name][-1]) == sum(int(of_days.figures[name][i]) for i in last)
     # The same as if it were summed from the intervals: the error isn't one of sums of sums.
     assert month.status[-1] != Status.PROVISIONAL
@@ -213,7 +222,15 @@ def test_a_month_is_the_sum_of_its_days(periods: list[list[Piece]]) -> None:
     ]
     if chosen:
         flat = fold_periods(month_keys, as_pieces([[p._replace(whole=False) for p in chosen]]), RULES, 400 * HOUR_US)
-        for name in ("sigma_wh", "ends_sigma_wh", "systematic_sigma_wh", "opening_sigma_wh", "closing_sigma_wh"):
+        for name in (
+            "sigma_wh",
+            "ends_sigma_wh",
+            "systematic_sigma_wh",
+            "export_sigma_wh",
+            "opening_sigma_wh",
+            "closing_sigma_wh",
+            "judged_random_sigma_wh",
+        ):
             assert month.figures[name][-1] == pytest.approx(flat.figures[name][-1], rel=1e-9, abs=1e-6)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from grid.block import Block, decode_block, encode_block
 from grid.due import decode_due, is_due
-from grid.model import Role, UnitKind
 from grid.quality import MISSING_WH, Quality
-from grid.roster import BEGINNING_US, END_US, Membership, Parentage, UnitView
+from grid.resettle import Resettle
 from grid.rows import NEVER_US
 from grid.topics import ENERGY_UNIT
 from grid.unit_energy import UnitEnergies, decode_unit_energies
@@ -24,36 +23,7 @@ from streams.join import Record
 from streams.replay import Received, Replay, levels_of
 from streams.steps.contribution import Cause, Contribution, from_block, from_energies, look_again
 from tests.memory import MemoryStore
-
-NOON_US = 1_780_315_200_000_000
-SECOND_US = 1_000_000
-
-
-def _unit(unit_id: int, code: str, kind: UnitKind, members: Sequence[str | int], parents: dict[int, str]) -> UnitView:
-    """The first meter stands at the unit's gateway, the others are customers'."""
-    rosters = []
-    for position, member in enumerate(members):
-        meter, child = (member, None) if isinstance(member, str) else (None, member)
-        role = Role.UNIT if meter is None else Role.GATEWAY if position == 0 else Role.CUSTOMER
-        multiplier = 10 if role is Role.GATEWAY else 1
-        rosters.append(Membership(position, meter, child, int(role), multiplier, 1.0, BEGINNING_US, END_US))
-    above = tuple(Parentage(p, parent, BEGINNING_US, END_US) for p, parent in parents.items())
-    return UnitView(unit_id, code, kind, tuple(rosters), above)
-
-
-#: A region with a feeder, on it two areas, and an area of its own.
-VIEWS = {
-    view.unit: view
-    for view in (
-        _unit(1, "R", UnitKind.REGION, ["R-head", 2, 5], {}),
-        _unit(2, "F", UnitKind.FEEDER, ["F-head", 3, 4], {1: "R"}),
-        _unit(3, "A", UnitKind.AREA, ["A-head", "A-1", "A-2"], {2: "F"}),
-        _unit(4, "B", UnitKind.AREA, ["B-head", "B-1"], {2: "F"}),
-        _unit(5, "C", UnitKind.AREA, ["C-head", "C-1"], {1: "R"}),
-    )
-}
-METERS = {code: [m.meter for m in view.members if m.meter is not None] for code, view in VIEWS.items()}
-HIERARCHY = Hierarchy({v.unit_id: v.unit for v in VIEWS.values()}, [(2, 1), (5, 1), (3, 2), (4, 2)])
+from tests.small_hierarchy import HIERARCHY, METERS, NOON_US, SECOND_US, VIEWS
 
 
 class Memory(MemoryStore):
@@ -73,6 +43,15 @@ class Memory(MemoryStore):
                 block = decode_block(record.value)
                 contributions.append(from_block(block, VIEWS[block.unit], "", b"")[0])
         return self.take(contributions).energies
+
+    def settle_again(self, order: Resettle) -> Iterator[list[UnitEnergies]]:
+        view = VIEWS[order.unit]
+        concerned = [
+            (at_us, interval_s)
+            for unit_id, at_us, interval_s in self.rows
+            if unit_id == view.unit_id and at_us > order.from_us and at_us - interval_s * SECOND_US < order.to_us
+        ]
+        yield self.take([look_again(view, *key, order.recorded_us, Cause.MODEL) for key in concerned]).energies
 
     def between(self, unit_ids: Sequence[int], from_us: int, until_us: int, limit: int) -> list[tuple[str, int, int]]:
         found = [

@@ -15,9 +15,10 @@ from grid.quality import MISSING_WH
 from grid.roster import BEGINNING_US, END_US, Roster
 from grid.rows import BlockRows
 from kernels.averaging import Variation, averaging_loss, fit_variation, own_loss, own_loss_of_ways
-from meterline.config import LossSection
+from kernels.transformer_loss import POWER_FACTOR
+from meterline.settings.figures import LossSection
 from streams.steps import technical
-from streams.steps.technical import POWER_FACTOR, TechnicalLoss, area_losses
+from streams.steps.technical import TechnicalLoss, area_losses
 
 VARIATION = LoadVariation(900, 20_000.0, 50.0, 0.1, 1.5, 0.1)
 

@@ -23,10 +23,10 @@ from typer.testing import CliRunner
 from deploy.stack import StackError, checks
 from meterline import cli, cli_deliver
 from meterline.cli_common import print_json, printable
-from meterline.config import ConfigError
 from meterline.demonstration import PublisherError
 from meterline.failures import explain
 from meterline.schemas import all_schemas
+from meterline.settings.section import ConfigError
 from store.deliveries import Backlog
 from twin.gateway import BrokerError
 

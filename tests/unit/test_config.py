@@ -10,7 +10,9 @@ import pytest
 from grid.limits import Limits
 from grid.model import UnitKind
 from ingest.checks import MAX_BEHIND_US
-from meterline.config import LATE_D, ConfigError, load_settings, read_secret
+from meterline.config import load_settings
+from meterline.settings.section import ConfigError, read_secret
+from meterline.settings.servers import LATE_D
 
 NEEDED = """
 [mqtt]
@@ -46,7 +48,7 @@ def test_defaults_stand_where_the_file_is_silent(tmp_path: Path) -> None:
     settings = load_settings(write(tmp_path))
     assert settings.stack is None
     assert settings.kafka.bootstrap == "127.0.0.1:9092"
-    assert settings.alerts.threshold_rate == 0.10
+    assert settings.alerts.super_high_rate == 0.30
     assert settings.log_level == "info"
 
 

@@ -12,9 +12,9 @@ from grid.arrow import OtherRecordError
 from grid.block import decode_block, encode_block
 from grid.errors import Reason
 from grid.model import UnitKind
-from grid.points import MAX_POINTS, PointCause, PointQuality, decode_points, encode_points
-from ingest.checks import MAX_PAYLOAD
-from ingest.decode_points import DecodedPoints, decode_points_message
+from grid.points import MAX_POINTS, PointBatch, PointCause, PointQuality, decode_points, encode_points
+from ingest.checks import MAX_PAYLOAD, DecodedBatch
+from ingest.decode_points import decode_points_message
 from ingest.dispatch import take_message
 from ingest.point_messages import points_schema
 from ingest.topics import BACKFILL_AFTER_US
@@ -52,7 +52,7 @@ def message(**changes: Any) -> bytes:
     return json.dumps({name: value for name, value in fields.items() if value is not ...}).encode()
 
 
-def decode(payload: bytes, topic: str = TOPIC, received_at_us: int = NOON_US + 1_000_000) -> DecodedPoints:
+def decode(payload: bytes, topic: str = TOPIC, received_at_us: int = NOON_US + 1_000_000) -> DecodedBatch[PointBatch]:
     return decode_points_message(topic, payload, received_at_us, Units())
 
 

@@ -14,8 +14,9 @@ from pydantic import BaseModel
 
 from grid.errors import QUARANTINED, Reason
 from meterline.cli import app
-from meterline.config import Settings, WebhookTarget
+from meterline.config import Settings
 from meterline.schemas import all_schemas
+from meterline.settings.alerts import AlertWebhookTarget, CalendarSection, ChannelSection, RouteSection, WebhookTarget
 from meterline.verify import Verdict
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,7 +81,8 @@ def is_section(kind: object) -> bool:
 
 def test_configuration_names_every_setting() -> None:
     document = text("docs/reference/configuration.md")
-    names = [*settings(Settings), *WebhookTarget.model_fields]
+    lists = (WebhookTarget, AlertWebhookTarget, ChannelSection, RouteSection, CalendarSection)
+    names = [*settings(Settings), *(name for section in lists for name in section.model_fields)]
     assert "database.password_file" in names
     assert [name for name in names if f"`{name}`" not in document] == []
 

@@ -94,14 +94,16 @@ def test_half_hours_have_one_mean_whatever_the_steps(maker: str, meters: Path, i
 
 
 class Given:
-    """A source whose half-hours are given, from the one before midnight on."""
+    """A source whose half-hours are given, from the one before midnight on; what isn't given is zero."""
 
     def __init__(self, power_w: list[float]) -> None:
         self.power_w = np.array(power_w)
 
     def half_hours(self, first: int, count: int, household: NDArray[np.int64]) -> NDArray[np.float64]:
-        at = first - MONDAY_S // 1800 + 1
-        return np.repeat(self.power_w[at : at + count, None], len(household), axis=1)
+        at = np.arange(first, first + count) - MONDAY_S // 1800 + 1
+        given = (at >= 0) & (at < len(self.power_w))
+        power_w = np.where(given, self.power_w[at.clip(0, len(self.power_w) - 1)], 0.0)
+        return np.repeat(power_w[:, None], len(household), axis=1)
 
 
 def test_steps_read_the_source_s_own_means() -> None:

@@ -24,11 +24,11 @@ def test_a_local_file_overrides_single_settings_and_a_variable_both(
     file.write_text(FILE)
     assert load_settings(file).alerts.webhooks == ()
     (tmp_path / "local.toml").write_text(
-        "[alerts]\nthreshold_rate = 0.2\n"
+        "[alerts]\nsuper_high_rate = 0.2\n"
         '[[alerts.webhooks]]\nname = "m"\nurl = "https://x.example"\nsecret_file = "/s"\n'
     )
-    monkeypatch.setenv("METERLINE_ALERTS__THRESHOLD_RATE", "0.3")
+    monkeypatch.setenv("METERLINE_ALERTS__SUPER_HIGH_RATE", "0.3")
     settings = load_settings(file)
     assert [target.name for target in settings.alerts.webhooks] == ["m"]
-    assert settings.alerts.threshold_rate == 0.3
+    assert settings.alerts.super_high_rate == 0.3
     assert settings.mqtt.port == 18830

@@ -14,6 +14,7 @@ from meterline.score.conflicts import NO_TRUTH, score_conflicts
 from meterline.score.detection import NO_NAMES, Alert, Place, detect, is_in_time, place_of
 from meterline.score.losses import StoredLosses, pair, summarize
 from meterline.score.report import Score, Truth, UnitError, as_json, render
+from meterline.score.reports import score_reports
 from tests.truth_folder import ASSOCIATIONS
 from twin.events import Event, EventKind
 from twin.truth_files import Inconsistency
@@ -183,6 +184,7 @@ def a_score() -> Score:
         detection=detect(events, places, alerts, 0, 2 * DAY, frozenset({"A1", "A9"}), 4, (1,)),
         alerts_elsewhere=2,
         alerts_outside=0,
+        device_events=score_reports(None, {}),
         association=score_associations(ASSOCIATIONS, None),
         conflicts=score_conflicts(INCONSISTENCIES, None),
     )
@@ -190,7 +192,7 @@ def a_score() -> Score:
 
 def test_json_has_numbers_or_null_with_a_reason() -> None:
     plain = json.loads(json.dumps(as_json(a_score()), allow_nan=False))
-    assert list(plain) == ["truth", "loss", "detection", "association", "conflicts"]
+    assert list(plain) == ["truth", "loss", "detection", "device_events", "association", "conflicts"]
     assert plain["truth"]["from"] == "2026-11-20T00:00:00Z"
     assert plain["loss"]["kinds"]["area"]["mean_abs_wh"] == 0.5
     assert [u["unit"] for u in plain["loss"]["units"]] == ["A1", "[A2]"]

@@ -35,8 +35,8 @@ def loss(passed_wh: int, interval_s: int, rating_va: float, no_load_w: float, lo
         ((315_000, HOUR_S, 315e3, 480.0, 3_650.0, 1.0), 480 + 3_650),
         ((50_000, HOUR_S, 315e3, 480.0, 3_650.0, 1.0), 572),  # 480 + 3,650 × 0.02520
         ((40_000, HOUR_S, 315e3, 480.0, 3_650.0, 0.8), 572),
-        ((81_000, HOUR_S, 100e3, 0.0, 10_000.0, float("nan")), 8_100),  # at 0.9
-        ((81_000, HOUR_S, 100e3, 0.0, 10_000.0, 0.0), 8_100),
+        ((85_500, HOUR_S, 100e3, 0.0, 10_000.0, float("nan")), 8_100),  # at 0.95
+        ((85_500, HOUR_S, 100e3, 0.0, 10_000.0, 0.0), 8_100),
         ((0, 86_400, 315e3, 480.0, 3_650.0, 1.0), 11_520),
         ((0, 900, 1e3, 2.0, 0.0, 1.0), 0),  # a half to the even neighbour
         ((0, 900, 1e3, 6.0, 0.0, 1.0), 2),
@@ -124,8 +124,8 @@ def test_a_customer_metered_at_low_voltage_takes_what_its_transformer_loses_too(
 
 def test_without_a_power_factor_it_is_guessed_and_less_sure() -> None:
     customer = play(CUSTOMER)[0]
-    assert customer.loss_wh == loss(50_000, HOUR_S, 315e3, 480.0, 3_650.0, 0.9) == 594
-    assert customer.sigma_wh == pytest.approx(0.1 * 594)
+    assert customer.loss_wh == loss(50_000, HOUR_S, 315e3, 480.0, 3_650.0, 0.95) == 582
+    assert customer.sigma_wh == pytest.approx(0.1 * 582)
 
 
 @pytest.mark.parametrize(

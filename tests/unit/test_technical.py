@@ -13,7 +13,8 @@ from grid.model import Role, UnitKind
 from grid.quality import MISSING_WH, Quality
 from grid.roster import BEGINNING_US, END_US, Membership, Roster, UnitView
 from grid.rows import NEVER_US, BlockRows
-from streams.steps.technical import POWER_FACTOR, area_losses, line_losses
+from kernels.transformer_loss import POWER_FACTOR
+from streams.steps.technical import area_losses, line_losses
 from tests.naive import phases
 
 QUARTER_S = 900

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
-from grid.loss_class import LossClass, LossReason
+from grid.loss_class import LossClass, LossReason, reason_names
 from grid.model import UnitKind
 from grid.period import judge
-from grid.thresholds import DEFAULTS, Threshold, Thresholds
-from meterline.config import ThresholdSection, ThresholdsSection
+from grid.thresholds import DEFAULTS, Bounds, Threshold, Thresholds
+from meterline.settings.figures import ThresholdSection, ThresholdsSection
 
 AREA = Threshold(UnitKind.AREA, 0.0, 0.10, 100.0)
 
@@ -38,29 +39,50 @@ AREA = Threshold(UnitKind.AREA, 0.0, 0.10, 100.0)
 def test_only_a_whole_band_beyond_a_limit_is_abnormal(
     inflow_wh: float, loss_wh: float, sigma_wh: float, expected: tuple[LossClass, int]
 ) -> None:
-    assert AREA.judge(inflow_wh, loss_wh, sigma_wh, hours=24) == expected
+    figures = (np.array([x], np.float64) for x in (inflow_wh, loss_wh, sigma_wh, 24))
+    classes, reasons = Bounds.of([AREA]).judge(*figures)
+    assert (LossClass(int(classes[0])), LossReason(int(reasons[0]))) == expected
+
+
+def judged(**figures: float) -> tuple[str, set[str]]:
+    """Class and reasons of a day with an inflow of 100 kWh, of which everything was measured unless said otherwise."""
+    row: dict[str, float] = {"computable": True, "reasons": 0, "covered_s": 86_400, "inflow_wh": 100_000,
+        "sigma_wh": 10.0, "systematic_sigma_wh": 10.0, "judged_inflow_wh": 100_000, "judged_loss_wh": 5_000,
+        "judged_random_sigma_wh": 0.0}  # fmt: skip
+    row |= figures
+    row.setdefault("judged_s", row["covered_s"])
+    columns = {name: np.array([value]) for name, value in row.items()}
+    classes, reasons = judge(Bounds.of([AREA]), columns, np.array([86_400]))
+    return LossClass(int(classes[0])).name.lower(), set(reason_names(int(reasons[0])))
 
 
 def test_hours_that_are_missing_widen_the_band() -> None:
-    figures = {"computable": True, "inflow_wh": 100_000, "loss_wh": 10_500, "sigma_wh": 10.0, "expected_s": 86_400}
-    assert judge(AREA, covered_s=86_400, **figures)[0] is LossClass.HIGH  # type: ignore[arg-type]
-    assert judge(AREA, covered_s=82_800, **figures)[0] is LossClass.NORMAL  # type: ignore[arg-type]
-    figures["computable"] = False
-    assert judge(AREA, covered_s=82_800, **figures)[0] is LossClass.NOT_COMPUTABLE  # type: ignore[arg-type]
+    assert judged(judged_loss_wh=10_500) == ("high", set())
+    assert judged(judged_loss_wh=10_500, covered_s=82_800) == ("normal", set())
+    assert judged(judged_loss_wh=10_500, covered_s=82_800, computable=False) == ("not_computable", set())
 
 
 def test_reasons_of_single_intervals_are_not_the_days() -> None:
-    _, reasons = judge(
-        AREA,
-        computable=True,
-        inflow_wh=100_000,
-        loss_wh=5_000,
-        sigma_wh=10.0,
-        covered_s=86_400,
-        expected_s=86_400,
-        reasons=LossReason.WIDE_BAND | LossReason.LOW_INFLOW | LossReason.SWITCHED,
-    )
-    assert reasons == LossReason.SWITCHED
+    reasons = LossReason.WIDE_BAND | LossReason.LOW_INFLOW | LossReason.FEW_MEASURED | LossReason.SWITCHED
+    assert judged(reasons=reasons) == ("normal", {"switched"})
+
+
+def test_hours_that_were_guessed_play_no_part_but_for_what_they_may_be_off() -> None:
+    half = {"judged_s": 43_200, "judged_inflow_wh": 50_000}
+    # The sums say what they like.
+    assert judged(**half, judged_loss_wh=-2_000, sigma_wh=5_000.0)[0] == "normal"
+    assert judged(**half, judged_loss_wh=-2_000, sigma_wh=600.0)[0] == "negative"
+    assert judged(**half, judged_loss_wh=10_000, sigma_wh=600.0)[0] == "high"
+    # Of class, they have the half too.
+    assert judged(**half, judged_loss_wh=6_000, systematic_sigma_wh=999.0, sigma_wh=999.0)[0] == "high"
+    assert judged(**half, judged_loss_wh=6_000, systematic_sigma_wh=1_001.0, sigma_wh=1_001.0)[0] == "normal"
+
+
+def test_too_little_that_was_measured_has_no_class() -> None:
+    assert judged(judged_s=34_560, judged_inflow_wh=40_000, judged_loss_wh=2_000) == ("normal", set())
+    assert judged(judged_s=34_559, judged_inflow_wh=40_000, judged_loss_wh=9_000) == (
+        "not_computable", {"few_measured"},
+    )  # fmt: skip
 
 
 def test_the_latest_that_is_valid_stands_and_the_voltages_own_before_it() -> None:

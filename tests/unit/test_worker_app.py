@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from grid.errors import Reason
-from streams.app import _rejection, _units_of
+from streams.app import _rejection
+from streams.counters import Vitals
+from streams.model_changes import units_of
+from streams.worker_state import PART_OF, lag_of_parts
 
 
 def event(header: bytes | None, value: bytes | None = b"original") -> Any:
@@ -47,4 +50,10 @@ def test_a_rejection_without_its_reason_is_kept_all_the_same(header: bytes | Non
     ],
 )
 def test_a_change_names_its_units_or_may_be_of_any(value: bytes | None, units: list[str] | None) -> None:
-    assert _units_of(value) == units
+    assert units_of(value) == units
+
+
+def test_lag_is_told_of_the_part_that_takes_a_topic() -> None:
+    assert set(PART_OF.values()) == set(Vitals().by_name())
+    lag = {("telemetry.area", 0): 3, ("telemetry.area", 1): 4, ("telemetry.backfill", 0): 5}
+    assert lag_of_parts(lag) == {"areas": 7, "backfill": 5}

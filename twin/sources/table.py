@@ -141,6 +141,8 @@ def dates(draw: NDArray[np.uint64], first: date, last: date) -> list[Value]:
 
 def text(value: Value) -> str:
     """A value as CSV and the truth have it; nothing for None."""
+    if isinstance(value, str):  # nearly all
+        return value
     if value is None:
         return ""
     if isinstance(value, bool):

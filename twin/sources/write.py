@@ -135,7 +135,7 @@ def _sql(tables: Sequence[Table]) -> Iterator[str]:
             comma = "" if column is last else ","
             yield f"  {column.name} {column.sql}{key}{comma} -- {column.comment}{refers}"
         yield ");"
-        literals = [[_literal(v, column) for v in table.values[column.name]] for column in table.columns]
+        literals = [_literals(table.values[column.name], column) for column in table.columns]
         rows = [f"({', '.join(row)})" for row in zip(*literals, strict=True)]
         for first in range(0, len(rows), _ROWS_AN_INSERT):
             yield f"INSERT INTO {name} ({', '.join(table.values)}) VALUES"
@@ -143,10 +143,10 @@ def _sql(tables: Sequence[Table]) -> Iterator[str]:
     yield "COMMIT;"
 
 
-def _literal(value: Value, column: Column) -> str:
-    if value is None:
-        return "NULL"
-    return text(value) if column.sql in {"numeric", "integer"} else "'" + text(value).replace("'", "''") + "'"
+def _literals(values: Sequence[Value], column: Column) -> list[str]:
+    if column.sql in {"numeric", "integer"}:
+        return ["NULL" if value is None else text(value) for value in values]
+    return ["NULL" if value is None else "'" + text(value).replace("'", "''") + "'" for value in values]
 
 
 def _geojson(table: Table) -> Iterator[str]:

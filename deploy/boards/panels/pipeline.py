@@ -5,20 +5,20 @@
 from __future__ import annotations
 
 from deploy.boards.model import Colour, Column, Panel, Picture, Step, Unit
-from deploy.boards.panels.parts import BALANCE, BLOCK, BUCKET, STATUS, WITHIN_DAY, age_of, status_of
+from deploy.boards.panels.parts import BUCKET, FRESH, STATUS, WITHIN_DAY, age_of, status_of
 
 SETTLED = Panel(
     key="settled",
     title="Areas settled, last 15 minutes",
-    description="Areas whose newest interval was settled within the last 15 minutes, of all that are known.",
+    description="Areas of which an interval was settled within the last 15 minutes, of all that are known.",
     picture=Picture.FIGURES,
     sql=f"""
+with {FRESH}
 select
-  count(*) filter (where b.recorded_at > now() - interval '15 minutes') as settled,
+  count(*) filter (where recorded_at > now() - interval '15 minutes') as settled,
   count(*) as known
-from grid.unit u
-left join lateral {BALANCE} b on true
-where u.kind in ('area', 'dedicated')
+from fresh
+where kind in ('area', 'dedicated')
 """,
     columns=(
         Column("settled", "Settled", Unit.COUNT, below=Colour.BAD, steps=(Step(1, Colour.GOOD),)),
@@ -30,13 +30,12 @@ where u.kind in ('area', 'dedicated')
 UNITS_BY_STATUS = Panel(
     key="units_by_status",
     title="Units by freshness",
-    description="Units by the age of their newest block: stale after 3 intervals or 5 minutes, whichever is more.",
+    description="Units by the age of their newest result: stale after 3 intervals or 5 minutes, whichever is more.",
     picture=Picture.FIGURES,
     sql=f"""
-with unit as (
+with {FRESH}, unit as (
   select {status_of("b")} as status
-  from grid.unit u
-  left join lateral {BLOCK} b on true
+  from fresh b
 )
 select
   count(*) filter (where status = 'live') as live,
@@ -55,27 +54,21 @@ from unit
 READINGS = Panel(
     key="readings",
     title="Readings settled per minute",
-    description="Meters read, by the minute that the readings describe: the roster of each unit times its coverage.",
+    description="Meters read, by the minute that the readings describe: the meters of each unit times its coverage.",
     picture=Picture.LINES,
     unit=Unit.PER_MINUTE,
     span="1h",
     sql=f"""
-with roster as (
-  select unit_id, count(*) as meters
-  from grid.member
-  where meter is not null and upper_inf(recorded) and valid @> now()
-  group by unit_id
-), unit_rate as (
-  select b.unit_id, {BUCKET} as time, sum(b.coverage) * 60.0 / sum(b.interval_s) as per_meter
+select
+  {BUCKET.replace("observed_at", "b.observed_at")} as time,
+  sum(b.meters * 60 / greatest(b.interval_s, extract(epoch from interval '$__interval')))::float8 as readings
+from (
+  select b.observed_at, b.interval_s, sum(b.coverage * m.meters) as meters
   from loss.balance b
+  join grid.unit_size m using (unit_id)
   where $__timeFilter(b.observed_at) and b.observed_at <= now() - interval '30 seconds' and b.{WITHIN_DAY}
-  group by 1, 2
-)
-select r.time, sum(r.per_meter * m.meters)::float8 as readings
-from unit_rate r
-join roster m using (unit_id)
-join grid.unit u using (unit_id)
-where u.kind in ('area', 'dedicated')
+  group by b.observed_at, b.interval_s
+) b
 group by 1
 order by 1
 """,
@@ -86,22 +79,33 @@ order by 1
 DELAY = Panel(
     key="delay",
     title="Delay from receipt to result",
-    description="Time from the receipt of an area's message to its settled row, by the minute that it describes.",
+    description=(
+        "Time from the receipt of an area's message to its settled row, by the minute that it describes; of about "
+        "1,000 areas evenly chosen where there are more."
+    ),
     picture=Picture.LINES,
     unit=Unit.SECONDS,
     below=Colour.GOOD,
     steps=(Step(5, Colour.BAD),),
     span="1h",
     sql=f"""
-select
-  {BUCKET} as time,
-  percentile_cont(0.5) within group (order by extract(epoch from b.recorded_at - b.received_at)::float8) as p50,
-  percentile_cont(0.99) within group (order by extract(epoch from b.recorded_at - b.received_at)::float8) as p99
-from loss.balance b
-join grid.unit u using (unit_id)
-where $__timeFilter(b.observed_at) and u.kind in ('area', 'dedicated') and b.coverage = 1
-group by 1
-order by 1
+select time, delays[1] as p50, delays[2] as p99
+from (
+  select
+    {BUCKET.replace("observed_at", "b.observed_at")} as time,
+    percentile_cont(array[0.5, 0.99]) within group (order by extract(epoch from b.recorded_at - b.received_at)::float8)
+      as delays
+  from grid.unit u
+  cross join lateral (
+    select observed_at, recorded_at, received_at
+    from loss.balance
+    where unit_id = u.unit_id and $__timeFilter(observed_at) and coverage = 1
+  ) b
+  where u.kind in ('area', 'dedicated')
+    and mod(u.unit_id, greatest(1, (select count(*) / 1000 from grid.unit))) = 0
+  group by 1
+) d
+order by time
 """,
     columns=(Column("p50", "Half of them"), Column("p99", "99 %")),
 )
@@ -110,20 +114,21 @@ order by 1
 FRESHNESS = Panel(
     key="freshness",
     title="Freshness",
-    description="Units by the age of their data, the oldest first: stale when older than 3 intervals or 5 minutes.",
+    description=(
+        "Units by the age of their newest result, the oldest first: stale when older than 3 intervals or 5 minutes."
+    ),
     picture=Picture.TABLE,
     sql=f"""
+with {FRESH}
 select
-  u.name as unit,
-  u.kind,
+  b.name as unit,
+  b.kind,
   {status_of("b")} as status,
   {age_of("b")} as age_s,
-  {age_of("r")} as result_age_s,
+  extract(epoch from now() - b.recorded_at)::float8 as result_age_s,
   b.interval_s,
-  u.gateway
-from grid.unit u
-left join lateral {BLOCK} b on true
-left join lateral {BALANCE} r on true
+  b.gateway
+from fresh b
 order by b.observed_at nulls first, unit
 limit 50
 """,
@@ -131,8 +136,8 @@ limit 50
         Column("unit", "Unit"),
         Column("kind", "Kind", width_px=80),
         STATUS,
-        Column("age_s", "Data age", Unit.SECONDS, decimals=0, width_px=90),
-        Column("result_age_s", "Result age", Unit.SECONDS, decimals=0, width_px=90),
+        Column("age_s", "Age", Unit.SECONDS, decimals=0, width_px=90),
+        Column("result_age_s", "Written", Unit.SECONDS, decimals=0, width_px=90),
         Column("interval_s", "Interval", Unit.SECONDS, width_px=80),
         Column("gateway", "Gateway"),
     ),
@@ -199,4 +204,94 @@ order by seen desc, reason
         Column("age_s", "Newest", Unit.SECONDS, decimals=0),
     ),
     nothing="Nothing was rejected",
+)
+
+
+STALL = Panel(
+    key="stall",
+    title="Commits and deliveries",
+    description=(
+        "Age of the newest result, of the oldest change of the grid model that the relay has not sent, and of the "
+        "oldest delivery that is due; how much of all input of the last hour was refused."
+    ),
+    picture=Picture.FIGURES,
+    sql="""
+select
+  extract(epoch from now() - (
+    select max(recorded_at) from loss.balance
+    where recorded_at > now() - interval '7 days' and observed_at > now() - interval '8 days'
+  ))::float8 as commit_age_s,
+  coalesce(extract(epoch from now() - (
+    select min(o.recorded_at) from grid.outbox o
+    where o.id > coalesce((select min(outbox_id) from sync.relay where topic = 'grid.change'), 0)
+  )), 0)::float8 as relay_age_s,
+  coalesce(extract(epoch from now() - least(
+    (select min(due_at) from alerts.delivery where delivered_at is null and due_at < now()),
+    (select min(due_at) from sync.delivery where delivered_at is null and due_at < now())
+  )), 0)::float8 as delivery_age_s,
+  (select count(*) from telemetry.rejected where first_at > now() - interval '1 hour') as rejected
+""",
+    columns=(
+        Column(
+            "commit_age_s",
+            "Last commit",
+            Unit.SECONDS,
+            decimals=0,
+            below=Colour.GOOD,
+            steps=(Step(120, Colour.WARNING), Step(1800, Colour.BAD)),
+        ),
+        Column(
+            "relay_age_s",
+            "Change not sent for",
+            Unit.SECONDS,
+            decimals=0,
+            below=Colour.GOOD,
+            steps=(Step(30, Colour.WARNING), Step(300, Colour.BAD)),
+        ),
+        Column(
+            "delivery_age_s",
+            "Delivery owed for",
+            Unit.SECONDS,
+            decimals=0,
+            below=Colour.GOOD,
+            steps=(Step(60, Colour.WARNING), Step(600, Colour.BAD)),
+        ),
+        Column("rejected", "Refused, last hour", Unit.COUNT, below=Colour.GOOD, steps=(Step(1, Colour.WARNING),)),
+    ),
+)
+
+DISK = Panel(
+    key="disk",
+    title="Disk by table",
+    description="What the large tables take with their indexes, and about how many rows they have.",
+    picture=Picture.TABLE,
+    sql="""
+with big as (
+  select c.oid, n.nspname || '.' || c.relname as name
+  from pg_class c
+  join pg_namespace n on n.oid = c.relnamespace
+  where c.relkind in ('r', 'p') and n.nspname in ('grid', 'telemetry', 'loss', 'alerts', 'sync')
+), part as (
+  select oid, name from big
+  union all
+  select i.inhrelid, b.name from big b join pg_inherits i on i.inhparent = b.oid
+)
+select
+  p.name,
+  sum(pg_total_relation_size(p.oid))::float8 as bytes,
+  sum(greatest(c.reltuples, 0))::float8 as rows,
+  extract(epoch from now() - max(greatest(s.last_analyze, s.last_autoanalyze)))::float8 as age_s
+from part p
+join pg_class c on c.oid = p.oid
+left join pg_stat_all_tables s on s.relid = p.oid
+group by p.name
+order by bytes desc
+limit 20
+""",
+    columns=(
+        Column("name", "Table"),
+        Column("bytes", "Size", Unit.BYTES, decimals=1),
+        Column("rows", "Rows, about", Unit.COUNT),
+        Column("age_s", "Statistics", Unit.SECONDS, decimals=0),
+    ),
 )

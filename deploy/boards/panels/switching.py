@@ -1,8 +1,11 @@
 """Panels of switching: what stands otherwise than in normal state, and whom that leaves without supply."""
 
+# ruff: noqa: S608 - the statements are put together from the constants of this folder, never from input
+
 from __future__ import annotations
 
-from deploy.boards.model import Colour, Column, Panel, Picture, Unit, Word
+from deploy.boards.model import Colour, Column, Panel, Picture, Step, Unit, Word
+from deploy.boards.panels.parts import NOW
 
 SWITCHES_OFF_NORMAL = Panel(
     key="switches_off_normal",
@@ -46,22 +49,29 @@ UNSUPPLIED_AREAS = Panel(
     description="Areas that switches have cut off every feeder, the last that lost its feeder first.",
     picture=Picture.TABLE,
     sql="""
+with cut_off as (
+  select u.unit_id, u.name
+  from grid.connection c
+  join grid.unit u on u.unit_id = c.unit_id and u.kind in ('area', 'dedicated')
+  where upper_inf(c.recorded) and c.valid @> now() and u.unit_id not in (
+    select m.child_id from grid.member m
+    where m.child_id is not null and m.parent_kind = 3 and upper_inf(m.recorded) and m.valid @> now()
+  )
+  limit 1000
+)
 select
   u.name as area,
   f.name as feeder,
   extract(epoch from now() - upper(m.valid))::float8 as age_s
-from grid.connection c
-join grid.unit u on u.unit_id = c.unit_id and u.kind <> 'feeder'
+from cut_off u
 cross join lateral (
   select m.unit_id, m.valid
   from grid.member m
-  join grid.unit p on p.unit_id = m.unit_id and p.kind = 'feeder'
-  where m.child_id = u.unit_id and upper_inf(m.recorded) and lower(m.valid) <= now()
+  where m.child_id = u.unit_id and m.parent_kind = 3 and upper_inf(m.recorded) and upper(m.valid) <= now()
   order by lower(m.valid) desc
   limit 1
 ) m
 join grid.unit f on f.unit_id = m.unit_id
-where upper_inf(c.recorded) and c.valid @> now() and upper(m.valid) <= now()
 order by upper(m.valid) desc, u.name
 limit 100
 """,
@@ -71,4 +81,33 @@ limit 100
         Column("age_s", "Since", Unit.SECONDS, decimals=0, width_px=90),
     ),
     nothing="Every area has a feeder",
+)
+
+# "Not in" is a hash whatever is known of the tables' sizes: "not exists" took seconds just after a model was loaded.
+OUTAGES = Panel(
+    key="outages",
+    title="Outages and switching",
+    description="Areas that no feeder supplies now, and switches that stand otherwise than in normal state.",
+    picture=Picture.FIGURES,
+    sql=f"""
+select
+  (
+    select count(*)
+    from grid.connection c
+    join grid.unit u on u.unit_id = c.unit_id and u.kind in ('area', 'dedicated')
+    where upper_inf(c.recorded) and c.valid @> now() and u.unit_id not in (
+      select m.child_id from grid.member m where m.child_id is not null and m.parent_kind = 3 and {NOW}
+    )
+  ) as unsupplied,
+  (
+    select count(*)
+    from grid.switch_position p
+    join grid.switch s using (switch_id)
+    where upper_inf(p.recorded) and p.valid @> now() and p.position <> s.normal
+  ) as off_normal
+""",
+    columns=(
+        Column("unsupplied", "Areas without supply", Unit.COUNT, below=Colour.GOOD, steps=(Step(1, Colour.BAD),)),
+        Column("off_normal", "Switches off normal", Unit.COUNT, below=Colour.GOOD, steps=(Step(1, Colour.WARNING),)),
+    ),
 )

@@ -1,0 +1,112 @@
+"""Finds outages: looks where a switch has moved, and at the last gasps of meters."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from alerts.outages import (
+    GASPS,
+    SWITCH,
+    GaspingArea,
+    GaspRule,
+    LostArea,
+    dead_areas,
+    ended,
+    gasp_outages,
+    switch_outages,
+)
+from grid.finding import Finding
+from store.connection import Connection
+from store.findings import add_findings
+from store.outages import (
+    HeldOutage,
+    disturbed_substations,
+    read_gasps,
+    read_held_outages,
+    read_last_supply,
+    read_restored,
+    switches_changed,
+)
+from store.wiring import joined_substations, read_wiring, to_us
+
+#: Changes of the model looked at in one go.
+_CHANGES = 10_000
+#: Last gasps of one outage come within this time, delays of the network included.
+_GASP_WINDOW = timedelta(minutes=3)
+
+
+class OutageWatch:
+    """Looks for outages again and again; what it has seen it can see again without harm."""
+
+    def __init__(self, rule: GaspRule | None = None) -> None:
+        self._rule = rule or GaspRule()
+        self._seen: int | None = None
+        #: Substations where something is reported for a time that is still to come: clocks differ.
+        self._ahead: dict[str, datetime] = {}
+
+    def look(self, connection: Connection, now: datetime) -> int:
+        """Write what has begun and what has ended; returns how many findings changed. One transaction."""
+        with connection.transaction():
+            if self._seen is None:
+                seen, changed = disturbed_substations(connection, now)
+            else:
+                seen, changed = switches_changed(connection, self._seen, _CHANGES)
+            substations = {*changed, *(code for code, at in self._ahead.items() if at <= now)}
+            held = read_held_outages(connection)
+            findings = _by_switches(connection, substations, held, now) if substations else []
+            findings += self._by_gasps(connection, held, findings, now)
+            written = add_findings(connection, findings)
+        # What failed is looked at again.
+        self._seen = seen
+        self._ahead = {code: at for code, at in {**self._ahead, **changed}.items() if at > now}
+        return written.begun + written.changed + written.ended
+
+    def _by_gasps(
+        self, connection: Connection, held: list[HeldOutage], found: list[Finding], now: datetime
+    ) -> list[Finding]:
+        out = {area for outage in held if outage.source == SWITCH for area in outage.areas}
+        out |= {area for finding in found if finding.holds for area in finding.evidence["areas"]}
+        # What a switch says of the same unit has taken their place.
+        by_switch = {finding.unit for finding in found}
+        known = {outage.unit: outage for outage in held if outage.source == GASPS and outage.unit not in by_switch}
+        # A feeder's outage that holds grows, and takes in the areas that would be outages of their own.
+        covered = {area for outage in known.values() for area in outage.areas}
+        new = gasp_outages(_heard(connection, known.values(), covered, now), self._rule, frozenset(out), now)
+        findings = [f for f in new if not set(f.evidence["areas"]) <= covered]
+        replaced = {area for finding in findings for area in finding.evidence["areas"]}
+        for unit, outage in known.items():
+            taken_over = unit not in {f.unit for f in findings} and set(outage.areas) <= (replaced | out)
+            back = read_restored(connection, outage.areas, outage.begin_at)
+            if taken_over or (back and all(back.values())):
+                findings.append(ended(unit, outage.begin_at, now, outage.figures))
+        return findings
+
+
+def _heard(
+    connection: Connection, known: Collection[HeldOutage], covered: set[str], now: datetime
+) -> list[GaspingArea]:
+    """Areas heard of lately; where one isn't known to be out, also those that are, however long ago they were heard."""
+    heard = [GaspingArea(*row) for row in read_gasps(connection, now - _GASP_WINDOW, now)]
+    lately = {area.area for area in heard}
+    if known and lately - covered:
+        since = min(outage.begin_at for outage in known) - timedelta(milliseconds=1)
+        before = (GaspingArea(*row) for row in read_gasps(connection, since, now))
+        heard += [area for area in before if area.area in covered - lately]
+    return heard
+
+
+def _by_switches(connection: Connection, substations: set[str], held: list[HeldOutage], now: datetime) -> list[Finding]:
+    wiring, positions = read_wiring(connection, joined_substations(connection, substations, now), now)
+    dead = dead_areas(wiring, positions, to_us(now))
+    lost = [
+        LostArea(s.area, s.feeder, min(now, s.until or now), s.meters)
+        for s in read_last_supply(connection, sorted(dead), now)
+    ]
+    findings = switch_outages(lost, dead, now)
+    still = {finding.unit for finding in findings}
+    return findings + [
+        ended(outage.unit, outage.begin_at, now, outage.figures)
+        for outage in held
+        if outage.source == SWITCH and outage.unit in wiring.feeders and outage.unit not in still
+    ]

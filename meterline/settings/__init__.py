@@ -1,0 +1,1 @@
+"""Sections of the configuration, by what they are about; `meterline.config` reads them."""

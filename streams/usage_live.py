@@ -1,0 +1,293 @@
+"""Live rules of usage on what is stored: some seconds behind the workers, so that they are not slowed down by it.
+
+Intervals of an area are judged in order, each once, when they are complete or `lag_s` old. What comes after that isn't
+seen here; the daily job sees it. State and findings are written in one transaction, so that a repeat changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid.finding import Finding
+from grid.quality import MISSING_WH, Quality
+from grid.roster import UnitView
+from kernels import live_rules
+from kernels.detector import dump, restore
+from kernels.live_rules import MISSING, LiveLimits, LiveRules, LiveState
+from store.blocks import to_datetime
+from store.connection import Connection
+from store.findings import add_findings
+from store.periods import Progress, next_batch
+from store.usage import read_accounts, read_horizon
+from store.usage_findings import FindingValues, add_finding, end_finding, link_alerts
+from store.usage_live import (
+    HeldLive,
+    LiveUnit,
+    advance_live,
+    begin_live,
+    live_units,
+    read_held,
+    read_held_events,
+    read_live_intervals,
+    read_tampering,
+    write_live_state,
+)
+from store.views import load_views, read_model_version
+from streams.steps.usage_live import (
+    OVERLOAD,
+    QUIET,
+    SINGLE_OUTAGE,
+    Change,
+    Contracts,
+    LiveInterval,
+    OverloadRule,
+    Reported,
+    grow_live,
+    judge,
+    overload,
+)
+from streams.usage_findings import finding_for_alerts, over_for_alerts
+
+_ROWS, _UNITS, _INTERVALS = 20_000, 50, 200
+#: What is older than this isn't live any more.
+_LIVE = timedelta(hours=6)
+#: What is known of areas is kept in memory for so many of them, and read anew after so long.
+_KNOWN, _KEEP = 4_000, timedelta(hours=1)
+_NOT_COUNTED = int(Quality.MISSING | Quality.ESTIMATED | Quality.SUBSTITUTED)
+_MONTH_S = 28 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSettings:
+    """By what the live rules work.
+
+    Attributes
+    ----------
+    lag_s
+        An interval that isn't complete is judged when it is so old.
+    """
+
+    limits: LiveLimits = field(default_factory=LiveLimits)
+    overload: OverloadRule = field(default_factory=OverloadRule)
+    generating: frozenset[str] = frozenset({"generation"})
+    lag_s: float = 120.0
+
+
+@dataclass(slots=True)
+class LiveCounts:
+    """What the rules have done since the service began."""
+
+    intervals: int = 0
+    begun: int = 0
+    ended: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Known:
+    view: UnitView
+    codes: Mapping[int, str]
+    contracts: Contracts
+
+
+class LiveWatch:
+    """Looks at what was written since the last look."""
+
+    def __init__(self, settings: LiveSettings, counts: LiveCounts | None = None) -> None:
+        self.counts = counts or LiveCounts()
+        self._settings = settings
+        self._known: dict[int, _Known] = {}
+        self._version = -1
+        self._read_at: datetime | None = None
+
+    def look(self, connection: Connection, now: datetime) -> bool:
+        """Judge what has come, in one transaction; returns whether there is more."""
+        with connection.transaction():
+            through = begin_live(connection)
+            if through is None:
+                return False
+            horizon = read_horizon(connection)
+            # At a first start, what lies long back is the daily job's.
+            through = max(through, horizon - _LIVE)
+            found = next_batch(connection, Progress(through, horizon), _ROWS)
+            if found is not None:
+                units = live_units(connection, through, found.until, now - _LIVE)
+                for n in range(0, len(units), _UNITS):
+                    self._judge(connection, units[n : n + _UNITS], now)
+                advance_live(connection, found.until)
+            self._events(connection, now)
+        return found is not None and found.rows >= _ROWS
+
+    def _judge(self, connection: Connection, units: Sequence[LiveUnit], now: datetime) -> None:
+        self._learn(connection, units, now)
+        held: dict[int, list[HeldLive]] = {unit.unit_id: [] for unit in units}
+        for one in read_held(connection, list(held)):
+            held[one.unit_id].append(one)
+        told: list[tuple[int, Finding]] = []
+        for unit in units:
+            known = self._known[unit.unit_id]
+            for change, interval_s in self._unit(connection, unit, known, held[unit.unit_id], now):
+                told += self._write(connection, unit, known, change, interval_s, held[unit.unit_id])
+        add_findings(connection, (finding for _, finding in told))
+        link_alerts(connection, sorted(number for number, _ in told))
+
+    def _unit(
+        self, connection: Connection, unit: LiveUnit, known: _Known, held: Sequence[HeldLive], now: datetime
+    ) -> list[tuple[Change, int]]:
+        size = known.view.size
+        state = LiveRules().init(size)
+        if unit.state is not None and unit.version == live_rules.VERSION:
+            state = grow_live(restore(LiveState, unit.state, live_rules.VERSION), size)
+        since = max(unit.through or now - _LIVE, now - _LIVE)
+        # Some that were judged before, for the transformer's load.
+        before = since - timedelta(hours=self._settings.overload.intervals)
+        judged: list[LiveInterval] = []
+        changes: list[tuple[Change, int]] = []
+        through = since
+        for row in read_live_intervals(connection, unit.unit_id, before, _INTERVALS):
+            end = to_datetime(row[0])
+            interval = _interval(row, size)
+            if end > since:
+                if row[2] < 1.0 and (now - end).total_seconds() < self._settings.lag_s:
+                    break
+                roster = known.view.roster(interval.end_us, interval.interval_s)
+                state, said = judge(state, interval, roster, known.contracts, self._settings.limits)
+                changes += [(change, interval.interval_s) for change in said]
+                through = end
+                self.counts.intervals += 1
+            judged.append(interval)
+        if through == since:
+            return []
+        plate = known.view.plate(judged[-1].end_us, judged[-1].interval_s)
+        overloaded = any(one.kind == OVERLOAD for one in held)
+        if plate is not None:
+            said_now = overload(judged, plate.rating_va, self._settings.overload, holds=overloaded)
+            changes += [] if said_now is None else [(said_now, judged[-1].interval_s)]
+        write_live_state(connection, unit.unit_id, through, live_rules.VERSION, dump(state, live_rules.VERSION))
+        return changes
+
+    def _write(
+        self,
+        connection: Connection,
+        unit: LiveUnit,
+        known: _Known,
+        change: Change,
+        interval_s: int,
+        held: list[HeldLive],
+    ) -> list[tuple[int, Finding]]:
+        meter = None if change.position is None else known.codes.get(change.position)
+        at = to_datetime(change.at_us)
+        if meter is None and change.position is not None:
+            return []
+        same = next((one for one in held if (one.meter, one.kind) == (meter, change.kind)), None)
+        if change.begins:
+            if same is not None:
+                return []
+            begin = at - timedelta(seconds=interval_s)
+            values = FindingValues(
+                confidence=0.8,
+                begin_at=begin,
+                opened_at=at,
+                seen_at=at,
+                ended_at=None,
+                expected_wh=change.energy_wh * _MONTH_S // interval_s,
+                expected_money=None,
+                reasons=[f"rule_{change.kind}"],
+                evidence={"rules": live_rules.VERSION, "interval_s": interval_s},
+            )
+            number = add_finding(connection, unit.unit_id, meter, change.kind, "live", values)
+            held.append(HeldLive(number, unit.unit_id, meter, change.kind, "live", at, None))
+            self.counts.begun += 1
+            return [(number, finding_for_alerts(number, unit.unit, meter, change.kind, values))]
+        if same is None or same.source != "live":
+            return []
+        held.remove(same)
+        end_finding(connection, same.finding_id, at)
+        self.counts.ended += 1
+        return [(same.finding_id, over_for_alerts(same.finding_id, unit.unit, meter, same.kind, same.opened_at, at))]
+
+    def _events(self, connection: Connection, now: datetime) -> None:
+        reported = [Reported(*row) for row in read_tampering(connection, now - QUIET, now)]
+        wanted: dict[tuple[int, str, str], Reported] = {}
+        for each in reported:
+            if each.finding is not None:
+                wanted.setdefault((each.unit_id, each.meter, each.finding), each)
+        told: list[tuple[int, Finding]] = []
+        for held in read_held_events(connection):
+            if wanted.pop((held.unit_id, held.meter or "", held.kind), None) is None:
+                end_finding(connection, held.finding_id, now)
+                self.counts.ended += 1
+                if held.kind != SINGLE_OUTAGE:
+                    over = over_for_alerts(held.finding_id, held.unit, held.meter, held.kind, held.opened_at, now)
+                    told.append((held.finding_id, over))
+        for (unit_id, meter, kind), each in wanted.items():
+            values = FindingValues(
+                confidence=0.5,
+                begin_at=each.first_at,
+                opened_at=each.last_at,
+                seen_at=each.last_at,
+                ended_at=None,
+                expected_wh=0,
+                expected_money=None,
+                reasons=[each.kind],
+                evidence={"times": each.times, "neighbours": each.neighbours, "meters": each.meters},
+            )
+            number = add_finding(connection, unit_id, meter, kind, "event", values)
+            self.counts.begun += 1
+            if kind != SINGLE_OUTAGE:
+                told.append((number, finding_for_alerts(number, each.unit, meter, kind, values)))
+        add_findings(connection, (finding for _, finding in told))
+        link_alerts(connection, sorted(number for number, _ in told))
+
+    def _learn(self, connection: Connection, units: Sequence[LiveUnit], now: datetime) -> None:
+        """Read what is known of these areas, where it isn't in memory or the model has changed."""
+        version = read_model_version(connection)
+        stale = self._read_at is None or now - self._read_at > _KEEP or len(self._known) > _KNOWN
+        if version != self._version or stale:
+            self._known.clear()
+            self._version, self._read_at = version, now
+        lacking = [unit for unit in units if unit.unit_id not in self._known]
+        views = load_views(connection, [unit.unit for unit in lacking])
+        for unit in lacking:
+            view = views[unit.unit]
+            capacity_w, generates = np.zeros(view.size, np.int64), np.zeros(view.size, np.bool_)
+            codes = {}
+            for account in read_accounts(connection, unit.unit_id, now, now):
+                codes[account.position] = account.meter
+                capacity_w[account.position] = account.contract_w
+                generates[account.position] = account.tariff_class in self._settings.generating
+            self._known[unit.unit_id] = _Known(view, codes, Contracts(capacity_w, generates))
+
+
+def _interval(row: Sequence[Any], size: int) -> LiveInterval:
+    end_us, interval_s, _, inflow_wh, computable, quality, *arrays = row
+
+    def full(values: NDArray[Any] | None, missing: int, dtype: type[np.int64 | np.int16]) -> NDArray[Any]:
+        out: NDArray[Any] = np.full(size, missing, dtype)
+        if values is not None:
+            out[: len(values)] = values[:size]
+        return out
+
+    def triple(three: Sequence[NDArray[Any] | None]) -> NDArray[np.int16] | None:
+        if all(values is None for values in three):
+            return None
+        return np.stack([full(values, MISSING, np.int16) for values in three], axis=1)
+
+    flags = np.ones(size, np.uint8)
+    given = np.frombuffer(quality, np.uint8)[:size]
+    flags[: len(given)] = given
+    counted = flags & _NOT_COUNTED == 0
+    return LiveInterval(
+        end_us=end_us,
+        interval_s=interval_s,
+        import_wh=np.where(counted, full(arrays[0], MISSING_WH, np.int64), MISSING_WH),
+        export_wh=np.where(counted, full(arrays[1], MISSING_WH, np.int64), MISSING_WH),
+        voltage_dv=triple(arrays[2:5]),
+        current_ca=triple(arrays[5:8]),
+        inflow_wh=inflow_wh if computable else None,
+    )

@@ -1,0 +1,1 @@
+"""Where the source systems and the grid model contradict each other; pure."""

@@ -1,0 +1,1 @@
+"""Which records of the source systems are the same thing; pure."""

@@ -1,0 +1,1 @@
+"""What is proposed about conflicts, who approves it, and what it does to the grid model."""

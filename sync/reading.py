@@ -1,0 +1,205 @@
+"""Records as received, read with the mapping: names in parts, values in our units, references; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from sys import intern
+from typing import Any
+
+from sync.mapping import DatasetMapping, FieldColumn, NameColumn, SourceMapping
+from sync.naming import parse_name, plain
+
+Value = float | str | None
+#: Longitude and latitude of each position.
+Places = tuple[tuple[float, float], ...]
+#: Kinds of which there are so many, and which keys tell so well, that their positions aren't kept.
+_MANY = frozenset({"meter", "account"})
+
+
+@dataclass(slots=True, eq=False)
+class Name:
+    """A name as it stands there, and its parts; `parts` None where it follows no naming rule."""
+
+    raw: str
+    template: int
+    parts: dict[str, str] | None
+
+
+@dataclass(slots=True, eq=False)
+class Rows:
+    """A dataset, column by column; all lists are of one length.
+
+    Attributes
+    ----------
+    fields
+        Values by field; numbers in the unit of the field's name.
+    refs
+        By relation the key of another row, None of none; with `named` the name in parts.
+    unreadable
+        Row and field of values that aren't what the mapping says.
+    seen
+        While they are read: by field each text, its value and whether it can't be read.
+    """
+
+    system: str
+    dataset: str
+    mapping: DatasetMapping
+    keys: list[str] = field(default_factory=list)
+    names: list[Name | None] = field(default_factory=list)
+    other_names: list[Name | None] = field(default_factory=list)
+    stations: list[Name | None] = field(default_factory=list)
+    addresses: list[Name | None] = field(default_factory=list)
+    fields: dict[str, list[Value]] = field(default_factory=dict)
+    refs: dict[str, list[str | None]] = field(default_factory=dict)
+    named: dict[str, list[Name | None]] = field(default_factory=dict)
+    same_as: list[str | None] = field(default_factory=list)
+    places: list[Places | None] = field(default_factory=list)
+    nodes: list[tuple[str | None, str | None]] = field(default_factory=list)
+    unreadable: list[tuple[int, str]] = field(default_factory=list)
+    seen: dict[str, dict[tuple[str | None, str | None], tuple[Value, bool]]] = field(default_factory=dict)
+    at: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def title(self) -> str:
+        return f"{self.system}.{self.dataset}"
+
+
+#: Dataset, key and body of each record.
+Records = Iterable[tuple[str, str, Mapping[str, Any]]]
+
+
+def read_rows(system: str, records: Records, mapping: SourceMapping) -> dict[str, Rows]:
+    """The rows of a system by dataset; datasets that the mapping doesn't name are left out."""
+    datasets = mapping.systems.get(system, {})
+    found = {name: _empty(system, name, of) for name, of in datasets.items()}
+    for dataset, key, body in records:
+        rows = found.get(dataset)
+        if rows is not None:
+            _add(rows, key, body, mapping.words)
+    for rows in found.values():
+        rows.seen.clear()
+        _share_keys(rows, found)
+    return found
+
+
+def _share_keys(rows: Rows, tables: Mapping[str, Rows]) -> None:
+    """Let references be the very keys that they name: a utility's are millions, each of which would be there twice."""
+    for relation, keys in rows.refs.items():
+        target = tables.get(rows.mapping.refs[relation].dataset or "")
+        if target is not None:
+            at, theirs = target.at, target.keys
+            keys[:] = [theirs[at[key]] if key in at else key for key in keys]
+
+
+def _empty(system: str, name: str, mapping: DatasetMapping) -> Rows:
+    rows = Rows(system, name, mapping)
+    rows.fields = {field: [] for field in mapping.fields}
+    rows.seen = {field: {} for field in mapping.fields}
+    rows.refs = {relation: [] for relation, ref in mapping.refs.items() if ref.dataset is not None}
+    rows.named = {relation: [] for relation, ref in mapping.refs.items() if ref.name_of is not None}
+    return rows
+
+
+def _add(rows: Rows, key: str, body: Mapping[str, Any], words: Mapping[str, str]) -> None:
+    mapping = rows.mapping
+    row = len(rows.keys)
+    rows.at[key] = row
+    rows.keys.append(key)
+    for column, names in (
+        (mapping.name, rows.names),
+        (mapping.other_name, rows.other_names),
+        (mapping.station, rows.stations),
+        (mapping.address, rows.addresses),
+    ):
+        if column is not None:
+            names.append(_name(body, column, words))
+    for field_name, of in mapping.fields.items():
+        # The same few values stand in millions of rows: each is read and kept once.
+        said = _text(body.get(of.column)), None if of.times is None else _text(body.get(of.times))
+        seen = rows.seen[field_name]
+        if said not in seen:
+            try:
+                seen[said] = _value(*said, of), False
+            except (ValueError, ZeroDivisionError):
+                seen[said] = None, True
+        value, bad = seen[said]
+        if bad:
+            rows.unreadable.append((row, field_name))
+        rows.fields[field_name].append(value)
+    for relation, ref in mapping.refs.items():
+        if ref.dataset is not None:
+            rows.refs[relation].append(_text(body.get(ref.column)))
+        else:
+            rows.named[relation].append(_name(body, NameColumn(ref.column, ref.templates), words))
+    if mapping.same_as is not None:
+        rows.same_as.append(_text(body.get(mapping.same_as.column)))
+    if mapping.position is not None and mapping.entity not in _MANY:
+        places = body.get(mapping.position)
+        rows.places.append(None if not places else tuple((float(p[0]), float(p[1])) for p in places))
+    if rows.system == "cim":
+        rows.nodes.append((_text(body.get("1:node")), _text(body.get("2:node"))))
+
+
+def _name(body: Mapping[str, Any], column: NameColumn, words: Mapping[str, str]) -> Name | None:
+    raw = _text(body.get(column.column))
+    if raw is None:
+        return None
+    found = parse_name(raw, column.templates)
+    if found is None:
+        return Name(raw, 0, None)
+    # A street's name stands in thousands of addresses: it is kept once.
+    return Name(raw, found[0], {slot: intern(plain(part, words)) for slot, part in found[1].items()})
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None or value == "" else str(value)
+
+
+def _value(text: str | None, times: str | None, of: FieldColumn) -> Value:
+    if text is None:
+        return None
+    if of.values is not None:
+        # A code that the mapping doesn't know says nothing that could be compared.
+        return of.values.get(text.lower() if text in {"True", "False"} else text)
+    if of.ratio:
+        return _ratio(text) * (1.0 if of.times is None else _ratio(times or "1/1"))
+    if of.factor is None:
+        return text
+    # A thousandth is finer than any of these values; what multiplying adds behind it means nothing.
+    return float(f"{float(text) * of.factor:.9g}")
+
+
+def _ratio(text: str) -> float:
+    over, _, under = text.partition("/")
+    return float(over) / float(under or "1")
+
+
+def fold_cim(records: Records) -> Iterable[tuple[str, str, Mapping[str, Any]]]:
+    """Objects of a network model with their terminals' nodes and their transformer ends' ratings as values of theirs.
+
+    ``1:node`` and ``2:node`` are the connectivity nodes by sequence number.
+    """
+    whole = list(records)
+    terminals: dict[str, dict[str, str]] = {}
+    ratings: dict[str, str] = {}
+    for dataset, _, body in whole:
+        if dataset == "Terminal":
+            owner = body.get("Terminal.ConductingEquipment")
+            node = body.get("Terminal.ConnectivityNode")
+            number = str(body.get("ACDCTerminal.sequenceNumber") or "1")
+            if isinstance(owner, str) and isinstance(node, str):
+                terminals.setdefault(owner, {})[f"{number}:node"] = node
+        elif dataset == "PowerTransformerEnd":
+            owner, rated = body.get("PowerTransformerEnd.PowerTransformer"), body.get("PowerTransformerEnd.ratedS")
+            if isinstance(owner, str) and isinstance(rated, str):
+                ratings[owner] = rated
+    for dataset, key, body in whole:
+        if key in terminals:
+            more = {"PowerTransformerEnd.ratedS": ratings[key]} if key in ratings else {}
+            yield dataset, key, {**body, **terminals[key], **more}
+        else:
+            yield dataset, key, body

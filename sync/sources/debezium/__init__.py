@@ -1,0 +1,1 @@
+"""Topics of Debezium: change messages of a table, decoded and followed."""

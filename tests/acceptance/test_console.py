@@ -1,0 +1,116 @@
+"""The console on the running demonstration, in a real browser: every board, at a desk and on a phone."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import time
+from collections.abc import Callable
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from deploy.boards.model import Source
+from deploy.boards.registry import BOARDS
+from deploy.stack import StackSpec
+from tests.browser import SIZES, Visit, chromium
+from tests.demonstration import left_behind, start, until_streaming
+
+SERVED = [board for board in BOARDS if board.source is Source.OPERATIONS]
+
+
+def choice(page: Page, variable: str) -> str:
+    """What the address says of a variable."""
+    return parse_qs(urlsplit(page.url).query).get(f"var-{variable}", [""])[0]
+
+
+def until(holds: Callable[[], bool], timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
+def data_arrive_live(browser: Browser, base: str) -> None:
+    """Figures of the control room move without a reload."""
+    visit = Visit(browser, base, "desk")
+    page = visit.open("/boards/meterline-control-room")
+    page.evaluate("window.isTheSamePage = true")
+    figures = page.locator("[data-panel=now] dd")
+    # From the first settled interval on there is a supply, and with the next ones it changes.
+    expect(figures.first).to_have_text(re.compile(r"\d"), timeout=90_000)
+    first = figures.all_inner_texts()
+    until(lambda: figures.all_inner_texts() != first, 90)
+    assert page.evaluate("window.isTheSamePage")
+    assert visit.wrong == []
+
+
+def from_region_to_area_and_back(browser: Browser, base: str) -> None:
+    visit = Visit(browser, base, "desk")
+    page = visit.open("/boards/meterline-control-room?from=now-6h&lang=en")
+    page.get_by_label("Region", exact=True).select_option(index=1)
+    page.wait_for_url("**var-region=**")
+    visit.filled()
+    region = choice(page, "region")
+    assert region != "*"
+    page.locator("[data-panel=parts]").get_by_role("link", name=re.compile("Busbar")).first.click()
+    page.wait_for_url("**var-substation=**")
+    visit.filled()
+    substation = choice(page, "substation")
+    assert (choice(page, "region"), substation != "*") == (region, True)
+    page.locator("[data-panel=feeders] tbody a").first.click()
+    page.wait_for_url("**/boards/meterline-feeder?**")
+    visit.filled()
+    feeder = choice(page, "feeder")
+    page.locator("[data-panel=feeder_areas] tbody a").first.click()
+    page.wait_for_url("**/boards/meterline-area?**")
+    visit.filled()
+    assert (choice(page, "feeder"), page.url.count("from=now-6h")) == (feeder, 1)
+    expect(page.locator("[data-panel=area_now] dd").first).to_be_visible()
+    page.locator("#up").get_by_role("link", name="Feeder").click()
+    page.wait_for_url("**/boards/meterline-feeder?**")
+    visit.filled()
+    assert choice(page, "feeder") == feeder
+    page.locator("#up").get_by_role("link", name="Control room").click()
+    page.wait_for_url("**/boards/meterline-control-room?**")
+    visit.filled()
+    assert (choice(page, "region"), choice(page, "substation")) == (region, substation)
+    assert visit.wrong == []
+
+
+def every_board_fits(browser: Browser, base: str) -> None:
+    for size in SIZES:
+        visit = Visit(browser, base, size)
+        for board in SERVED:
+            visit.open(f"/boards/{board.uid}")
+            for place in board.places:
+                expect(visit.page.locator(f"[data-panel={place.panel.key}] .trouble")).to_be_hidden()
+            visit.check(board.uid.removeprefix("meterline-"))
+        visit.open(f"/boards/{SERVED[0].uid}?lang=zh")
+        visit.check(f"{SERVED[0].uid.removeprefix('meterline-')}-zh")
+        visit.context.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(420)
+def test_the_demonstration_in_a_browser(spec: StackSpec) -> None:
+    process = start(spec, "--areas", "6", "--json")
+    until_streaming(spec, process)
+    base = f"http://127.0.0.1:{spec.ports.console}"
+    assert httpx.get(f"{base}/healthz").json() == {"status": "ok"}
+    assert "meterline_console_viewers" in httpx.get(f"http://127.0.0.1:{spec.ports.console_ops}/metrics").text
+    with chromium() as browser:
+        data_arrive_live(browser, base)
+        from_region_to_area_and_back(browser, base)
+        every_board_fits(browser, base)
+        # Pages that are open don't hold up the end.
+        Visit(browser, base, "desk").open("/boards/meterline-control-room")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=150)
+    assert process.returncode == 0, err[-3000:]
+    assert f"the console is at {base}/" in err
+    assert json.loads(out)["ok"]
+    assert left_behind(spec) == []

@@ -1,0 +1,23 @@
+"""The stack that things go wrong with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.stack import StackSpec, destroy
+from tests.chaos.harness import Stack, make_stack
+from tests.demonstration import working_for
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One a file."""
+    spec = StackSpec.with_free_ports(tmp_path_factory.mktemp("chaos") / "run", workers=2)
+    try:
+        yield make_stack(spec)
+    finally:
+        for process in working_for(spec):
+            process.resume()
+        destroy(spec)

@@ -1,0 +1,162 @@
+"""Every panel of every board on a database that the twin has filled: rows, places from the region down, no error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from deploy.boards.feeder import FEEDER
+from deploy.boards.macros import bind
+from deploy.boards.model import Board, Source
+from deploy.boards.panels import feeder
+from deploy.boards.registry import BOARDS
+from grid.limits import Limits
+from grid.thresholds import Thresholds
+from meterline.city_files import write_city
+from meterline.day_changes import explain_days
+from meterline.points_file import read_points
+from meterline.replaying import ReplayOptions, provide_model, replay
+from store.connection import connect
+from store.points import load_points
+from streams.periods import refresh_periods
+from streams.steps.periods import PeriodRules
+from tests.integration.conftest import Database
+from twin.city import City, CityPlan
+from twin.event_text import parse_plan
+
+ZONE = ZoneInfo("Europe/Berlin")
+#: What has nothing to show where nothing was found, done, refused or missed, or nothing has come for hours.
+NOTHING_WRONG = {
+    "open_alerts", "alerts", "suspected", "suspects", "findings", "finding_series", "field_results", "precision",
+    "alert_list",
+    "alerts_over_time", "gaps", "rejected", "deliveries", "unsupplied_areas", "switches_off_normal",
+    "switching_events", "switching", "restatements", "readings", "delay", "model_changes",
+    # No worker runs, no records were taken, no other system holds a copy, and no day was validated.
+    "workers", "lag", "flush", "conflicts", "conflict_age", "relations", "drift", "doubts", "completeness",
+    # Nothing was mended, so nothing brought anything, and no alert went its way.
+    "resolved_conflicts", "alert_flow", "benefit_entries", "benefit_items",
+}  # fmt: skip
+
+Ask = Callable[[str, Mapping[str, str]], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def filled(tmp_path: Path, make_database: Callable[[], Database]) -> Database:
+    """Two days of six areas up to last midnight, with thieves and errors, as the twin sent them."""
+    midnight = datetime.now(ZONE).replace(hour=0, minute=0, second=0, microsecond=0)
+    begin = (midnight - timedelta(hours=36)).replace(hour=0)
+    plan = CityPlan(round(begin.timestamp()), 2, ZONE, areas=6, seed=4, counts=parse_plan("default"))
+    write_city(City(plan), tmp_path / "city")
+    database = make_database()
+    open_target = partial(connect, database.conninfo("owner"), "test")
+    with open_target() as connection:
+        provide_model(open_target, tmp_path / "city" / "grid.json", None)
+        load_points(connection, read_points(tmp_path / "city" / "points.json"))
+        connection.commit()
+    assert replay(ReplayOptions(files=(tmp_path / "city" / "messages.parquet",)), open_target).complete
+    with open_target() as connection:
+        connection.autocommit = True
+        # What was written just now is left for the next look.
+        until = datetime.now(UTC) + timedelta(seconds=5)
+        while (
+            done := refresh_periods(connection, PeriodRules(Limits(), Thresholds()), ZONE, until=until)
+        ) and done.more:
+            pass
+        assert explain_days(connection, ZONE, midnight.date()) == 1
+    return database
+
+
+def asker(database: Database, source: Source) -> tuple[psycopg.Connection[dict[str, Any]], Ask]:
+    role = "board" if source is Source.OPERATIONS else "revenue"
+    connection = psycopg.connect(database.conninfo(role), autocommit=True, row_factory=dict_row)
+
+    def ask(sql: str, values: Mapping[str, str]) -> list[dict[str, Any]]:
+        now = datetime.now(UTC)
+        text, parameters = bind(sql, now - timedelta(hours=40), now, timedelta(minutes=15), values)
+        return connection.execute(text.encode(), parameters).fetchall()
+
+    return connection, ask
+
+
+def choose(board: Board, ask: Ask) -> dict[str, str]:
+    """What is chosen when the board opens."""
+    values: dict[str, str] = {}
+    for variable in board.variables:
+        values[variable.name] = ask(variable.sql, values)[0]["__value"]
+    return values
+
+
+@pytest.mark.timeout(300)
+def test_every_panel_shows_what_the_twin_sent(filled: Database, subtests: pytest.Subtests) -> None:
+    for board in BOARDS:
+        connection, ask = asker(filled, board.source)
+        with connection:
+            values = choose(board, ask)
+            statements = {place.panel.key: (place.panel.sql, place.panel.edges) for place in board.places}
+            statements |= {each.key: (each.sql, None) for each in board.annotations}
+            for key, pair in statements.items():
+                for sql in filter(None, pair):
+                    with subtests.test(msg=f"{board.uid} {key}"):
+                        assert ask(sql, values) or key in NOTHING_WRONG
+    with subtests.test(msg="the change adds up to what was published"):
+        check_the_change(filled)
+    with subtests.test(msg="from the region to the meter"):
+        check_the_way_down(filled)
+
+
+def check_the_change(filled: Database) -> None:
+    connection, ask = asker(filled, Source.OPERATIONS)
+    with connection:
+        values = choose(FEEDER, ask)
+        rows = {row["part"]: row for row in ask(feeder.CHANGE.sql, values)}
+        days = "select first_day, loss_wh from loss.period p join grid.unit u using (unit_id) where period = 'day' "
+        published = ask(days + "and u.code = ${feeder:sqlstring} and revision > 0 order by first_day", values)
+    assert [rows["before"]["to_wh"], rows["after"]["to_wh"]] == [day["loss_wh"] for day in published]
+    assert rows["unexplained"]["to_wh"] == rows["after"]["to_wh"]
+
+
+def check_the_way_down(filled: Database) -> None:
+    """By the links alone: each row of a table leads to a board on which the chosen place has rows."""
+    boards = {board.uid: board for board in BOARDS}
+
+    def follow(uid: str, key: str, values: Mapping[str, str]) -> dict[str, str]:
+        board = boards[uid]
+        connection, ask = asker(filled, board.source)
+        (panel,) = (place.panel for place in board.places if place.panel.key == key)
+        (link,) = {column.link for column in panel.columns if column.link is not None and column.link.board is not None}
+        with connection:
+            row = ask(panel.sql, values)[0]
+        there = {variable: row[column] for variable, column in link.values} | {n: values[n] for n in link.keep}
+        assert link.board is not None
+        return {"board": link.board, **there}
+
+    place = follow("meterline-control-room", "parts", {"region": "*", "substation": "*"})
+    assert place.pop("board") == "meterline-control-room"
+    place = follow("meterline-control-room", "feeders", place)
+    assert place.pop("board") == "meterline-feeder"
+    place = follow("meterline-feeder", "feeder_areas", place)
+    assert place.pop("board") == "meterline-area"
+    area = boards["meterline-area"]
+    (down,) = (link for link in area.links if link.board == "meterline-usage")
+    values = {name: place[name] for name in down.keep}
+    usage = boards["meterline-usage"]
+    panels = {place.panel.key: place.panel for place in usage.places}
+    connection, ask = asker(filled, Source.REVENUE)
+    with connection:
+        values = choose(usage, lambda sql, chosen: ask(sql, {**chosen, **values}))
+        meters = ask(panels["area_meters"].sql, {**values, **place})
+        assert len(meters) > 5
+    place = follow("meterline-usage", "area_meters", {**values, **place})
+    assert place.pop("board") == "meterline-usage"
+    assert place["meter"] == meters[0]["meter"]
+    for uid in ("meterline-area", "meterline-usage"):
+        (up,) = (link for link in usage.links if link.board == uid)
+        assert set(up.keep) == {"region", "substation", "feeder", "area"}

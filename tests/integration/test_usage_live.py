@@ -1,0 +1,172 @@
+"""Live rules of usage on stored intervals: what begins is a finding, and ends; meter events with their neighbours."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from numpy.typing import NDArray
+
+from grid.device_events import EventBatch
+from grid.model import AccountStatus, GridModel
+from meterline.bootstrap import opener
+from meterline.config import load_settings
+from meterline.metrics_usage import UsageMetrics
+from meterline.usage import rules_of, run_usage_service
+from store.connection import Connection, connect
+from store.events import write_events
+from store.views import load_views
+from streams.usage_live import LiveSettings, LiveWatch
+from sync.load import load_grid
+from tests.integration.conftest import Database
+from tests.integration.test_usage import CLOSED, CODES, METERS, model
+from tests.usage_area import store_readings
+
+BEGIN = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=4)
+QUARTER_S = 900
+OVER, BACK, STOPPED, LOST = 1, 2, 4, 6
+
+
+def grid() -> GridModel:
+    base = model()
+    closed = replace(base.accounts[CLOSED], status=AccountStatus.CLOSED)
+    accounts = tuple(closed if a.code == closed.code else a for a in base.accounts)
+    meters = tuple(replace(m, phases="ABC" if m.code == CODES[1 + LOST] else m.phases) for m in base.meters)
+    areas = tuple(replace(a, rating_va=30_000) for a in base.areas)
+    return replace(base, accounts=accounts, meters=meters, areas=areas)
+
+
+@pytest.fixture
+def connection(database: Database) -> Iterator[Connection]:
+    with connect(database.conninfo("app"), "test") as opened:
+        opened.autocommit = True
+        load_grid(opened, grid())
+        yield opened
+
+
+def put(connection: Connection, first: int, import_wh: NDArray[np.int64], **more: Any) -> None:
+    ends = int(BEGIN.timestamp()) + QUARTER_S * (first + 1 + np.arange(len(import_wh)))
+    view = load_views(connection, ["A1"])["A1"]
+    store_readings(connection, view, CODES, ends, QUARTER_S, import_wh, **more)
+    connection.execute("update loss.balance set recorded_at = now() - interval '2 s'")
+
+
+def quiet(intervals: int) -> NDArray[np.int64]:
+    """Everybody takes 100 Wh a quarter, but for whose account is closed; the master meter has ten times less digits."""
+    wh = np.full((intervals, 1 + METERS), 100, np.int64)
+    wh[:, 1 + CLOSED] = 0
+    wh[:, 0] = wh[:, 1:].sum(axis=1) // 10
+    return wh
+
+
+def held(connection: Connection) -> set[tuple[str | None, str]]:
+    return set(connection.execute("select meter, kind from usage.finding where ended_at is null").fetchall())
+
+
+def look(watch: LiveWatch, connection: Connection, hours: int = 4) -> None:
+    while watch.look(connection, BEGIN + timedelta(hours=hours)):
+        pass
+
+
+def test_rules_begin_and_end_findings(connection: Connection) -> None:
+    intervals, watch = 6, LiveWatch(LiveSettings())
+    wh = quiet(intervals)
+    wh[:, 1 + CLOSED] = 60
+    wh[:, 1 + OVER] = 4_000  # of 8 kW a quarter is 2 kWh
+    wh[:, 1 + STOPPED] = 0
+    wh[:, 0] = 900  # 36 kW through 30 kVA
+    export = np.zeros_like(wh)
+    export[:, 1 + BACK] = 50
+    voltage = {f"voltage_{p}_dv": np.full(wh.shape, 2_300, np.int16) for p in "abc"}
+    voltage["voltage_b_dv"][:, 1 + LOST] = 10
+    current = {"current_a_ca": np.full(wh.shape, 100, np.int16)}
+    current["current_a_ca"][:, 1 + CLOSED] = 0
+    put(connection, 0, wh, export_wh=export, channels={**voltage, **current})
+    look(watch, connection)
+    names = {CLOSED: "no_contract", OVER: "over_capacity", BACK: "reverse_energy", STOPPED: "zero_with_current"}
+    names[LOST] = "phase_missing"
+    wanted = {(CODES[1 + n], kind) for n, kind in names.items()} | {(None, "overload")}
+    assert held(connection) == wanted
+    alerted = connection.execute("select kind from alerts.finding where ended_at is null").fetchall()
+    assert {row[0] for row in alerted} == {
+        "uncontracted_use", "over_capacity", "meter_reverse_energy", "meter_zero_with_current", "phase_missing",
+        "transformer_overload",
+    }  # fmt: skip
+    # The same again, and another process, say nothing new.
+    connection.execute("update usage.progress set live_through = '1970-01-01 00:00:00+00'")
+    look(LiveWatch(LiveSettings()), connection)
+    assert connection.execute("select count(*) from usage.finding").fetchone() == (len(wanted),)
+
+    calm = {**{k: np.full_like(v, 2_300) for k, v in voltage.items()}, "current_a_ca": current["current_a_ca"]}
+    put(connection, intervals, quiet(intervals), channels=calm)
+    look(watch, connection)
+    assert held(connection) == set()
+    assert connection.execute("select count(*) from alerts.finding where ended_at is null").fetchone() == (0,)
+
+
+def test_a_short_one_is_nothing_and_a_voltage_is_the_areas(connection: Connection) -> None:
+    watch, wh = LiveWatch(LiveSettings()), quiet(8)
+    wh[:3, 1 + OVER] = 4_000
+    low = np.full(wh.shape, 2_300, np.int16)
+    low[4:, 3:8] = 1_900
+    put(connection, 0, wh, channels={"voltage_a_dv": low})
+    look(watch, connection)
+    assert held(connection) == {(None, "voltage")}
+
+
+def test_what_meters_report_is_joined_with_their_neighbours(connection: Connection) -> None:
+    def report(kind: str, meters: list[int], minutes: int) -> None:
+        at_us = round((BEGIN + timedelta(minutes=minutes)).timestamp() * 1e6)
+        codes = pa.array([CODES[1 + n] for n in meters], pa.string())
+        kinds = pa.array([kind] * len(meters), pa.string())
+        batch = EventBatch("A1", "headend", at_us, minutes, codes, kinds, np.full(len(meters), at_us))
+        with connection.transaction():
+            write_events(connection, [batch])
+
+    watch = LiveWatch(LiveSettings())
+    report("cover_open", [3], 10)
+    report("magnetic_field", [3], 11)
+    report("last_gasp", [8], 12)
+    look(watch, connection)
+    assert held(connection) == {(CODES[4], "tampering"), (CODES[9], "single_outage")}
+    report("power_restored", [8], 30)
+    # A crew that opens the covers of half an area, and an area that is out, are nobody's tampering.
+    report("cover_open", [0, 1, 2, 5, 6], 120)
+    report("last_gasp", [0, 1, 2, 5, 6], 121)
+    look(watch, connection)
+    assert held(connection) == {(CODES[4], "tampering")}
+    look(watch, connection, hours=24 * 8)
+    assert held(connection) == set()
+    assert connection.execute("select kind from alerts.finding").fetchall() == [("suspected_tampering",)]
+
+
+def test_the_service_judges_counts_and_stops(connection: Connection, database: Database, config_path: Path) -> None:
+    wh = quiet(6)
+    wh[:, 1 + CLOSED] = 60
+    put(connection, 0, wh)
+    loaded = load_settings(config_path)
+    settings = loaded.model_copy(update={"database": database.section})
+    metrics = UsageMetrics(opener(settings, "test"), rules_of(settings))
+    assert metrics.idle_reason() is not None
+    stop = threading.Event()
+    service = threading.Thread(target=run_usage_service, args=(settings, stop, metrics.counts))
+    service.start()
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and (CODES[1 + CLOSED], "no_contract") not in held(connection):
+        time.sleep(0.2)
+    stop.set()
+    service.join(timeout=10)
+    assert not service.is_alive()
+    assert (CODES[1 + CLOSED], "no_contract") in held(connection)
+    assert metrics.idle_reason() is None
+    values = {sample.name: sample.value for metric in metrics.collect() for sample in metric.samples}
+    assert values["meterline_usage_findings"] == 1.0
+    assert values["meterline_usage_live_intervals_total"] == 6.0

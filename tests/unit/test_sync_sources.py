@@ -1,0 +1,155 @@
+"""Source adapters: what they take, and what they refuse, with the place."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import openpyxl
+import pytest
+
+from sync.sources.cim.extract import read_cim
+from sync.sources.contract import RawRecord, Refusal, SourceError
+from sync.sources.csv_file import read_csv
+from sync.sources.debezium.envelope import decode_envelope
+from sync.sources.excel_file import read_excel
+from sync.sources.geojson_file import read_geojson
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8", newline="")
+    return path
+
+
+def records(found: Iterable[object]) -> list[RawRecord]:
+    listed = list(found)
+    whole = [each for each in listed if isinstance(each, RawRecord)]
+    assert len(whole) == len(listed), listed
+    return whole
+
+
+def test_csv_gives_records_with_their_lines(tmp_path: Path) -> None:
+    path = written(tmp_path / "areas.csv", 'number,name\r\n7,"Two\nlines"\r\n8,\r\n')
+    first, second = records(read_csv(path, "areas"))
+    assert (first.key, first.body, first.line) == ("7", {"number": "7", "name": "Two\nlines"}, 2)
+    assert (second.key, second.body["name"], second.line) == ("8", None, 4)
+
+
+def test_csv_says_which_lines_are_broken_and_reads_on(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", 'k,v\n1,a\n2\n3,b,c\n,d\n4,"x"y\n5,e\n')
+    found = list(read_csv(path, "a"))
+    assert [each.key for each in found if isinstance(each, RawRecord)] == ["1", "5"]
+    refused = [each for each in found if isinstance(each, Refusal)]
+    assert [(each.line, each.column) for each in refused] == [(3, 2), (4, 3), (5, 1), (6, None)]
+    assert "header has 2" in refused[0].reason
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "no header"),
+        (b"a,a\n1,2\n", "column 2"),
+        (b"a,\n1,2\n", "column 2"),
+        (b"a,b\n1,\xff\n", "not UTF-8"),
+    ],
+)
+def test_csv_that_can_not_be_taken_at_all(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match=said):
+        list(read_csv(path, "a"))
+
+
+def feature(key: object, shape: object) -> dict[str, object]:
+    return {"type": "Feature", "id": key, "geometry": shape, "properties": {"name": "x"}}
+
+
+def test_geojson_gives_features_with_positions_and_lines(tmp_path: Path) -> None:
+    point = {"type": "Point", "coordinates": [11.5, 53.5]}
+    text = '{"type": "FeatureCollection", "features": [\n' + json.dumps(feature("T1", point)) + ",\n"
+    text += json.dumps(feature(7, {"type": "LineString", "coordinates": [[1, 2], [3, 4]]})) + "\n]}"
+    first, second = records(read_geojson(written(tmp_path / "t.geojson", text), "t"))
+    assert (first.key, first.line, first.body) == ("T1", 2, {"name": "x", "geometry": [[11.5, 53.5]]})
+    assert (second.key, second.line, second.body["geometry"]) == ("7", 3, [[1, 2], [3, 4]])
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"type": "Polygon", "coordinates": [[[0, 0]]]},
+        {"type": "Point", "coordinates": [200, 0]},
+        {"type": "Point", "coordinates": ["a", 0]},
+        {"type": "LineString", "coordinates": []},
+    ],
+)
+def test_geojson_refuses_a_feature_and_not_the_others(tmp_path: Path, shape: object) -> None:
+    point = {"type": "Point", "coordinates": [0, 0]}
+    whole = {"type": "FeatureCollection", "features": [feature("a", shape), feature("b", point)]}
+    first, second = read_geojson(written(tmp_path / "t.geojson", json.dumps(whole)), "t")
+    assert isinstance(first, Refusal)
+    assert isinstance(second, RawRecord)
+
+
+def test_broken_geojson_is_refused_with_line_and_column(tmp_path: Path) -> None:
+    path = written(tmp_path / "t.geojson", '{"type": "FeatureCollection",\n "features": [}')
+    with pytest.raises(SourceError, match="line 2, column 15"):
+        list(read_geojson(path, "t"))
+
+
+def test_cim_gives_each_object_under_its_class(tmp_path: Path) -> None:
+    text = (
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:cim="http://iec.ch/TC57/CIM100#">\n'
+        '<cim:Breaker rdf:ID="_b"><cim:IdentifiedObject.name>Q1</cim:IdentifiedObject.name>'
+        '<cim:Equipment.EquipmentContainer rdf:resource="#_f"/></cim:Breaker></rdf:RDF>'
+    )
+    (record,) = records(read_cim(written(tmp_path / "n.xml", text)))
+    assert (record.dataset, record.key, record.line) == ("Breaker", "b", 2)
+    assert record.body == {"IdentifiedObject.name": "Q1", "Equipment.EquipmentContainer": "f"}
+    with pytest.raises(SourceError, match="line 1, column"):
+        list(read_cim(written(tmp_path / "m.xml", text[:100])))
+
+
+def test_excel_gives_the_rows_of_each_sheet(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    assert book.active is not None
+    book.active.title = "areas"
+    for row in (["number", "name", "kva"], [7, "North", 400.0], [None, "no key", 1], [8, None, 2.5, "beyond"]):
+        book.active.append(row)
+    book.create_sheet("lines").append(["k"])
+    book.save(tmp_path / "b.xlsx")
+    found = list(read_excel(tmp_path / "b.xlsx"))
+    assert isinstance(found[0], RawRecord)
+    assert (found[0].dataset, found[0].key) == ("areas", "7")
+    assert found[0].body == {"number": "7", "name": "North", "kva": "400"}
+    assert [(each.line, each.column) for each in found[1:] if isinstance(each, Refusal)] == [(3, 1), (4, 4)]
+    with pytest.raises(SourceError, match="not an Excel workbook"):
+        list(read_excel(written(tmp_path / "c.xlsx", "no archive")))
+
+
+ENVELOPE = {
+    "op": "u",
+    "before": {"id": 7, "name": "old"},
+    "after": {"id": 7, "name": "new", "live": True, "kva": 2.5},
+    "source": {"table": "areas", "ts_ms": 1_700_000_000_000},
+}
+
+
+def test_an_envelope_is_a_record_with_or_without_its_schema() -> None:
+    for message in (ENVELOPE, {"schema": {}, "payload": ENVELOPE}):
+        record = decode_envelope(json.dumps(message).encode(), ["id"], 3)
+        assert isinstance(record, RawRecord)
+        assert (record.dataset, record.key, record.removed, record.line) == ("areas", "7", False, 3)
+        assert record.body == {"id": "7", "name": "new", "live": "true", "kva": "2.5"}
+        assert record.at_us == 1_700_000_000_000_000
+
+
+def test_an_envelope_of_a_deletion_names_what_is_gone() -> None:
+    record = decode_envelope(json.dumps(ENVELOPE | {"op": "d", "after": None}).encode(), ["id"], 0)
+    assert isinstance(record, RawRecord)
+    assert record.removed
+    assert record.key == "7"
+    assert decode_envelope(None, ["id"], 0) is None
+
+
+@pytest.mark.parametrize("value", [b"{", b"[]", b'{"op": "t", "source": {"table": "a"}}', b'{"op": "c", "source": {}}'])
+def test_what_is_no_envelope_is_refused(value: bytes) -> None:
+    assert isinstance(decode_envelope(value, ["id"], 5), Refusal)
