@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import random
 import socket
 import sys
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ from deploy.stack.errors import StackError
 # A unix socket's path holds 107 bytes on Linux.
 SOCKET_PATH_MAX: Final = 107
 STATE_FILE: Final = "stack.json"
+WORKERS_MAX: Final = 64
+_FREE_RANGE: Final = (20_000, 32_000)
+_TRIES: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +52,27 @@ class Ports:
 
     @classmethod
     def free(cls) -> Self:
-        """Ports that nothing listens on now, so that a second stack can live beside the first."""
+        """Ports that nothing listens on now, so that a second stack can live beside the first.
+
+        They lie side by side with room for further workers, and below those that the system gives to connections:
+        one of its own choice would be given away again before a program that restarts listens on it.
+        """
         names = [f.name for f in dataclasses.fields(cls)]
-        sockets = [socket.socket() for _ in names]
+        for _ in range(_TRIES):
+            first = random.randrange(*_FREE_RANGE)  # noqa: S311  # only so that two at once differ
+            if all(_is_free(first + number) for number in range(len(names) + WORKERS_MAX - 1)):
+                return cls(**{name: first + number for number, name in enumerate(names)})
+        raise StackError(f"no {len(names)} ports side by side are free in {_FREE_RANGE}; stop a stack that is not used")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            for sock in sockets:
-                sock.bind(("127.0.0.1", 0))
-            return cls(**{name: sock.getsockname()[1] for name, sock in zip(names, sockets, strict=True)})
-        finally:
-            for sock in sockets:
-                sock.close()
+            sock.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +106,8 @@ class StackSpec:
         for name, path in (("home", self.home), ("cache", self.cache)):
             if any(c in str(path) for c in "\n\r\"'\\%;#:,"):
                 raise StackError(f"{name} directory {path} holds a character that settings files cannot; move it")
-        if not 1 <= self.workers <= 64:
-            raise StackError(f"workers = {self.workers} is outside 1…64")
+        if not 1 <= self.workers <= WORKERS_MAX:
+            raise StackError(f"workers = {self.workers} is outside 1…{WORKERS_MAX}")
 
     @classmethod
     def default(cls, directory: Path) -> Self:

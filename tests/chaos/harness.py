@@ -19,6 +19,7 @@ import psutil
 import psycopg
 import pytest
 import structlog
+import tenacity
 from rich.console import Console
 
 from deploy.stack import StackSpec, pid_of, start_servers, stop_programs
@@ -88,8 +89,14 @@ class Stack:
         connection.autocommit = True
         return connection
 
+    @tenacity.retry(
+        retry=tenacity.retry_if_exception_type(psycopg.errors.DeadlockDetected),
+        stop=tenacity.stop_after_attempt(20),
+        wait=tenacity.wait_fixed(0.5),
+        reraise=True,
+    )
     def empty(self) -> None:
-        """Remove all readings and results, chunks and all."""
+        """Remove all readings and results, chunks and all; again if a worker that still writes was in the way."""
         with psycopg.connect(self.settings.database.conninfo("owner"), autocommit=True) as owner:
             for table in ("telemetry.block", "loss.balance", "loss.superseded"):
                 owner.execute(f"select drop_chunks('{table}', older_than => now() + interval '1 day')".encode())
