@@ -48,10 +48,10 @@ def stretches(data: Households, households: Sequence[int]) -> list[tuple[int, in
     return found
 
 
-def one_area(
+def days_of_area(
     data: Households, places: Sequence[tuple[int, int]], kind: str, seed: int, *, innocents: bool
-) -> tuple[Blame, set[int], float]:
-    """The blame after 28 days of theft, who the thieves were, and the loss in Wh that no meter counted."""
+) -> tuple[list[LossDay], set[int]]:
+    """Days of an area, four weeks of them honest and four with theft, and who the thieves are."""
     random = np.random.default_rng(seed)
     picked = [places[i] for i in random.choice(len(places), _HOMES + 1, replace=False)]
     energy = np.stack([data.energy_wh[h, s : s + _DAYS] for h, s in picked])
@@ -74,10 +74,19 @@ def one_area(
     technical = 0.03 * used**2 / used.mean()
     gateway = (used + technical) * (1 + random.normal(0, 0.003)) * (1 + random.normal(0, 0.005, used.shape))
     loss = gateway - told.sum(axis=0) - technical * (1 + random.normal(0, 0.1))
+    folded = [LossDay(d, told[:, d], loss[d], MINUTES, d % 7 >= 5, d >= _HONEST) for d in range(_DAYS)]
+    return folded, set(thieves.tolist())
+
+
+def one_area(
+    data: Households, places: Sequence[tuple[int, int]], kind: str, seed: int, *, innocents: bool
+) -> tuple[Blame, set[int], float]:
+    """The blame after 28 days of theft, who the thieves were, and the loss in Wh that no meter counted."""
+    days, thieves = days_of_area(data, places, kind, seed, innocents=innocents)
     state = LossCorrelation(SLOTS).init(_HOMES)
-    for d in range(_DAYS):
-        state = fold_loss_day(state, LossDay(d, told[:, d], loss[d], MINUTES, d % 7 >= 5, d >= _HONEST))
-    return blame(state), set(thieves.tolist()), float(state.loss[0])
+    for day in days:
+        state = fold_loss_day(state, day)
+    return blame(state), thieves, float(state.loss[0])
 
 
 def _stolen(kind: str, energy_wh: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.int64]:

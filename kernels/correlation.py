@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 VERSION = 1
 #: Usual use forgets half in so many days, the sums of the fit in so many.
-_USUAL_HALF_DAYS, _SUMS_HALF_DAYS = 28.0, 28.0
+_USUAL_HALF_DAYS, SUMS_HALF_DAYS = 28.0, 28.0
 #: A meter stands still below this part of the lowest twentieth of its readings.
 _STILL = 0.5
 #: Hours on either side by which standing still is judged, and how far they count.
@@ -196,8 +196,8 @@ def _learn(state: CorrelationState, batch: LossDay) -> CorrelationState:
     return replace(state, floor_wh=floor)
 
 
-def _add(state: CorrelationState, batch: LossDay) -> None:
-    """Add a day to the sums."""
+def regressors_of(state: CorrelationState, batch: LossDay) -> tuple[Floats, Floats]:
+    """Uses, then deficits, of a day's intervals whose loss is known, (2m, k), and the losses, (k,); both in Wh."""
     there = batch.energy_wh != MISSING_WH
     usual_wh, share = _usual(state, weekend=batch.weekend)
     energy = np.where(there, batch.energy_wh, usual_wh)
@@ -206,9 +206,13 @@ def _add(state: CorrelationState, batch: LossDay) -> None:
     _beside(energy, still, usual_wh, max(round(_SIDE_HOURS * 60.0 / batch.minutes), 1), _SIDE_WEIGHT, expected)
     deficit = np.where(still, np.maximum(expected - energy, 0.0), 0.0) - usual_wh * share
     known = np.isfinite(batch.loss_wh)
-    regressors = np.concatenate([energy, deficit])[:, known]
-    loss = batch.loss_wh[known]
-    keep = 0.5 ** (1.0 / _SUMS_HALF_DAYS)
+    return np.concatenate([energy, deficit])[:, known], batch.loss_wh[known]
+
+
+def _add(state: CorrelationState, batch: LossDay) -> None:
+    """Add a day to the sums."""
+    regressors, loss = regressors_of(state, batch)
+    keep = 0.5 ** (1.0 / SUMS_HALF_DAYS)
     for sums, more in (
         (state.products, regressors @ regressors.T),
         (state.moments, regressors @ loss),
