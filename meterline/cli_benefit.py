@@ -118,7 +118,7 @@ def benefit_show(
     for row in [*found["by_item"], {**found["total"], "organisation": "", "item": "all", "basis": ""}]:
         table.add_row(
             printable(row["organisation"]), row["item"], row["basis"], f"{row.get('entries', found['entries']):,}",
-            f"{row['energy_wh'] / 1_000:,.1f}", "–" if row["sigma_wh"] is None else _error(row["sigma_wh"], 1), f"{row['money_cents'] / 100:,.2f}",
+            f"{row['energy_wh'] / 1_000:,.1f}", _error(row["sigma_wh"], 1, "–"), f"{row['money_cents'] / 100:,.2f}",
             f"{row['visits_milli'] / 1_000:,.1f}", f"{row['outage_customer_s'] / 3_600:,.1f}",
             f"{row['co2_g'] / 1_000:,.1f}",
         )  # fmt: skip
@@ -346,8 +346,8 @@ def _opened(config: Path | None) -> Iterator[tuple[Connection, Parameters]]:
         yield connection, parameters
 
 
-def _error(sigma_wh: int | None, decimals: int) -> str:
-    return "not known" if sigma_wh is None else f"{sigma_wh / 1_000:,.{decimals}f}"
+def _error(sigma_wh: int | None, decimals: int, unknown: str = "not known") -> str:
+    return unknown if sigma_wh is None else f"{sigma_wh / 1_000:,.{decimals}f}"
 
 
 def _money(cents: int) -> str:

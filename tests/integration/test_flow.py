@@ -233,7 +233,9 @@ def test_the_command_shows_and_checks(settings: Any, config_path: Path) -> None:
     assert (checked.returncode, checked.stdout) == (0, "ticket: 100 of 100 cases as intended\n")
     none = run(config_path, "show", "--process", "ticket", "--at", datetime(2020, 1, 1, tzinfo=UTC).isoformat())
     assert "nothing is held up" in none.stdout
-    late = run(config_path, "show", "--process", "ticket", "--since", (work.begin + timedelta(days=35)).isoformat())
+    half = work.begin + timedelta(days=15)
+    span = ("--since", (half - timedelta(hours=1)).isoformat(), "--at", half.isoformat())
+    late = run(config_path, "show", "--process", "ticket", *span)
     assert "begun before and still open:" in late.stdout
     ahead = run(config_path, "show", "--at", (datetime.now(UTC) + timedelta(days=1)).isoformat())
     assert (ahead.returncode, "--at lies ahead" in ahead.stderr) == (2, True)
