@@ -12,6 +12,9 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 
+from benefit.effect import EffectError
+from benefit.ledger import Repair
+from benefit.measure import Sizes, measure
 from benefit.report import all_entries, explain, social
 from benefit.update import LedgerBusyError, Updated, load_approved, update_ledger
 from grid.finding import Finding, Severity
@@ -19,7 +22,7 @@ from meterline.bootstrap import opener
 from meterline.config import Settings
 from meterline.deliver import daily_round, run_sync_service
 from meterline.metrics_sync import SyncMetrics
-from store.benefit import own_ledger, read_last_run, read_told
+from store.benefit import own_ledger, read_last_run, read_told, unit_codes
 from store.connection import Connection, connect
 from store.findings import add_findings
 from store.sync_conflicts import ConflictRow, write_conflicts
@@ -352,3 +355,23 @@ def test_without_parameters_the_daily_round_goes_on(database: Any, settings: Set
         opened.autocommit = True
         assert daily_round(opened, ours) is False
         assert read_last_run(opened) is None
+
+
+def test_many_units_together_are_compared_with_units_of_the_size_of_one(connection: Connection) -> None:
+    """Nine together are nine times as large as any other: of that size there is none."""
+    write_losses(connection, *losses(stolen_wh=9 * 30_000))
+    rows = connection.execute("select unit_id from grid.unit where code = any(%s) order by 1", [list(AREAS[:9])])
+    units = tuple(row[0] for row in rows)
+    windows = load_approved(connection)[1].windows
+    last = REPAIRED + timedelta(days=windows.days_after)
+    codes = unit_codes(connection, units)
+    barred = frozenset(units[:2])
+    found = measure(connection, Repair((0,), units, REPAIRED, REPAIRED), last, barred, windows, codes, Sizes()).values
+    assert (found["controls"], found["evidence"]["barred"]) == (11, 0)
+    assert found["low_wh"] <= 9 * 30_000 * 28 <= found["high_wh"]
+    others = connection.execute(
+        "select unit_id from grid.unit where kind = 'area' and unit_id <> all(%s)", [list(units)]
+    )
+    barred = frozenset(row[0] for row in others.fetchall()[:4])
+    with pytest.raises(EffectError, match="only 7 units are like it, of 10 that are needed; 4 more are none"):
+        measure(connection, Repair((0,), units, REPAIRED, REPAIRED), last, barred, windows, codes, Sizes())
