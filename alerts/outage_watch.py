@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from alerts.outages import (
     GASPS,
     SWITCH,
+    TAKEN_OVER,
     GaspingArea,
     GaspRule,
     LostArea,
@@ -65,8 +66,8 @@ class OutageWatch:
     def _by_gasps(
         self, connection: Connection, held: list[HeldOutage], found: list[Finding], now: datetime
     ) -> list[Finding]:
-        out = {area for outage in held if outage.source == SWITCH for area in outage.areas}
-        out |= {area for finding in found if finding.holds for area in finding.evidence["areas"]}
+        out = {area: outage.unit for outage in held if outage.source == SWITCH for area in outage.areas}
+        out |= {area: finding.unit for finding in found if finding.holds for area in finding.evidence["areas"]}
         # What a switch says of the same unit has taken their place.
         by_switch = {finding.unit for finding in found}
         known = {outage.unit: outage for outage in held if outage.source == GASPS and outage.unit not in by_switch}
@@ -74,11 +75,15 @@ class OutageWatch:
         covered = {area for outage in known.values() for area in outage.areas}
         new = gasp_outages(_heard(connection, known.values(), covered, now), self._rule, frozenset(out), now)
         findings = [f for f in new if not set(f.evidence["areas"]) <= covered]
-        replaced = {area for finding in findings for area in finding.evidence["areas"]}
+        replaced = {area: finding.unit for finding in findings for area in finding.evidence["areas"]}
+        by = out | replaced
         for unit, outage in known.items():
-            taken_over = unit not in {f.unit for f in findings} and set(outage.areas) <= (replaced | out)
+            if unit not in {f.unit for f in findings} and set(outage.areas) <= by.keys():
+                goes_on = {TAKEN_OVER: by[outage.areas[0]]} if outage.areas else {}
+                findings.append(ended(unit, outage.begin_at, now, {**outage.figures, **goes_on}))
+                continue
             back = read_restored(connection, outage.areas, outage.begin_at)
-            if taken_over or (back and all(back.values())):
+            if back and all(back.values()):
                 findings.append(ended(unit, outage.begin_at, now, outage.figures))
         return findings
 

@@ -19,6 +19,8 @@ from grid.topology import Mask, SupplyStatus, Wiring, taps_at, trace
 
 KIND = "outage"
 SWITCH, GASPS = "switch", "last_gasps"
+#: Figure of an ended outage that goes on as part of another one: its unit.
+TAKEN_OVER = "taken_over_by"
 
 
 @dataclass(frozen=True, slots=True)

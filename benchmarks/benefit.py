@@ -25,6 +25,8 @@ from benefit.matching import MatchRules
 DEVELOPING = tuple(range(1_000, 1_025))
 REPORTED = tuple(range(8_000, 8_010))
 AREAS, CASES = 100, 20
+#: When an effect is looked for first.
+EARLY_DAYS = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,23 +63,30 @@ def cases_of(scene: Scene, rules: MatchRules) -> list[Case]:
 def measure(seeds: Sequence[int]) -> list[Result]:
     """Shares and errors over the cities of some seeds."""
     maker, rules = Scenes(AREAS), MatchRules()
-    cases = []
+    cases, early = [], []
     for seed in seeds:
-        cases += cases_of(maker.make(seed, CASES), rules)
+        scene = maker.make(seed, CASES)
+        cases += cases_of(scene, rules)
+        early += cases_of(scene.early(EARLY_DAYS), rules)
         sys.stderr.write(f"seed {seed}: {len(cases)} cases\n")
-    return judge(cases)
+    return judge(cases) + judge(early, f"after {EARLY_DAYS} days: ")
 
 
-def judge(cases: Sequence[Case]) -> list[Result]:
-    """Shares and errors over many cases."""
+def judge(cases: Sequence[Case], prefix: str = "") -> list[Result]:
+    """Shares and errors over many cases.
+
+    What is credited is only what is shown: its sum over what all repairs truly brought says how much of it the ledger
+    claims, or that it claims too much.
+    """
     repairs, placebos = [c for c in cases if not c.placebo], [c for c in cases if c.placebo]
 
-    def share(name: str, of: Sequence[Case], values: Sequence[bool], target: float | None = None) -> Result:
-        less = name.startswith("false")
+    def share(text: str, of: Sequence[Case], values: Sequence[bool], target: float | None = None) -> Result:
+        name, less = prefix + text, text.startswith("false")
         found = result(name, float(np.mean(values)), "", target, less_is_better=less)
         return with_interval(found, len(of))
 
-    def error(name: str, of: Sequence[Case]) -> Result:
+    def error(text: str, of: Sequence[Case]) -> Result:
+        name = prefix + text
         own = float(np.median([abs(c.effect.recovered_wh - c.true_wh) for c in of]))
         simple = float(np.median([abs(c.effect.before_after_wh - c.true_wh) for c in of]))
         return result(name, own, "Wh", None, "before and after", simple, less_is_better=True)
@@ -90,8 +99,17 @@ def judge(cases: Sequence[Case]) -> list[Result]:
         share("placebo repairs: zero inside the interval", placebos, [c.covered for c in placebos]),
         error("median error, thefts that ended", repairs),
         error("median error, placebo repairs", placebos),
-        result("median half width", float(np.median([c.effect.high_wh - c.effect.low_wh for c in repairs])) / 2, "Wh"),
-        result("median true recovered energy", float(np.median([c.true_wh for c in repairs])), "Wh"),
+        result(
+            f"{prefix}credited sum / true sum",
+            sum(c.effect.recovered_wh for c in cases if c.effect.shown) / sum(c.true_wh for c in repairs),
+            "",
+        ),
+        result(
+            f"{prefix}median half width",
+            float(np.median([c.effect.high_wh - c.effect.low_wh for c in repairs])) / 2,
+            "Wh",
+        ),
+        result(f"{prefix}median true recovered energy", float(np.median([c.true_wh for c in repairs])), "Wh"),
     ]
 
 

@@ -55,8 +55,8 @@ class Scene:
         Areas whose theft ended.
     placebo
         Areas where nothing was done.
-    recovered_wh
-        What it truly brought over the days after, of each of `treated`.
+    saved_wh
+        What it truly brought on each day, of shape (days, treated); 0 on days that are missing.
     """
 
     loss_wh: NDArray[np.float64]
@@ -65,7 +65,20 @@ class Scene:
     after: NDArray[np.bool_]
     treated: NDArray[np.int64]
     placebo: NDArray[np.int64]
-    recovered_wh: NDArray[np.float64]
+    saved_wh: NDArray[np.float64]
+
+    @property
+    def recovered_wh(self) -> NDArray[np.float64]:
+        """What it truly brought over the days after, of each of `treated`."""
+        return np.asarray(self.saved_wh[self.after].sum(axis=0), np.float64)
+
+    def early(self, days: int) -> Scene:
+        """As it stands when only so many days after are over."""
+        until = int(np.flatnonzero(self.after)[days - 1]) + 1
+        return replace(
+            self, loss_wh=self.loss_wh[:until], inflow_wh=self.inflow_wh[:until], before=self.before[:until],
+            after=self.after[:until], saved_wh=self.saved_wh[:until],
+        )  # fmt: skip
 
 
 class Scenes:
@@ -129,14 +142,9 @@ class Scenes:
             after=after,
             treated=treated,
             placebo=placebo,
-            recovered_wh=self._over_days(np.array(saved), after, missing[:, treated]),
+            # Of days whose loss isn't known nobody claims anything.
+            saved_wh=np.where(missing[:, treated], 0.0, np.array(saved)),
         )
-
-    def _over_days(
-        self, saved: NDArray[np.float64], after: NDArray[np.bool_], missing: NDArray[np.bool_]
-    ) -> NDArray[np.float64]:
-        """Over the days of which the loss is known: of the others nobody claims anything."""
-        return np.asarray(np.where(missing[after], 0.0, saved[after]).sum(axis=0), np.float64)
 
     def _elsewhere(self, city: City, chosen: NDArray[np.int64]) -> list[Event]:
         """Of the usual mixture what is played, and isn't a fraud or fault in a chosen area or at a gateway."""

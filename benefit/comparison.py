@@ -72,9 +72,11 @@ def compare(
     EffectError
         When nothing can be said.
     """
-    own = np.isfinite(treated_inflow_wh)
-    if not (before & own).any() or min((before & own).sum(), (after & own).sum()) == 0:
+    # Sizes and growth of all are of the days that are compared: those of the unit itself.
+    own = np.isfinite(treated_wh) & np.isfinite(treated_inflow_wh)
+    before, after = before & own, after & own
+    if min(before.sum(), after.sum()) == 0:
         raise EffectError("the unit has no computable days on a side")
     was, then = np.nanmean(inflow_wh[before], axis=0), np.nanmean(inflow_wh[after], axis=0)
-    scales = float(np.mean(treated_inflow_wh[before & own])) / was
+    scales = float(np.mean(treated_inflow_wh[before])) / was
     return estimate_effect(treated_wh, loss_wh, scales, then / was, before, after, seed)

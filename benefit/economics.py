@@ -6,7 +6,7 @@ years add up to the whole exactly, whichever way they are added.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -27,6 +27,24 @@ class CashFlow:
     year: int
     kind: str
     cents: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """What the ledger's entries of a year bring a unit.
+
+    Attributes
+    ----------
+    once_cents
+        In that year and no other: what was billed after all, visits, outages.
+    yearly_cents
+        A year from then on: losses avoided, their days taken for a year's.
+    """
+
+    unit: str
+    year: int
+    once_cents: int
+    yearly_cents: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +92,24 @@ def to_cents(amount: Decimal) -> int:
     return round(Fraction(amount) * 100)
 
 
-def project(model: Model, yearly_cents: Mapping[str, int]) -> list[CashFlow]:
-    """All flows of the years: those of the parameters, and what was measured going on.
+def project(model: Model, gains: Sequence[Gain]) -> list[CashFlow]:
+    """All flows of the years: those of the parameters, and what was measured.
 
-    Parameters
-    ----------
-    yearly_cents
-        Of each unit, what the ledger's entries bring a year. It counts in full in the first year, and each year after
-        the persistence's share of it is left.
+    What came once counts in its year; what goes on counts in full in its first year, and of it each year after the
+    persistence's share is left. Nothing is taken to come again.
     """
     flows = [CashFlow(f.unit, f.year, f.kind, to_cents(f.amount)) for f in model.flows]
     persistence = Fraction(model.persistence)
-    for unit, cents in yearly_cents.items():
-        flows += [
-            CashFlow(unit, model.first_year + n, "measured", round(cents * persistence**n)) for n in range(model.years)
-        ]
+    years = range(model.first_year, model.first_year + model.years)
+    for gain in gains:
+        if gain.once_cents and gain.year in years:
+            flows.append(CashFlow(gain.unit, gain.year, "measured", gain.once_cents))
+        if gain.yearly_cents:
+            flows += [
+                CashFlow(gain.unit, year, "measured", round(gain.yearly_cents * persistence ** (year - gain.year)))
+                for year in years
+                if year >= gain.year
+            ]
     return sorted(flows)
 
 
@@ -153,7 +174,7 @@ def payback(at_begin: Sequence[int], over_year: Sequence[int]) -> float | None:
     return year + -sums[last] / (sums[last + 1] - sums[last])
 
 
-def vary(model: Model, yearly_cents: Mapping[str, int], name: str, value: Decimal) -> int:
+def vary(model: Model, gains: Sequence[Gain], name: str, value: Decimal) -> int:
     """Net present value of all with one parameter changed: a rate itself, of the others a factor."""
     if name in {"discount_rate", "persistence"}:
         changed = (
@@ -161,9 +182,9 @@ def vary(model: Model, yearly_cents: Mapping[str, int], name: str, value: Decima
             if name == "discount_rate"
             else replace_model(model, persistence=value)
         )
-        return net_present_cents(project(changed, yearly_cents), changed)
+        return net_present_cents(project(changed, gains), changed)
     factor = Fraction(value)
-    flows = [replace(f, cents=round(f.cents * factor)) if f.kind == name else f for f in project(model, yearly_cents)]
+    flows = [replace(f, cents=round(f.cents * factor)) if f.kind == name else f for f in project(model, gains)]
     return net_present_cents(flows, model)
 
 
@@ -179,10 +200,10 @@ def replace_model(model: Model, *, discount_rate: Decimal | None = None, persist
     )
 
 
-def tornado(model: Model, yearly_cents: Mapping[str, int]) -> list[Swing]:
+def tornado(model: Model, gains: Sequence[Gain]) -> list[Swing]:
     """Each parameter's bar, the longest first."""
     swings = [
-        Swing(name, low, high, vary(model, yearly_cents, name, low), vary(model, yearly_cents, name, high))
+        Swing(name, low, high, vary(model, gains, name, low), vary(model, gains, name, high))
         for name, (low, high) in model.sensitivity.items()
     ]
     return sorted(swings, key=lambda s: (-s.swing_cents, s.name))

@@ -11,7 +11,7 @@ from alerts.work_orders import DEADLINE
 from benefit.flow_bottlenecks import FlowRules
 from benefit.flow_cases import trace
 from benefit.flow_events import By, Event
-from benefit.flow_process import ALERT, PROCESSES, TICKET
+from benefit.flow_process import ALERT, DELIVERY, PROCESSES, TICKET
 from benefit.flow_report import ProcessFlow, flow_of
 from store.benefit_flow import read_steps
 from store.connection import Connection
@@ -34,22 +34,28 @@ def read_flow(
     processes: Sequence[str] = tuple(PROCESSES),
     rules: FlowRules | None = None,
     limit: int = MOST_CASES,
+    deliveries_since: datetime | None = None,
 ) -> list[ProcessFlow]:
-    """The flow of the cases that began in [since, at], as it was known at `at`.
+    """The flow of the cases that began in [since, at], as it was known at `at`; what is older and open is told beside.
 
     Parameters
     ----------
     processes
         Names in `benefit.flow_process.PROCESSES`.
     limit
-        Of cases of each process: the newest.
+        Of cases of each process: the newest; of older ones the oldest.
+    deliveries_since
+        From when on all deliveries are kept: before, only what still waits is left, and would look slow.
     """
     found = []
     for name in processes:
         process = PROCESSES[name]
-        rows = read_steps(connection, name, since, at, limit)
-        traced = trace(process, map(_event, rows), at)
-        found.append(flow_of(process, traced, rules or FlowRules(), ALLOWED_S.get(name, {})))
+        begin = max(since, deliveries_since) if name == DELIVERY.name and deliveries_since is not None else since
+        traced, older = (
+            trace(process, map(_event, read_steps(connection, name, begin, at, limit, older=older)), at)
+            for older in (False, True)
+        )
+        found.append(flow_of(process, traced, rules or FlowRules(), ALLOWED_S.get(name, {}), older.stays))
     return found
 
 

@@ -28,7 +28,7 @@ class Stay:
         Whether the case had been as far before.
     """
 
-    case: int
+    case: int | str
     kind: str
     stage: str
     department: str
@@ -47,7 +47,7 @@ class Stay:
 class Loop:
     """A step back to where a case had been before, and the time until it was as far again."""
 
-    case: int
+    case: int | str
     kind: str
     stage: str
     action: str
@@ -58,7 +58,7 @@ class Loop:
 class Deviation:
     """A step that the intended process doesn't have."""
 
-    case: int
+    case: int | str
     kind: str
     at: datetime
     what: str

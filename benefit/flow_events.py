@@ -25,7 +25,7 @@ class Event:
     Attributes
     ----------
     case
-        Number of the case within its process.
+        Number of the case within its process; of a delivery, the change's with the system that is told.
     kind
         Of the case: of alert, conflict or ticket.
     stage
@@ -42,7 +42,7 @@ class Event:
         Of the proposal that the step is about.
     """
 
-    case: int
+    case: int | str
     kind: str
     at: datetime
     action: str

@@ -122,7 +122,8 @@ ALERT = Process(
     name="alert",
     first=("open", alert.State.OPEN),
     follow=by_table(alert.TRANSITIONS),
-    ended=frozenset({alert.State.CLOSED}),
+    # Suppressed on purpose it waits for nobody; should it come back, it goes on from there.
+    ended=frozenset({alert.State.CLOSED, alert.State.SUPPRESSED}),
     done_by_system=frozenset({alert.State.RESOLVED}),
     working=frozenset({alert.State.IN_PROGRESS}),
     # After a crew was called back another is sent.

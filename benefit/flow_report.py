@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 import numpy as np
 
@@ -60,6 +63,16 @@ class Rework:
 
 
 @dataclass(frozen=True, slots=True)
+class Older:
+    """Cases that began before the time that is looked at and are owed something still: where they are, since when."""
+
+    stage: str
+    department: str
+    cases: int
+    oldest_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Recommendation:
     """What to do, the step it concerns, what it rests on, and what it would save."""
 
@@ -90,15 +103,21 @@ class ProcessFlow:
     deviating_steps: int
     bottlenecks: tuple[Bottleneck, ...]
     recommendations: tuple[Recommendation, ...]
+    older: tuple[Older, ...] = ()
 
 
-def flow_of(process: Process, traced: Traced, rules: FlowRules, allowed_s: Mapping[str, float]) -> ProcessFlow:
+def flow_of(
+    process: Process, traced: Traced, rules: FlowRules, allowed_s: Mapping[str, float], older: Sequence[Stay] = ()
+) -> ProcessFlow:
     """Put together what the cases of a process came to.
 
     Parameters
     ----------
     allowed_s
         As of `find_bottlenecks`.
+    older
+        Stays of cases that began before: they are told, and compared with nothing, since what went fast isn't among
+        them.
     """
     bottlenecks = find_bottlenecks(process.name, traced.stays, rules, allowed_s)
     rework = _rework(traced.loops)
@@ -122,7 +141,17 @@ def flow_of(process: Process, traced: Traced, rules: FlowRules, allowed_s: Mappi
             *(_relieve(b) for b in bottlenecks),
             *_spare(process.name, rework, traced.stays, rules.fewest),
         ),
+        older=_older(older),
     )
+
+
+def _older(stays: Sequence[Stay]) -> tuple[Older, ...]:
+    groups: dict[tuple[str, str], list[Stay]] = defaultdict(list)
+    for stay in stays:
+        if stay.action is None:
+            groups[stay.stage, stay.department].append(stay)
+    found = [Older(*place, len(some), min(stay.begin for stay in some)) for place, some in groups.items()]
+    return tuple(sorted(found, key=lambda o: (o.oldest_at, o.stage, o.department)))
 
 
 def _steps(process: Process, stays: Sequence[Stay]) -> tuple[StepTimes, ...]:
@@ -183,7 +212,7 @@ def _relieve(b: Bottleneck) -> Recommendation:
 
 def _spare(process: str, rework: Sequence[Rework], stays: Sequence[Stay], fewest: int) -> list[Recommendation]:
     """Rework that comes often: what sends cases back is to be asked before they are sent on."""
-    of_kind: dict[str, set[int]] = defaultdict(set)
+    of_kind: dict[str, set[int | str]] = defaultdict(set)
     for stay in stays:
         of_kind[stay.kind].add(stay.case)
     found = []
@@ -194,6 +223,15 @@ def _spare(process: str, rework: Sequence[Rework], stays: Sequence[Stay], fewest
             how = "the time from each step back until the case was as far as before"
             found.append(Recommendation("rework", f"{process}: {r.action}", None, r.cases, evidence, r.spent_s, how))
     return found
+
+
+def plain(value: Any) -> Any:
+    """For JSON, which has no NaN: what isn't known is null."""
+    if isinstance(value, Mapping):
+        return {name: plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _length(seconds: float) -> str:

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from benefit.parameters import Parameters
+from benefit.reliability import Steps, restored
 from benefit.split import split
 
 
@@ -35,8 +36,12 @@ class Source:
         Class of the customer; None: not known.
     found_wh
         Energy that the crew found, and that is billed after all.
-    customers, began_at
-        Of an outage.
+    customers, began_at, steps
+        Of an outage; steps as in `benefit.reliability.restored`.
+    day
+        Local day on which it was done: its prices hold.
+    changed_on
+        Local day from which on the loss is another: of a relation when it became true, not when it was approved.
     row
         What the source says, as evidence.
     """
@@ -52,6 +57,9 @@ class Source:
     found_wh: int
     customers: int | None
     began_at: datetime | None
+    steps: Steps
+    day: date
+    changed_on: date
     row: Mapping[str, Any]
 
 
@@ -66,7 +74,7 @@ class Repair:
     units
         Ascending.
     first, last
-        Local days of the first and the last thing that was done.
+        Local days from which on the first and the last thing that was done held.
     """
 
     sources: tuple[int, ...]
@@ -117,34 +125,46 @@ class Entry:
         return digest_of(said)
 
 
+class _Group(NamedTuple):
+    members: list[int]
+    units: set[int]
+    first: date
+    last: date
+
+
 def digest_of(value: Any) -> bytes:
     """BLAKE2b of the canonical JSON of a value."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
     return hashlib.blake2b(text.encode(), digest_size=32).digest()
 
 
-def group_repairs(sources: Sequence[Source], days: Sequence[date], reach: timedelta) -> list[Repair]:
+def group_repairs(sources: Sequence[Source], reach: timedelta) -> list[Repair]:
     """Sources whose units meet within `reach` of each other become one repair.
 
     Parameters
     ----------
-    days
-        Local day of each source.
     reach
         Days after a repair over which its effect is looked for: another one within them can't be told from it.
     """
-    order = sorted((i for i, s in enumerate(sources) if s.treated), key=lambda i: (days[i], i))
-    groups: list[tuple[list[int], set[int], date, date]] = []
+    order = sorted((i for i, s in enumerate(sources) if s.treated), key=lambda i: (sources[i].changed_on, i))
+    live: list[_Group] = []
+    over: list[_Group] = []
     for i in order:
-        units, first = set(sources[i].treated), days[i]
-        members, rest = [i], []
-        for group in groups:
-            if group[1] & units and days[i] - group[3] <= reach:
-                members, units, first = [*group[0], *members], units | group[1], min(first, group[2])
+        day = sources[i].changed_on
+        over += [group for group in live if day - group.last > reach]
+        joined = _Group([i], set(sources[i].treated), day, day)
+        rest = []
+        for group in live:
+            if day - group.last > reach:
+                continue
+            if group.units & joined.units:
+                joined = _Group(
+                    [*group.members, *joined.members], joined.units | group.units, min(joined.first, group.first), day
+                )
             else:
                 rest.append(group)
-        groups = [*rest, (members, units, first, days[i])]
-    repairs = [Repair(tuple(sorted(m)), tuple(sorted(u)), first, last) for m, u, first, last in groups]
+        live = [*rest, joined]
+    repairs = [Repair(tuple(sorted(g.members)), tuple(sorted(g.units)), g.first, g.last) for g in (*over, *live)]
     return sorted(repairs, key=lambda r: (r.first, r.sources))
 
 
@@ -166,7 +186,7 @@ def entries_of_effect(
     entries = []
     for position, energy_wh, sigma_wh in zip(repair.sources, energies, sigmas, strict=True):
         source = sources[position]
-        tariff, price = parameters.price_of(source.tariff)
+        tariff, price = parameters.price_of(source.tariff, source.day)
         saved = Decimal(energy_wh) * parameters.carbon.saved_share * parameters.carbon.g_per_kwh / 1_000
         entries.append(
             _entry(
@@ -186,7 +206,7 @@ def entries_of_source(source: Source, parameters: Parameters, parameters_id: int
     """What a source brings by itself: energy billed after all, visits that weren't needed, a shorter outage."""
     entries = []
     if source.found_wh > 0:
-        tariff, price = parameters.price_of(source.tariff)
+        tariff, price = parameters.price_of(source.tariff, source.day)
         entries.append(
             _entry(
                 source, "recovered", parameters_id,
@@ -205,20 +225,36 @@ def entries_of_source(source: Source, parameters: Parameters, parameters_id: int
                 evidence={"visits": str(share), "hours": str(visits.hours), "cost": str(visits.cost)},
             )
         )  # fmt: skip
-    if source.began_at is not None and source.customers:
-        baseline_s = _whole(parameters.outages.baseline_minutes * 60)
-        took_s = round((source.done_at - source.began_at).total_seconds())
-        avoided = (baseline_s - took_s) * source.customers
-        worth = Decimal(avoided) / 3_600 * parameters.outages.value_per_customer_hour
-        entries.append(
-            _entry(
-                source, "outage", parameters_id,
-                outage_customer_s=avoided, money_cents=_whole(worth * 100), basis="estimate",
-                method="against the time to restore before",
-                evidence={"baseline_s": baseline_s, "took_s": took_s, "customers": source.customers},
-            )
-        )  # fmt: skip
+    if source.began_at is not None:
+        entries += _entries_of_outage(source, source.began_at, parameters, parameters_id)
     return entries
+
+
+def _entries_of_outage(source: Source, began_at: datetime, parameters: Parameters, parameters_id: int) -> list[Entry]:
+    """What customers were without supply less than before; a momentary interruption is compared with nothing."""
+    length_s = (source.done_at - began_at).total_seconds()
+    sustained_s = parameters.outages.sustained_minutes * 60
+    parts = [
+        (round(seconds), customers)
+        for seconds, customers in restored(length_s, source.customers or 0, source.steps)
+        if customers and seconds > sustained_s
+    ]
+    if not parts:
+        return []
+    baseline_s = _whole(parameters.outages.baseline_minutes * 60)
+    customers, customer_s = sum(count for _, count in parts), sum(seconds * count for seconds, count in parts)
+    avoided = baseline_s * customers - customer_s
+    worth = Decimal(avoided) / 3_600 * parameters.outages.value_per_customer_hour
+    evidence = {
+        "baseline_s": baseline_s, "sustained_s": str(sustained_s), "customers": customers, "customer_s": customer_s,
+        "parts": parts,
+    }  # fmt: skip
+    return [
+        _entry(
+            source, "outage", parameters_id, outage_customer_s=avoided, money_cents=_whole(worth * 100),
+            basis="estimate", method="against the time to restore before", evidence=evidence,
+        )
+    ]  # fmt: skip
 
 
 def _entry(source: Source, item: str, parameters_id: int, **figures: Any) -> Entry:
@@ -241,8 +277,3 @@ def _entry(source: Source, item: str, parameters_id: int, **figures: Any) -> Ent
 
 def _whole(value: Decimal) -> int:
     return int(value.to_integral_value(ROUND_HALF_EVEN))
-
-
-def days_around(repair: Repair, before: int, after: int) -> tuple[date, date]:
-    """First and last day that are compared."""
-    return repair.first - timedelta(days=before), repair.last + timedelta(days=after)

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benefit.comparison import choose_controls, compare, sides, to_matrix
 from benefit.effect import Effect, EffectError
-from benefit.ledger import Repair, days_around, digest_of
+from benefit.inputs import first_day
+from benefit.ledger import Repair, digest_of
 from benefit.matching import LEAST_SHARE
 from benefit.parameters import Windows
 from store.benefit import DayRow, Row, read_days, read_days_as_taken, read_sizes, unit_codes
 from store.connection import Connection
 
 #: Raised with every change of the method that gives other figures.
-METHOD = "did-placebo-1"
+METHOD = "did-placebo-2"
 #: Units of about the same size among which controls are looked for.
 _CANDIDATES = 200
+#: Units of a repair, as the ledger takes them.
+_MOST_UNITS = 64
+#: Lists of sizes that are kept: repairs come in the order of their days.
+_SIZES = 4
+
+Codes = Mapping[int, tuple[str, str]]
+"""Code and kind of units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,37 +41,68 @@ class Measured:
     digest: bytes
 
 
+class Sizes:
+    """Sizes of all units of a kind over some days, read once."""
+
+    def __init__(self) -> None:
+        self._read: dict[tuple[str, date, date, int], tuple[NDArray[np.int64], NDArray[np.float64]]] = {}
+
+    def of(
+        self, connection: Connection, kind: str, first: date, until: date, least: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Units and their mean daily inflow; as `store.benefit.read_sizes`."""
+        wanted = kind, first, until, least
+        if wanted not in self._read:
+            if len(self._read) >= _SIZES:
+                self._read.pop(next(iter(self._read)))
+            rows = read_sizes(connection, kind, first, until, least)
+            self._read[wanted] = np.array([row[0] for row in rows], np.int64), np.array([row[1] for row in rows])
+        return self._read[wanted]
+
+
+def key_of(repair: Repair, codes: Codes) -> str:
+    """Units and days of a repair: measurements of one key are of the same question."""
+    return f"{','.join(codes[u][0] for u in repair.units)}@{repair.first}..{repair.last}"
+
+
 def measure(
-    connection: Connection, repair: Repair, busy: Sequence[tuple[int, date]], windows: Windows, today: date
+    connection: Connection,
+    repair: Repair,
+    last: date,
+    barred: frozenset[int],
+    windows: Windows,
+    codes: Codes,
+    sizes: Sizes,
 ) -> Measured:
     """Measure what a repair did.
 
     Parameters
     ----------
-    busy
-        Units at which something was done, with the local day: none of them is a control in those days.
-    today
-        Local day of which nothing is known yet.
+    last
+        Last day that is looked at, as `benefit.inputs.last_day`.
+    barred
+        Units at which something was done within the days: none of them is a control.
+    codes
+        Of the repair's units at least.
 
     Raises
     ------
     EffectError
-        Nothing can be said, or not yet.
+        Nothing can be said.
     """
-    first, last = days_around(repair, windows.days_before, windows.days_after)
-    last = min(last, today - timedelta(days=1))
-    so_far = (last - repair.last).days
-    if so_far < windows.least_days_after:
-        raise EffectError(f"{max(so_far, 0)} of {windows.least_days_after} days after are over")
-    codes = unit_codes(connection, repair.units)
-    kinds = {kind for _, kind in codes.values()}
+    if len(repair.units) > _MOST_UNITS:
+        raise EffectError(
+            f"{len(repair.units)} units were repaired together; at most {_MOST_UNITS} are compared as one"
+        )
+    first = first_day(repair, windows)
+    kinds = {codes[unit][1] for unit in repair.units}
     if len(kinds) != 1:
         raise EffectError("units of different kinds")
     before, after = sides(first, last, (repair.first, repair.last))
 
     rows = read_days(connection, repair.units, first, last)
     loss, inflow, revisions = to_matrix(rows, repair.units, first, last)
-    # What one unit of a repair loses the other may gain: they are compared as one.
+    # What one unit of a repair loses the other may gain: they are compared as one, with units of their mean size.
     treated_wh, treated_inflow_wh = loss.sum(axis=1), inflow.sum(axis=1)
     there = np.isfinite(treated_wh)
     if there[before].mean() < LEAST_SHARE or there[after].mean() < LEAST_SHARE:
@@ -70,23 +110,36 @@ def measure(
     if there[after].sum() < windows.least_days_after * LEAST_SHARE:
         raise EffectError("too few days after are known")
 
-    barred = {unit_id for unit_id, day in busy if first <= day <= last} | set(repair.units)
-    size = float(np.mean(treated_inflow_wh[there & before]))
-    candidates = _candidates(connection, kinds.pop(), first, repair.first, size, barred)
+    count = len(repair.units)
+    size = float(np.mean(treated_inflow_wh[there & before])) / count
+    if not size > 0:
+        raise EffectError("the unit has no inflow")
+    least = int(np.ceil((repair.first - first).days * LEAST_SHARE))
+    unit_ids, sizes_wh = sizes.of(connection, kinds.pop(), first, repair.first, least)
+    is_barred, is_own = np.isin(unit_ids, sorted(barred)), np.isin(unit_ids, repair.units)
+    kept_out = int((is_barred & ~is_own).sum())
+    free = ~(is_barred | is_own)
+    candidates = _nearest(unit_ids[free], sizes_wh[free], size)
     others = read_days(connection, candidates, first, last)
     their_loss, their_inflow, their_revisions = to_matrix(others, candidates, first, last)
-    chosen = choose_controls(treated_wh, treated_inflow_wh, their_loss, their_inflow, before, after, windows.rules())
+    try:
+        chosen = choose_controls(
+            treated_wh / count, treated_inflow_wh / count, their_loss, their_inflow, before, after, windows.rules()
+        )
+    except EffectError as error:
+        raise EffectError(f"{error}; {kept_out} more are none, since something was done at them too") from None
 
     controls = [candidates[i] for i in chosen.tolist()]
-    codes |= unit_codes(connection, controls)
-    key = f"{','.join(codes[u][0] for u in repair.units)}@{repair.first}..{repair.last}"
+    named = {**codes, **unit_codes(connection, controls)}
+    key = key_of(repair, codes)
     seed = int.from_bytes(digest_of(key)[:4], "little")
     effect = compare(treated_wh, treated_inflow_wh, their_loss[:, chosen], their_inflow[:, chosen], before, after, seed)
     evidence = {
         "seed": seed,
-        "treated": [_rests(codes[u][0], u, first, revisions[:, i], rows) for i, u in enumerate(repair.units)],
+        "barred": kept_out,
+        "treated": [_rests(named[u][0], u, first, revisions[:, i], rows) for i, u in enumerate(repair.units)],
         "controls": [
-            _rests(codes[u][0], u, first, their_revisions[:, i], others)
+            _rests(named[u][0], u, first, their_revisions[:, i], others)
             for u, i in zip(controls, chosen.tolist(), strict=True)
         ],
     }  # fmt: skip
@@ -128,18 +181,10 @@ def verify(connection: Connection, effect: Row) -> str:
     return "same" if hashes and all(effect[name] == value for name, value in _figures(again).items()) else "differs"
 
 
-def _candidates(
-    connection: Connection, kind: str, first: date, until: date, size_wh: float, barred: set[int]
-) -> list[int]:
+def _nearest(unit_ids: NDArray[np.int64], sizes_wh: NDArray[np.float64], size_wh: float) -> list[int]:
     """Units of the nearest size, ascending."""
-    if not size_wh > 0:
-        raise EffectError("the unit has no inflow")
-    least = int(np.ceil((until - first).days * LEAST_SHARE))
-    sizes = [
-        (unit_id, wh) for unit_id, wh in read_sizes(connection, kind, first, until, least) if unit_id not in barred
-    ]
-    nearest = sorted(sizes, key=lambda row: (abs(np.log(row[1] / size_wh)), row[0]))
-    return sorted(unit_id for unit_id, _ in nearest[:_CANDIDATES])
+    order = np.lexsort((unit_ids, np.abs(np.log(sizes_wh / size_wh))))
+    return sorted(unit_ids[order[:_CANDIDATES]].tolist())
 
 
 def _figures(effect: Effect) -> dict[str, Any]:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+from datetime import date
 from decimal import Decimal
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -27,6 +29,15 @@ class ParameterError(ValueError):
 
 class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What every section has."""
+
+
+class Prices(_Part, frozen=True):
+    """Prices that took the place of those before."""
+
+    day: date
+    """Local; what was done from then on is valued by them."""
+    prices: dict[Name, Decimal]
+    """As in `Parameters`: all of them, with a default."""
 
 
 class Carbon(_Part, frozen=True):
@@ -121,12 +132,18 @@ class Parameters(_Part, frozen=True):
     """Weights by which a shared benefit is divided."""
     windows: Windows = Windows()
     model: Model | None = None
+    prices_from: Annotated[tuple[Prices, ...], msgspec.Meta(max_length=1_000)] = ()
+    """In the order of days; before the first the prices above."""
 
-    def price_of(self, tariff: str | None) -> tuple[str, Decimal]:
-        """The tariff class whose price holds, and the price of a kWh."""
-        name = tariff if tariff in self.prices else "default"
+    def price_of(self, tariff: str | None, day: date) -> tuple[str, Decimal]:
+        """The tariff class whose price holds on a day, and the price of a kWh."""
+        prices = self.prices
+        for later in self.prices_from:
+            if later.day <= day:
+                prices = later.prices
+        name = tariff if tariff in prices else "default"
         assert name is not None  # noqa: S101  # None is no key
-        return name, self.prices[name]
+        return name, prices[name]
 
 
 def parse_parameters(text: str) -> Parameters:
@@ -163,6 +180,11 @@ def hash_of(parameters: Parameters) -> bytes:
 def _check(p: Parameters) -> None:
     if "default" not in p.prices:
         raise ParameterError("prices lacks default")
+    for later in p.prices_from:
+        if "default" not in later.prices:
+            raise ParameterError(f"prices_from {later.day}: prices lacks default")
+    if any(a.day >= b.day for a, b in pairwise(p.prices_from)):
+        raise ParameterError("prices_from isn't in the order of days")
     if not any(p.departments.values()):
         raise ParameterError("departments: one needs a weight")
     shares = {
@@ -171,6 +193,7 @@ def _check(p: Parameters) -> None:
     }
     rates = {
         **{f"prices.{name}": value for name, value in p.prices.items()},
+        **{f"prices_from {later.day}.{name}": value for later in p.prices_from for name, value in later.prices.items()},
         "carbon.g_per_kwh": p.carbon.g_per_kwh,
         **{f"visits.{name}": getattr(p.visits, name) for name in Visits.__struct_fields__},
         **{f"outages.{name}": getattr(p.outages, name) for name in Outages.__struct_fields__},

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from benefit.economics import appraise, project, tornado
+from benefit.economics import Gain, appraise, project, tornado
 from benefit.measure import verify
 from benefit.parameters import Parameters
 from benefit.social import social_benefit
 from benefit.split import split_by_name
-from store.benefit import Row, list_entries, read_deviation, read_effect, read_totals, read_versions, read_yearly_cents
+from store.benefit import Row, list_entries, read_deviation, read_effect, read_totals, read_versions, read_yearly
 from store.connection import Connection
 
 #: Whole figures that add up.
@@ -30,6 +31,11 @@ def add_up(rows: Iterable[Row]) -> dict[str, int]:
     return {name: sum(int(row[name]) for row in listed) for name in SUMS}
 
 
+def with_error(row: Row) -> Row:
+    """A row whose error stands only where one is known: of an avoided loss; nothing says how exact the others are."""
+    return row if row["item"] == "loss_avoided" else {**row, "sigma_wh": None}
+
+
 def summary(
     connection: Connection,
     parameters: Parameters,
@@ -39,9 +45,13 @@ def summary(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> dict[str, Any]:
-    """Sums by organisation, item and basis, in all, and money by department."""
+    """Sums by organisation, item and basis, in all, and money by department.
+
+    The deviation of the whole is that of the avoided losses: None where there are none.
+    """
     rows = read_totals(connection, organisation, unit, since, until)
     total = add_up(rows)
+    known = any(row["item"] == "loss_avoided" for row in rows)
     deviation_wh = read_deviation(connection, organisation, unit, since, until)
     by_basis = {
         basis: add_up(row for row in rows if row["basis"] == basis) for basis in sorted({r["basis"] for r in rows})
@@ -50,9 +60,9 @@ def summary(
         "currency": parameters.currency,
         "entries": sum(int(row["entries"]) for row in rows),
         "no_effect_shown": sum(int(row["not_shown"]) for row in rows),
-        "total": {**total, "sigma_wh": round(deviation_wh)},
+        "total": {**total, "sigma_wh": round(deviation_wh) if known else None},
         "by_basis": by_basis,
-        "by_item": [{**row, "sigma_wh": round(float(row["sigma_wh"]))} for row in rows],
+        "by_item": [with_error({**row, "sigma_wh": round(float(row["sigma_wh"]))}) for row in rows],
         "departments": split_by_name(total["money_cents"], parameters.departments),
     }
 
@@ -63,7 +73,7 @@ def all_entries(connection: Connection, **wanted: Any) -> list[Row]:
     after: tuple[str, int, str] | None = None
     while True:
         page = list_entries(connection, **wanted, after=after, limit=_PAGE)
-        found += page
+        found += map(with_error, page)
         if len(page) < _PAGE:
             return found
         last = page[-1]
@@ -81,12 +91,17 @@ def explain(connection: Connection, source: str, source_id: int, item: str | Non
         check = None if effect is None else verify(connection, effect)
         if effect is not None:
             effect = {**effect, "digest": bytes(effect["digest"]).hex()}
-        found.append({**row, "effect": effect, "check": check})
+        found.append({**with_error(row), "effect": effect, "check": check})
     return found
 
 
-def programme(connection: Connection, parameters: Parameters) -> dict[str, Any]:
+def programme(connection: Connection, parameters: Parameters, zone: ZoneInfo) -> dict[str, Any]:
     """Net present value and payback of each unit and of all, by year, with the tornado.
+
+    Parameters
+    ----------
+    zone
+        The utility's: whose years they are.
 
     Raises
     ------
@@ -96,8 +111,8 @@ def programme(connection: Connection, parameters: Parameters) -> dict[str, Any]:
     model = parameters.model
     if model is None:
         raise NoModelError("the approved parameters have no section model")
-    yearly = read_yearly_cents(connection)
-    flows = project(model, yearly)
+    gains = [Gain(*row) for row in read_yearly(connection, zone.key)]
+    flows = project(model, gains)
     units = sorted({flow.unit for flow in flows})
     years = [
         {"year": year, **{kind: _of(flows, year, kind) for kind in sorted({f.kind for f in flows})}}
@@ -106,11 +121,11 @@ def programme(connection: Connection, parameters: Parameters) -> dict[str, Any]:
     worth = appraise(flows, model)
     return {
         "currency": parameters.currency,
-        "measured_a_year_cents": yearly,
+        "measured": [asdict(gain) for gain in gains],
         "years": years,
         "all": asdict(worth),
         "units": [asdict(appraise(flows, model, unit)) for unit in units],
-        "tornado": [{**asdict(swing), "swing_cents": swing.swing_cents} for swing in tornado(model, yearly)],
+        "tornado": [{**asdict(swing), "swing_cents": swing.swing_cents} for swing in tornado(model, gains)],
         "departments": split_by_name(worth.npv_cents, parameters.departments),
     }
 

@@ -1,38 +1,40 @@
-"""Brings the ledger up to date: what was done, what it did, what that is worth. In one transaction."""
+"""Brings the ledger up to date: what was done, what it did, what that is worth. One update at a time.
+
+It is made of many short transactions, so that nothing waits for it; one that was broken off is taken up by the next.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from benefit.around import tell_around
 from benefit.effect import EffectError
-from benefit.ledger import (
-    Entry,
-    Known,
-    Repair,
-    Source,
-    digest_of,
-    entries_of_effect,
-    entries_of_source,
-    group_repairs,
-)
-from benefit.measure import Measured, measure
-from benefit.parameters import Parameters, read_parameters
+from benefit.inputs import Inputs, first_day, last_day
+from benefit.ledger import Known, Repair, Source, entries_of_effect, entries_of_source, group_repairs
+from benefit.measure import METHOD, Measured, Sizes, key_of, measure
+from benefit.parameters import Parameters, Windows, read_parameters
+from benefit.write import EntryWriter
 from store.benefit import (
+    LastMeasured,
+    NewestEffect,
     add_effect,
-    add_entry,
+    add_run,
     approved_parameters,
+    forget_measured,
     keep_outages,
     ledger_reached,
-    lock_ledger,
     newest_effects,
-    newest_entries,
+    note_measured,
+    own_ledger,
+    read_day_states,
+    read_measured,
     read_sources,
-    withdraw_entry,
+    unit_codes,
 )
 from store.connection import Connection, allow_long
 
@@ -43,6 +45,10 @@ class NotApprovedError(RuntimeError):
 
 class LedgerAheadError(ValueError):
     """The ledger knows what was done later already; going back would take that away."""
+
+
+class LedgerBusyError(RuntimeError):
+    """Another update is under way."""
 
 
 @dataclass(slots=True)
@@ -57,6 +63,8 @@ class Updated:
         New versions of entries by reason.
     unchanged
         Entries that stand as they did.
+    measured
+        Repairs that were measured: those of which nothing is another than it was aren't.
     effects
         New versions of effects.
     waiting
@@ -66,6 +74,7 @@ class Updated:
     sources: int = 0
     written: Counter[str] = field(default_factory=Counter)
     unchanged: int = 0
+    measured: int = 0
     effects: int = 0
     waiting: list[dict[str, Any]] = field(default_factory=list)
 
@@ -84,8 +93,17 @@ def load_approved(connection: Connection) -> tuple[int, Parameters]:
     return int(row["parameters_id"]), read_parameters(row["body"])
 
 
-def update_ledger(connection: Connection, zone: ZoneInfo, at: datetime) -> Updated:
-    """Enter what was done up to an instant; the same again writes nothing.
+def update_ledger(
+    connection: Connection, zone: ZoneInfo, at: datetime, deliveries_kept: timedelta = timedelta(days=90)
+) -> Updated:
+    """Enter what was done up to an instant; the same again measures and writes nothing.
+
+    Parameters
+    ----------
+    connection
+        In autocommit.
+    deliveries_kept
+        How long deliveries stay before retention removes them.
 
     Raises
     ------
@@ -93,84 +111,133 @@ def update_ledger(connection: Connection, zone: ZoneInfo, at: datetime) -> Updat
         None are approved.
     LedgerAheadError
         An earlier update went further; nothing was written.
+    LedgerBusyError
+        Another one is under way; nothing was written.
     """
-    done = Updated()
-    with connection.transaction():
-        allow_long(connection)
-        lock_ledger(connection)
+    with own_ledger(connection) as mine:
+        if not mine:
+            raise LedgerBusyError("another update of the ledger is under way")
         number, parameters = load_approved(connection)
         today = at.astimezone(zone).date()
-        entered, last_day = ledger_reached(connection)
-        if (entered is not None and at < entered) or (last_day is not None and today <= last_day):
+        entered, last = ledger_reached(connection)
+        if (entered is not None and at < entered) or (last is not None and today <= last):
             raise LedgerAheadError(f"the ledger has gone beyond {at.isoformat()} already")
-        keep_outages(connection, at)
-        sources = [_source(row) for row in read_sources(connection, at)]
-        done.sources = len(sources)
-        entries = [entry for source in sources for entry in entries_of_source(source, parameters, number)]
-        days = [source.done_at.astimezone(zone).date() for source in sources]
-        reach = timedelta(days=parameters.windows.days_after)
-        known = newest_effects(connection)
-        busy = [(unit_id, day) for source, day in zip(sources, days, strict=True) for unit_id in source.treated]
-        for repair in group_repairs(sources, days, reach):
-            try:
-                measured = measure(connection, repair, busy, parameters.windows, today)
-            except EffectError as error:
-                done.waiting.append(_waits(repair, sources, error))
-                continue
-            effect = _keep_effect(connection, measured, known, done)
-            entries += entries_of_effect(repair, sources, effect, parameters, number)
-        _write(connection, entries, {(s.source, s.source_id) for s in sources}, done)
+        with connection.transaction():
+            allow_long(connection)
+            keep_outages(connection, at)
+            sources = [_source(row, zone) for row in read_sources(connection, at)]
+            writer = EntryWriter(connection)
+        done = Updated(sources=len(sources), written=writer.written)
+        for source in sources:
+            writer.add(entries_of_source(source, parameters, number))
+        effects = _Effects(connection, sources, parameters.windows, today)
+        for repair in effects.repairs:
+            effect = effects.of(repair)
+            if isinstance(effect, Known):
+                writer.add(entries_of_effect(repair, sources, effect, parameters, number))
+            else:
+                done.waiting.append(_waits(repair, sources, effect))
+        effects.end()
+        writer.end({(source.source, source.source_id) for source in sources})
+        done.unchanged, done.measured, done.effects = writer.unchanged, effects.measured, effects.new
+        with connection.transaction():
+            allow_long(connection)
+            around = tell_around(connection, parameters, at, at - deliveries_kept)
+        add_run(
+            connection,
+            {
+                "at": at, "sources": done.sources, "written": done.written.total(), "measured": done.measured,
+                "waiting": len(done.waiting), **around,
+            },
+        )  # fmt: skip
     return done
 
 
-def _source(row: Sequence[Any]) -> Source:
-    source, source_id, kind, unit_id, organisation, done_at, treated, tariff, found_wh, customers, began_at, said = row
+class _Effects:
+    """Effects of repairs: measured where what they rest on is another than when they were measured last."""
+
+    def __init__(self, connection: Connection, sources: Sequence[Source], windows: Windows, today: date) -> None:
+        self.measured = 0
+        self.new = 0
+        self.repairs = group_repairs(sources, timedelta(days=windows.days_after))
+        self._connection, self._windows, self._today = connection, windows, today
+        self._sizes = Sizes()
+        self._keys: list[str] = []
+        spans = [(first_day(r, windows), r.last + timedelta(days=windows.days_after)) for r in self.repairs]
+        with connection.transaction():
+            allow_long(connection)
+            self._codes = unit_codes(connection, sorted({unit for r in self.repairs for unit in r.units}))
+            self._newest, self._before = newest_effects(connection), read_measured(connection)
+            states = read_day_states(connection, min(s[0] for s in spans), max(s[1] for s in spans)) if spans else {}
+        self._inputs = Inputs(METHOD, windows, sources, states)
+
+    def of(self, repair: Repair) -> Known | str:
+        """The effect of a repair, or why nothing can be said, or not yet."""
+        key = key_of(repair, self._codes)
+        self._keys.append(key)
+        try:
+            last = last_day(repair, self._windows, self._today)
+        except EffectError as error:
+            return str(error)
+        first = first_day(repair, self._windows)
+        kinds = {self._codes[unit][1] for unit in repair.units}
+        inputs = self._inputs.hash_of(repair, kinds, first, last)
+        said = self._before.get(key)
+        if said is None or said.inputs != inputs:
+            said = self._measure(repair, key, first, last, inputs)
+        if said.why is not None:
+            return said.why
+        effect = self._newest[key]
+        return Known(effect.effect_id, effect.recovered_wh, effect.sigma_wh, effect.shown, effect.digest)
+
+    def end(self) -> None:
+        """Forget the measurements of repairs that there aren't any more."""
+        forget_measured(self._connection, self._keys)
+
+    def _measure(self, repair: Repair, key: str, first: date, last: date, inputs: bytes) -> LastMeasured:
+        self.measured += 1
+        with self._connection.transaction():
+            self._connection.execute("set transaction isolation level repeatable read")
+            allow_long(self._connection)
+            try:
+                barred = self._inputs.barred(first, last)
+                found = measure(self._connection, repair, last, barred, self._windows, self._codes, self._sizes)
+            except EffectError as error:
+                said = LastMeasured(inputs, None, str(error))
+            else:
+                said = LastMeasured(inputs, self._keep(found), None)
+            note_measured(self._connection, key, said)
+        return said
+
+    def _keep(self, found: Measured) -> int:
+        """Number of the effect: a new version where it says something else."""
+        newest = self._newest.get(found.key)
+        if newest is None or newest.digest != found.digest:
+            version = 1 if newest is None else newest.version + 1
+            values = found.values
+            number = add_effect(self._connection, {**values, "version": version, "digest": found.digest})
+            newest = NewestEffect(
+                number, version, found.digest, values["recovered_wh"], values["sigma_wh"], values["shown"]
+            )
+            self._newest[found.key] = newest
+            self.new += 1
+        return newest.effect_id
+
+
+def _source(row: Sequence[Any], zone: ZoneInfo) -> Source:
+    *what, done_at, treated, tariff, found_wh, customers, began_at, steps, changed_at, said = row
+    source, source_id, kind, unit_id, organisation = what
+    day = done_at.astimezone(zone).date()
+    changed_on = day if changed_at is None else changed_at.astimezone(zone).date()
     return Source(
         source, source_id, kind, unit_id, organisation, done_at, tuple(int(u) for u in treated), tariff, found_wh,
-        customers, began_at, said,
+        customers, began_at, steps or (), day, changed_on, said,
     )  # fmt: skip
 
 
-def _waits(repair: Repair, sources: Sequence[Source], error: EffectError) -> dict[str, Any]:
+def _waits(repair: Repair, sources: Sequence[Source], why: str) -> dict[str, Any]:
     return {
         "sources": [f"{sources[i].source} {sources[i].source_id}" for i in repair.sources],
         "repaired": [repair.first.isoformat(), repair.last.isoformat()],
-        "why": str(error),
+        "why": why,
     }
-
-
-def _keep_effect(
-    connection: Connection, measured: Measured, known: dict[str, tuple[int, int, bytes]], done: Updated
-) -> Known:
-    effect_id, version, digest = known.get(measured.key, (0, 0, b""))
-    if digest != measured.digest:
-        effect_id = add_effect(connection, {**measured.values, "version": version + 1, "digest": measured.digest})
-        done.effects += 1
-    values = measured.values
-    return Known(effect_id, values["recovered_wh"], values["sigma_wh"], values["shown"], measured.digest)
-
-
-def _write(connection: Connection, entries: Sequence[Entry], standing: set[tuple[str, int]], done: Updated) -> None:
-    """New versions of what is new or other than it was; what lost its source counts no more.
-
-    An avoided loss of which nothing can be said any more, since its days aren't kept, stays as it was.
-    """
-    newest = {(row[0], row[1], row[2]): row[3:] for row in newest_entries(connection)}
-    for entry in entries:
-        key = (entry.source, entry.source_id, entry.item)
-        version, withdrawn, digest, parameters_id, said, _ = newest.get(key, (0, True, b"", None, None, None))
-        if bytes(digest) == entry.digest() and not withdrawn:
-            done.unchanged += 1
-            continue
-        reason = "new"
-        if version and not withdrawn:
-            changed = digest_of(said) != digest_of(dict(entry.evidence["source"]))
-            of_parameters = parameters_id != entry.parameters_id
-            reason = "source" if changed else "parameters" if of_parameters else "restated"
-        values = {name: getattr(entry, name) for name in Entry.__slots__}
-        add_entry(connection, {**values, "version": version + 1, "digest": entry.digest(), "reason": reason})
-        done.written[reason] += 1
-    for (source, source_id, item), (version, withdrawn, *_) in sorted(newest.items()):
-        if not withdrawn and (source, source_id) not in standing:
-            withdraw_entry(connection, source, source_id, item, version)
-            done.written["withdrawn"] += 1

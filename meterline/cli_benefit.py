@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -53,7 +53,7 @@ def benefit_update(
 
     Example: meterline benefit update --json
     """
-    from benefit.update import LedgerAheadError, NotApprovedError, update_ledger
+    from benefit.update import LedgerAheadError, LedgerBusyError, NotApprovedError, update_ledger
     from meterline.bootstrap import opener
 
     settings = read_settings(config, quiet=True)
@@ -64,14 +64,15 @@ def benefit_update(
     with opener(settings, "meterline-cli")() as connection:
         connection.autocommit = True
         try:
-            done = update_ledger(connection, settings.settling.zone(), until)
-        except (NotApprovedError, LedgerAheadError) as error:
+            kept = timedelta(days=settings.retention.deliveries_d)
+            done = update_ledger(connection, settings.settling.zone(), until, kept)
+        except (NotApprovedError, LedgerAheadError, LedgerBusyError) as error:
             fail(str(error))
     if as_json:
         print_json(
             {
                 "sources": done.sources, "written": dict(sorted(done.written.items())), "unchanged": done.unchanged,
-                "effects": done.effects, "waiting": done.waiting,
+                "measured": done.measured, "effects": done.effects, "waiting": done.waiting,
             }
         )  # fmt: skip
         return
@@ -100,6 +101,8 @@ def benefit_show(
         "organisation": organisation, "unit": unit, "since": read_instant(since, "--since"),
         "until": read_instant(until, "--until"),
     }  # fmt: skip
+    if wanted["since"] and wanted["until"] and wanted["since"] >= wanted["until"]:
+        fail("--until must be later than --since", code=2)
     with _opened(config) as (connection, parameters):
         found = summary(connection, parameters, **wanted)
         entries = all_entries(connection, **wanted) if as_json else []
@@ -115,11 +118,13 @@ def benefit_show(
     for row in [*found["by_item"], {**found["total"], "organisation": "", "item": "all", "basis": ""}]:
         table.add_row(
             printable(row["organisation"]), row["item"], row["basis"], f"{row.get('entries', found['entries']):,}",
-            f"{row['energy_wh'] / 1_000:,.1f}", f"{row['sigma_wh'] / 1_000:,.1f}", f"{row['money_cents'] / 100:,.2f}",
+            f"{row['energy_wh'] / 1_000:,.1f}", _error(row["sigma_wh"], 1, "–"), f"{row['money_cents'] / 100:,.2f}",
             f"{row['visits_milli'] / 1_000:,.1f}", f"{row['outage_customer_s'] / 3_600:,.1f}",
             f"{row['co2_g'] / 1_000:,.1f}",
         )  # fmt: skip
     Console().print(table)
+    if any(row["sigma_wh"] is None for row in found["by_item"]):
+        print("–: how exact that is isn't known; ± of all is that of the avoided losses")
     if found["no_effect_shown"]:
         print(f"no effect can be shown of {found['no_effect_shown']}: nothing is credited for them")
     shares = ", ".join(f"{printable(name)} {cents / 100:,.2f}" for name, cents in found["departments"].items())
@@ -151,9 +156,7 @@ def benefit_explain(
     for row in rows:
         state = "withdrawn" if row["withdrawn"] else "entered"
         print(f"{row['item']} version {row['version']}, {state} ({row['reason']}), {row['basis']}: {row['method']}")
-        print(
-            f"  {row['energy_wh'] / 1_000:,.3f} kWh ± {row['sigma_wh'] / 1_000:,.3f}, {row['money_cents'] / 100:,.2f}"
-        )
+        print(f"  {row['energy_wh'] / 1_000:,.3f} kWh ± {_error(row['sigma_wh'], 3)}, {row['money_cents'] / 100:,.2f}")
         effect = row["effect"]
         if effect is not None:
             _print_effect(effect, row["check"])
@@ -167,7 +170,8 @@ def _print_effect(effect: dict[str, Any], check: str) -> None:
     print(
         f"  {shown}: {kwh['recovered_wh']:,.1f} kWh over {effect['days_after']} days "
         f"({kwh['low_wh']:,.1f} to {kwh['high_wh']:,.1f}), against {effect['controls']} controls; "
-        f"placebo rank {effect['placebo_rank']:.3f}"
+        f"placebo rank {effect['placebo_rank']:.3f}; "
+        f"{effect['evidence'].get('barred', 'unknown')} units were none, since something was done at them too"
     )
     print(f"  simple comparison of before and after: {kwh['before_after_wh']:,.1f} kWh")
     print(f"  units {printable(effect['key'])}; computed again: {check}")
@@ -181,9 +185,10 @@ def benefit_model(config: ConfigOption = None, as_json: JsonOption = False) -> N
     """
     from benefit.report import NoModelError, programme
 
+    zone = read_settings(config, quiet=True).settling.zone()
     with _opened(config) as (connection, parameters):
         try:
-            found = programme(connection, parameters)
+            found = programme(connection, parameters, zone)
         except NoModelError as error:
             fail(str(error))
     if as_json:
@@ -339,6 +344,10 @@ def _opened(config: Path | None) -> Iterator[tuple[Connection, Parameters]]:
         except NotApprovedError as error:
             fail(str(error))
         yield connection, parameters
+
+
+def _error(sigma_wh: int | None, decimals: int, unknown: str = "not known") -> str:
+    return unknown if sigma_wh is None else f"{sigma_wh / 1_000:,.{decimals}f}"
 
 
 def _money(cents: int) -> str:

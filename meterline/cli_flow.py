@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -47,9 +46,11 @@ def show(
 
     Example: meterline flow show --process alert --since 2026-06-01T00:00:00Z
     """
+    from benefit.flow_report import plain
+
     begin, until, flows = _read(process, since, at, limit, config)
     if as_json:
-        print_json({"since": begin, "at": until, "processes": [_plain(asdict(flow)) for flow in flows]})
+        print_json({"since": begin, "at": until, "processes": [plain(asdict(flow)) for flow in flows]})
         return
     for flow in flows:
         _print_flow(flow, kinds=kinds)
@@ -101,12 +102,17 @@ def _read(
     names = process or list(PROCESSES)
     if unknown := [name for name in names if name not in PROCESSES]:
         fail(f"no process {printable(unknown[0])!r}; there are {', '.join(PROCESSES)}", code=2)
-    until = read_instant(at, "--at") or datetime.now(UTC)
+    now = datetime.now(UTC)
+    until = read_instant(at, "--at") or now
     begin = read_instant(since, "--since") or until - timedelta(days=90)
+    if until > now:
+        fail("--at lies ahead", code=2)
     if begin >= until:
-        fail("--since lies before --at", code=2)
-    with opener(read_settings(config, quiet=True), "meterline-cli")() as connection:
-        return begin, until, read_flow(connection, begin, until, names, limit=limit)
+        fail("--since must be earlier than --at", code=2)
+    settings = read_settings(config, quiet=True)
+    kept_since = now - timedelta(days=settings.retention.deliveries_d)
+    with opener(settings, "meterline-cli")() as connection:
+        return begin, until, read_flow(connection, begin, until, names, limit=limit, deliveries_since=kept_since)
 
 
 def _print_flow(flow: ProcessFlow, *, kinds: bool) -> None:
@@ -120,6 +126,7 @@ def _print_flow(flow: ProcessFlow, *, kinds: bool) -> None:
         f"{flow.process}: {flow.cases} cases, {flow.over} over, {lead} h to the end (p50, p90), {waited:.0%} of it"
         f" waiting; {flow.conforming} as intended"
     )
+    _print_older(flow)
     if not flow.steps:
         return
     table = Table(box=None, header_style="bold", show_edge=False)
@@ -140,14 +147,13 @@ def _print_flow(flow: ProcessFlow, *, kinds: bool) -> None:
         )
 
 
+def _print_older(flow: ProcessFlow) -> None:
+    for o in flow.older:
+        print(
+            f"    begun before and still open: {o.cases} at {o.stage}, {printable(o.department)}, the longest since"
+            f" {o.oldest_at:%Y-%m-%d %H:%M} UTC"
+        )
+
+
 def _hours(seconds: float) -> str:
     return "–" if math.isnan(seconds) else f"{seconds / 3600:,.1f}"
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no NaN: what isn't known is null."""
-    if isinstance(value, Mapping):
-        return {name: _plain(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

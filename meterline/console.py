@@ -6,6 +6,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 
 import structlog
 from fastapi import APIRouter
@@ -122,7 +123,12 @@ def _rollout_routers(desk: Desk, settings: Settings) -> tuple[APIRouter, ...]:
     zone = settings.settling.zone()
     limits = settings.rollout.channel.limits()
     routers = rollout_routers(
-        desk, zone, lambda connection: desk_rules(connection, settings), limits, lambda site: site_key(settings, site)
+        desk,
+        zone,
+        lambda connection: desk_rules(connection, settings),
+        limits,
+        lambda site: site_key(settings, site),
+        timedelta(days=settings.retention.deliveries_d),
     )
     return (*routers, rollout_page_router(desk, zone))
 

@@ -1,7 +1,7 @@
 """Runs the services that tell other systems: of alerts, and of changes of the grid model.
 
 The first also keeps days and months up to date, and looks at closed days by validation rules.
-The second also removes daily what is older than it has to be kept.
+The second also brings the ledger of benefits up to date daily, and removes what is older than it has to be kept.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -19,6 +19,7 @@ from alerts.routing import DEFAULT_ROUTES, Channel, Route, Routing, Tier
 from alerts.rules import AlertPolicy
 from alerts.sense import SenseRules
 from alerts.service import AlertCounts, AlertSettings, run_alerts
+from benefit.update import LedgerAheadError, LedgerBusyError, NotApprovedError, update_ledger
 from grid.calendar import Calendar
 from grid.finding import Severity
 from meterline.bootstrap import make_producer, opener
@@ -50,7 +51,7 @@ from sync.service import SyncCounts, run_sync
 log = structlog.get_logger("meterline.deliver")
 
 #: Two processes that do it at once are kept apart by a lock in the database.
-_RETENTION_EVERY_S = 86_400.0
+_DAILY_EVERY_S = 86_400.0
 #: Promises are made in hours, milestones in days.
 _ROLLOUT_EVERY_S = 60.0
 
@@ -115,12 +116,12 @@ def run_sync_service(settings: Settings, stop: threading.Event, counts: SyncCoun
                     counts,
                     settings.sync.reconcile_every_s,
                 ),
-                "retention": lambda: keep_running(
-                    "retention",
-                    opener(settings, "meterline-retention"),
-                    lambda connection: tidy_up(connection, settings),
+                "daily": lambda: keep_running(
+                    "daily",
+                    opener(settings, "meterline-daily"),
+                    lambda connection: daily_round(connection, settings),
                     stop,
-                    _RETENTION_EVERY_S,
+                    _DAILY_EVERY_S,
                 ),
             },
             stop,
@@ -140,6 +141,28 @@ def report_rollout(connection: Connection, settings: Settings) -> bool:
     if owed := send_reports(connection, settings, datetime.now(UTC)):
         log.info("reports", owed=owed)
     return False
+
+
+def daily_round(connection: Connection, settings: Settings) -> bool:
+    """What is done once a day; False, since there is no more to do today.
+
+    The ledger comes first: it keeps ended outages, whose findings go when they are old.
+    """
+    update_benefit(connection, settings)
+    return tidy_up(connection, settings)
+
+
+def update_benefit(connection: Connection, settings: Settings) -> None:
+    """Bring the ledger of benefits up to date, where parameters are approved that it can value by."""
+    kept = timedelta(days=settings.retention.deliveries_d)
+    try:
+        done = update_ledger(connection, settings.settling.zone(), datetime.now(UTC), kept)
+    except NotApprovedError:
+        return
+    except (LedgerAheadError, LedgerBusyError) as error:
+        log.warning("the ledger of benefits isn't brought up to date", why=str(error))
+        return
+    log.info("benefit", written=done.written.total(), measured=done.measured, waiting=len(done.waiting))
 
 
 def tidy_up(connection: Connection, settings: Settings) -> bool:

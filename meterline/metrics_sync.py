@@ -11,6 +11,7 @@ import psycopg
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from store.benefit import read_last_run
 from store.connection import Connection
 from store.deliveries import Queue, read_backlog
 from store.sync_conflicts import count_conflicts, read_rate_totals
@@ -64,6 +65,15 @@ class SyncMetrics(Collector):
 
 def _stored(connection: Connection) -> Iterable[Metric]:
     now = datetime.now(UTC)
+    run = read_last_run(connection)
+    if run is not None:
+        yield GaugeMetricFamily(
+            "meterline_benefit_updated_timestamp_seconds", "When the ledger of benefits was last brought up to date",
+            value=run["recorded_at"].timestamp(),
+        )  # fmt: skip
+        yield GaugeMetricFamily(
+            "meterline_benefit_waiting", "Repairs of which nothing can be said, or not yet", value=run["waiting"]
+        )
     waiting = GaugeMetricFamily("meterline_sync_waiting", "Deliveries that wait", labels=["target"])
     age = GaugeMetricFamily("meterline_sync_oldest_seconds", "Age of the oldest that waits", labels=["target"])
     for backlog in read_backlog(connection, Queue.SYNC):

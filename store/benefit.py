@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -20,9 +22,17 @@ DayRow = tuple[int, date, int, int, int]
 SOURCES = ("work_orders", "proposals", "conflicts", "outages")
 
 
-def lock_ledger(connection: Connection) -> None:
-    """Take the ledger's turn until the transaction ends."""
-    connection.execute(_SQL["lock"])
+@contextlib.contextmanager
+def own_ledger(connection: Connection) -> Iterator[bool]:
+    """Take the ledger's turn, if nobody else has it; the connection is in autocommit."""
+    row = connection.execute(_SQL["lock"]).fetchone()
+    mine = row is not None and bool(row[0])
+    try:
+        yield mine
+    finally:
+        # A connection that was lost has lost its lock with it.
+        if mine and not connection.closed:
+            connection.execute(_SQL["unlock"])
 
 
 def add_parameters(connection: Connection, hash_: bytes, body: Any, reason: str, by: str) -> tuple[int, bool]:
@@ -64,7 +74,9 @@ def keep_outages(connection: Connection, at: datetime) -> int:
 
 
 def read_sources(connection: Connection, at: datetime) -> list[tuple[Any, ...]]:
-    """What was done up to an instant, in the order of `benefit.ledger.Source`."""
+    """What was done up to an instant: source, number, kind, unit, organisation, when, treated units, tariff, energy
+    found, customers, begin, steps, since when it holds, what the source says.
+    """
     return [row for name in SOURCES for row in connection.execute(_SQL[name], {"at": at})]
 
 
@@ -93,15 +105,33 @@ def read_days_as_taken(connection: Connection, keys: Sequence[tuple[int, date, i
     return connection.execute(_SQL["days_as_taken"], arguments).fetchall()
 
 
+def read_day_states(connection: Connection, first: date, last: date) -> dict[tuple[str, date], str]:
+    """Of each kind of unit and day that has published figures: what is another when one of them is."""
+    rows = connection.execute(_SQL["day_states"], {"first": first, "last": last})
+    return {(row[0], row[1]): f"{row[2]} {row[3]} {row[4]}" for row in rows}
+
+
 def ledger_reached(connection: Connection) -> tuple[datetime | None, date | None]:
     """Up to when it has entered what was done, and the last day that an effect rests on; None: nothing yet."""
     (row,) = connection.execute(_SQL["reached"]).fetchall()
     return row[0], row[1]
 
 
-def newest_effects(connection: Connection) -> dict[str, tuple[int, int, bytes]]:
-    """Number, version and digest of the newest effect by key."""
-    return {row[0]: (row[1], row[2], bytes(row[3])) for row in connection.execute(_SQL["newest_effects"])}
+@dataclass(frozen=True, slots=True)
+class NewestEffect:
+    """The newest version of an effect."""
+
+    effect_id: int
+    version: int
+    digest: bytes
+    recovered_wh: int
+    sigma_wh: int
+    shown: bool
+
+
+def newest_effects(connection: Connection) -> dict[str, NewestEffect]:
+    """The newest version of each effect, by key."""
+    return {key: NewestEffect(*found) for key, *found in connection.execute(_SQL["newest_effects"])}
 
 
 def add_effect(connection: Connection, values: Mapping[str, Any]) -> int:
@@ -109,6 +139,49 @@ def add_effect(connection: Connection, values: Mapping[str, Any]) -> int:
     arguments = {**values, "evidence": Jsonb(values["evidence"])}
     (row,) = connection.execute(_SQL["add_effect"], arguments).fetchall()
     return int(row[0])
+
+
+@dataclass(frozen=True, slots=True)
+class LastMeasured:
+    """What the newest measurement of a repair came to: an effect, or why nothing can be said."""
+
+    inputs: bytes
+    effect_id: int | None
+    why: str | None
+
+
+def read_measured(connection: Connection) -> dict[str, LastMeasured]:
+    """Newest measurements by key of the repair."""
+    return {row[0]: LastMeasured(*row[1:]) for row in connection.execute(_SQL["measured"])}
+
+
+def note_measured(connection: Connection, key: str, measured: LastMeasured) -> None:
+    """Note what a measurement came to, and what it rests on."""
+    connection.execute(_SQL["note_measured"], {"key": key, **asdict(measured)})
+
+
+def forget_measured(connection: Connection, keys: Sequence[str]) -> None:
+    """Forget the measurements of repairs other than these."""
+    connection.execute(_SQL["forget_measured"], {"keys": list(keys)})
+
+
+def add_run(connection: Connection, values: Mapping[str, Any]) -> None:
+    """Note that an update came to its end."""
+    connection.execute(
+        _SQL["add_run"], {**values, "advice": Jsonb(values["advice"]), "social": Jsonb(values["social"])}
+    )
+
+
+def read_told(connection: Connection, at: datetime) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+    """What the newest update known at an instant said of the flow of the work, and social figures."""
+    row = connection.execute(_SQL["told"], {"at": at}).fetchone()
+    return ((), ()) if row is None else (tuple(row[0]), tuple(row[1]))
+
+
+def read_last_run(connection: Connection) -> Row | None:
+    """The newest update that came to its end; None before the first."""
+    found = _rows(connection, "last_run")
+    return found[0] if found else None
 
 
 def read_effect(connection: Connection, effect_id: int) -> Row | None:
@@ -122,9 +195,10 @@ def newest_entries(connection: Connection) -> list[tuple[Any, ...]]:
     return connection.execute(_SQL["newest_entries"]).fetchall()
 
 
-def add_entry(connection: Connection, values: Mapping[str, Any]) -> None:
-    """Write a version of an entry."""
-    connection.execute(_SQL["add_entry"], {**values, "evidence": Jsonb(values["evidence"])})
+def add_entries(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write versions of entries."""
+    with connection.cursor() as cursor:
+        cursor.executemany(_SQL["add_entry"], [{**row, "evidence": Jsonb(row["evidence"])} for row in rows])
 
 
 def withdraw_entry(connection: Connection, source: str, source_id: int, item: str, version: int) -> None:
@@ -179,15 +253,15 @@ def read_versions(connection: Connection, source: str, source_id: int, item: str
     return _rows(connection, "versions", source=source, source_id=source_id, item=item)
 
 
-def read_yearly_cents(connection: Connection) -> dict[str, int]:
-    """What the entries bring a year, by organisation."""
-    return {row[0]: int(row[1]) for row in connection.execute(_SQL["yearly"])}
+def read_yearly(connection: Connection, zone: str) -> list[tuple[str, int, int, int]]:
+    """What the entries of a year bring: organisation, year, cents once, cents a year from then on."""
+    return connection.execute(_SQL["yearly"], {"zone": zone}).fetchall()
 
 
 def read_interruptions(
     connection: Connection, since: datetime, until: datetime, organisation: str | None
-) -> list[tuple[datetime, datetime, int, bool]]:
-    """Kept outages that began within [since, until): begin, end, customers, planned."""
+) -> list[tuple[datetime, datetime, int, bool, list[Any]]]:
+    """Kept outages that began within [since, until): begin, end, customers, planned, and steps."""
     arguments = {"since": since, "until": until, "organisation": organisation}
     return connection.execute(_SQL["interruptions"], arguments).fetchall()
 

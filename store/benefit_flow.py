@@ -15,7 +15,7 @@ _PAGE = 10_000
 
 
 def read_steps(
-    connection: Connection, process: str, since: datetime, at: datetime, limit: int
+    connection: Connection, process: str, since: datetime, at: datetime, limit: int, *, older: bool = False
 ) -> Iterator[tuple[Any, ...]]:
     """Steps of the cases that began in [since, at], those of a case one after the other, as known at `at`.
 
@@ -25,13 +25,15 @@ def read_steps(
         ``alert``, ``conflict``, ``delivery`` or ``ticket``.
     limit
         Of cases: the newest.
+    older
+        Those instead that began before `since` and may not be over: the oldest.
 
     Yields
     ------
     tuple
         The fields of `benefit.flow_events.Event`, in their order.
     """
-    arguments = {"since": since, "at": at, "limit": limit}
+    arguments = {"since": since, "at": at, "limit": limit, "older": older}
     with connection.transaction(), connection.cursor(name=f"flow_{process}") as cursor:
         cursor.itersize = _PAGE
         yield from cursor.execute(_SQL[process], arguments)

@@ -56,9 +56,11 @@ Slow = Mapping[tuple[str, str, str], float]
 class Workflow:
     """Cases that come at random over some days, and what becomes of them."""
 
-    def __init__(self, connection: Connection, seed: int, slow: Slow | None = None) -> None:
+    def __init__(
+        self, connection: Connection, seed: int, slow: Slow | None = None, begin: datetime | None = None
+    ) -> None:
         # Later than now: what the database itself notes has happened before it.
-        self.begin = datetime.now(UTC) + timedelta(days=1)
+        self.begin = begin or datetime.now(UTC) + timedelta(days=1)
         self.end = self.begin
         self._connection = connection
         self._random = np.random.default_rng(seed)

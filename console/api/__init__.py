@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, FastAPI
@@ -13,6 +14,7 @@ from console.api.benefit import benefit_router
 from console.api.council import council_router
 from console.api.desk import Desk
 from console.api.findings import findings_router
+from console.api.flow import flow_router
 from console.api.norms import norms_router
 from console.api.problems import method_not_allowed
 from console.api.proposals import proposals_router
@@ -62,6 +64,7 @@ def rollout_routers(
     rules: Callable[[Connection], DeskRules],
     limits: Limits | None = None,
     public_key: PublicKey = lambda _site: None,
+    deliveries_kept: timedelta = timedelta(days=90),
 ) -> tuple[APIRouter, ...]:
     """Routes of the roll-out, its service desk and what it brought.
 
@@ -75,6 +78,8 @@ def rollout_routers(
         What the channels of sites must keep.
     public_key
         That of a site, which proves the reports of its acceptance.
+    deliveries_kept
+        How long deliveries of sync stay before retention removes them.
     """
     return (
         plan_router(desk, zone),
@@ -84,5 +89,6 @@ def rollout_routers(
         norms_router(desk),
         assessments_router(desk, zone),
         sites_router(desk, limits or Limits(), public_key),
-        benefit_router(desk),
+        benefit_router(desk, zone),
+        flow_router(desk, deliveries_kept),
     )

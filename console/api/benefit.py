@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from benefit.parameters import Parameters
-from benefit.report import NoModelError, explain, programme, social, summary
+from benefit.report import NoModelError, explain, programme, social, summary, with_error
 from benefit.update import NotApprovedError, load_approved
 from console.api.desk import Desk, Instant, Limit, Number, Word, asker
 from console.api.problems import ProblemError, ProblemRoute, responses
@@ -31,8 +32,8 @@ class EntryPage(BaseModel):
     next: str | None
 
 
-def benefit_router(desk: Desk) -> APIRouter:
-    """Routes of the ledger of benefits; all of them read."""
+def benefit_router(desk: Desk, zone: ZoneInfo) -> APIRouter:
+    """Routes of the ledger of benefits; all of them read. `zone` is the utility's: whose years are told."""
     router = APIRouter(prefix="/api/v1/rollout/benefit", tags=["benefit"], route_class=ProblemRoute)
     who: Any = asker(desk)
 
@@ -68,7 +69,7 @@ def benefit_router(desk: Desk) -> APIRouter:
             place = (source, int(number), item)
         with opened(desk) as connection:
             seen = scope(connection, asking, organisation, desk.now())
-            rows = list_entries(connection, seen, unit, first, last, place, limit)
+            rows = [with_error(row) for row in list_entries(connection, seen, unit, first, last, place, limit)]
         whole = len(rows) == limit
         marks = "/".join(str(rows[-1][name]) for name in ("source", "source_id", "item")) if whole else None
         return EntryPage(items=rows, next=marks)
@@ -89,7 +90,7 @@ def benefit_router(desk: Desk) -> APIRouter:
         need(asking, ALL_SEEING)
         with opened(desk) as connection:
             try:
-                found = programme(connection, _parameters(connection))
+                found = programme(connection, _parameters(connection), zone)
             except NoModelError as error:
                 raise ProblemError(409, str(error)) from None
         # A rate is a text where money is whole cents: no binary fraction stands for it.
@@ -110,7 +111,10 @@ def benefit_router(desk: Desk) -> APIRouter:
 
 
 def _span(since: datetime | None, until: datetime | None) -> tuple[datetime | None, datetime | None]:
-    return None if since is None else bounded(since), None if until is None else bounded(until)
+    first, last = None if since is None else bounded(since), None if until is None else bounded(until)
+    if first is not None and last is not None and first >= last:
+        raise ProblemError(422, "until is later than since")
+    return first, last
 
 
 def _parameters(connection: Connection) -> Parameters:

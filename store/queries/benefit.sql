@@ -1,5 +1,8 @@
 -- name: lock
-select pg_advisory_xact_lock(hashtextextended('benefit', 0))
+select pg_try_advisory_lock(hashtextextended('benefit', 0))
+
+-- name: unlock
+select pg_advisory_unlock(hashtextextended('benefit', 0))
 
 -- name: add_parameters
 insert into benefit.parameters (hash, body, reason, recorded_by)
@@ -30,10 +33,20 @@ limit %(limit)s
 select parameters_id from benefit.approval order by approval_id desc limit 1
 
 -- name: keep_outages
--- Before findings go; a finding that was kept isn't looked at again.
+-- Before findings go; a finding that was kept isn't looked at again. What goes on as part of another outage is in that.
 insert into benefit.outage (finding_id, unit_id, begin_at, ended_at, customers, planned)
 select
-  f.finding_id, f.unit_id, f.begin_at, f.ended_at, coalesce((f.figures ->> 'meters')::integer, 0),
+  f.finding_id, f.unit_id, f.begin_at, f.ended_at,
+  coalesce(
+    (
+      select sum(greatest(s.customers - s.were, 0))
+      from (
+        select customers, lag(customers, 1, 0) over (order by at, step_id) as were
+        from benefit.outage_step s where s.finding_id = f.finding_id
+      ) s
+    ),
+    (f.figures ->> 'meters')::integer, 0
+  ),
   exists (
     with recursive above (unit_id) as (
       select f.unit_id
@@ -45,7 +58,7 @@ select
     where w.during @> f.begin_at and (w.kinds is null or 'outage' = any(w.kinds))
   )
 from alerts.finding f
-where f.kind = 'outage' and f.ended_at is not null and f.ended_at <= %(at)s
+where f.kind = 'outage' and f.ended_at is not null and f.ended_at <= %(at)s and not f.figures ? 'taken_over_by'
   and not exists (select from benefit.outage o where o.finding_id = f.finding_id)
 order by f.finding_id
 on conflict (finding_id) do nothing
@@ -54,7 +67,7 @@ on conflict (finding_id) do nothing
 -- Confirmed on the spot: what was found was put right.
 select
   'work_order', w.work_order_id, a.kind, u.unit_id, o.code, w.done_at, array[u.unit_id], t.tariff_class,
-  coalesce(w.found_wh, 0), null::integer, null::timestamptz,
+  coalesce(w.found_wh, 0), null::integer, null::timestamptz, null::jsonb, null::timestamptz,
   jsonb_build_object(
     'work_order', w.work_order_id, 'alert', a.alert_id, 'result', w.result, 'found_wh', w.found_wh, 'done_at', w.done_at,
     'version', w.version, 'unit', u.code, 'tariff', t.tariff_class
@@ -78,10 +91,10 @@ where w.state = 'done' and w.result = 'confirmed' and w.done_at <= %(at)s
 order by w.work_order_id
 
 -- name: proposals
--- Applied to the grid model; the units are those that its values name, or where the meter hung then.
+-- Applied to the grid model; the units are those that its values name, or where the meter hung when it came to hold.
 select
   'proposal', p.proposal_id, c.kind, w.unit_id, o.code, x.done_at, x.units, null::text, 0::bigint, null::integer,
-  null::timestamptz,
+  null::timestamptz, null::jsonb, x.changed_at,
   jsonb_build_object(
     'proposal', p.proposal_id, 'conflict', p.conflict_id, 'entity_kind', c.entity_kind, 'entity', e.code,
     'field', c.field, 'before', p.before, 'after', p.after, 'outbox', p.outbox_id, 'applied_at', x.done_at,
@@ -91,10 +104,16 @@ from sync.proposal p
 join sync.conflict c using (conflict_id)
 left join sync.entity e using (entity_id)
 cross join lateral (
+  select d.done_at, coalesce((p.change ->> 'valid_from')::timestamptz, d.done_at) as changed_at
+  from (
+    select max(v.at) as done_at from sync.proposal_event v
+    where v.proposal_id = p.proposal_id and v.action = 'approve'
+  ) d
+) d
+cross join lateral (
   select
-    (
-      select max(v.at) from sync.proposal_event v where v.proposal_id = p.proposal_id and v.action = 'approve'
-    ) as done_at,
+    d.done_at,
+    d.changed_at,
     array(
       select u.unit_id from grid.unit u
       where u.kind in ('area', 'dedicated')
@@ -104,7 +123,7 @@ cross join lateral (
       join grid.unit u using (unit_id)
       where c.entity_kind = 'meter' and m.meter = e.code and m.role & 2 = 2 and upper_inf(m.recorded)
         and u.kind in ('area', 'dedicated')
-        and m.valid @> (select max(v.at) from sync.proposal_event v where v.proposal_id = p.proposal_id)
+        and m.valid @> d.changed_at
       order by 1
     ) as units
 ) x
@@ -119,15 +138,30 @@ where p.state = 'applied' and p.target = 'model' and x.done_at <= %(at)s
 order by p.proposal_id
 
 -- name: conflicts
--- Resolved without a change of the grid model: a source has corrected its record.
+-- Resolved without a change of the grid model: a source has corrected its record, as was proposed and approved since the
+-- conflict came. What went by itself was resolved by nobody.
 select
   'conflict', c.conflict_id, c.kind, s.unit_id, o.code, c.closed_at, array[]::integer[], null::text, 0::bigint,
-  null::integer, null::timestamptz,
+  null::integer, null::timestamptz, null::jsonb, null::timestamptz,
   jsonb_build_object(
     'conflict', c.conflict_id, 'kind', c.kind, 'entity_kind', c.entity_kind, 'entity', e.code, 'field', c.field,
-    'system', c.system, 'closed_at', c.closed_at
+    'system', c.system, 'closed_at', c.closed_at, 'proposal', a.proposal_id
   )
 from sync.conflict c
+cross join lateral (
+  -- When its conflict closes an approved one becomes withdrawn, with no step by anybody.
+  select max(p.proposal_id) as proposal_id
+  from sync.proposal p
+  where p.conflict_id = c.conflict_id and p.target <> 'model' and p.state in ('approved', 'withdrawn')
+    and p.proposed_at >= c.opened_at
+    and p.approvals_needed <= (
+      select count(*) from sync.proposal_event e
+      where e.proposal_id = p.proposal_id and e.action = 'approve' and e.at <= c.closed_at
+    )
+    and not exists (
+      select from sync.proposal_event e where e.proposal_id = p.proposal_id and e.action in ('reject', 'withdraw')
+    )
+) a
 left join sync.entity e using (entity_id)
 left join lateral (
   select unit_id from rollout.conflict_step s where s.conflict_id = c.conflict_id order by s.at desc limit 1
@@ -136,7 +170,7 @@ left join lateral (
   select min(g.code) as code from grid.responsibility r join grid.organisation g using (organisation_id)
   where r.unit_id = s.unit_id and r.duty = 1 and upper_inf(r.recorded) and r.valid @> c.closed_at
 ) o on true
-where c.closed_at <= %(at)s
+where c.closed_at <= %(at)s and a.proposal_id is not null
   and not exists (
     select from sync.proposal p where p.conflict_id = c.conflict_id and p.state = 'applied' and p.target = 'model'
   )
@@ -145,12 +179,19 @@ order by c.conflict_id
 -- name: outages
 select
   'outage', b.finding_id, 'outage', b.unit_id, o.code, b.ended_at, array[]::integer[], null::text, 0::bigint,
-  b.customers, b.begin_at,
+  b.customers, b.begin_at, t.steps, null::timestamptz,
   jsonb_build_object(
-    'finding', b.finding_id, 'unit', u.code, 'begin_at', b.begin_at, 'ended_at', b.ended_at, 'customers', b.customers
+    'finding', b.finding_id, 'unit', u.code, 'begin_at', b.begin_at, 'ended_at', b.ended_at, 'customers', b.customers,
+    'steps', t.steps
   )
 from benefit.outage b
 join grid.unit u using (unit_id)
+left join lateral (
+  select jsonb_agg(
+    jsonb_build_array(extract(epoch from s.at - b.begin_at)::float8, s.customers) order by s.at, s.step_id
+  ) as steps
+  from benefit.outage_step s where s.finding_id = b.finding_id
+) t on true
 left join lateral (
   select min(g.code) as code from grid.responsibility r join grid.organisation g using (organisation_id)
   where r.unit_id = b.unit_id and r.duty = 1 and upper_inf(r.recorded) and r.valid @> b.ended_at
@@ -189,7 +230,39 @@ where p.period = 'day'
 order by p.unit_id, p.first_day
 
 -- name: newest_effects
-select distinct on (key) key, effect_id, version, digest from benefit.effect order by key, version desc
+select distinct on (key) key, effect_id, version, digest, recovered_wh, sigma_wh, shown
+from benefit.effect
+order by key, version desc
+
+-- name: day_states
+-- A figure that is published anew has another revision, and one that comes late makes one more.
+select u.kind, p.first_day, count(*), sum(p.revision), max(p.recorded_at)
+from loss.period_revision p
+join grid.unit u using (unit_id)
+where p.period = 'day' and p.until_at is null and p.revision > 0 and p.computable and p.status <> 'provisional'
+  and p.first_day between %(first)s and %(last)s
+group by u.kind, p.first_day
+
+-- name: measured
+select key, inputs, effect_id, why from benefit.measured
+
+-- name: note_measured
+insert into benefit.measured (key, inputs, effect_id, why)
+values (%(key)s, %(inputs)s, %(effect_id)s, %(why)s)
+on conflict (key) do update set inputs = excluded.inputs, effect_id = excluded.effect_id, why = excluded.why
+
+-- name: forget_measured
+delete from benefit.measured where key <> all(%(keys)s::text[])
+
+-- name: add_run
+insert into benefit.run (at, sources, written, measured, waiting, advice, social)
+values (%(at)s, %(sources)s, %(written)s, %(measured)s, %(waiting)s, %(advice)s, %(social)s)
+
+-- name: told
+select advice, social from benefit.run where recorded_at <= %(at)s order by run_id desc limit 1
+
+-- name: last_run
+select run_id, at, recorded_at, sources, written, measured, waiting from benefit.run order by run_id desc limit 1
 
 -- name: add_effect
 insert into benefit.effect (
@@ -206,7 +279,8 @@ returning effect_id
 select * from benefit.effect where effect_id = %(effect_id)s
 
 -- name: reached
-select (select max(done_at) from benefit.ledger), (select max(last_day) from benefit.effect)
+select greatest((select max(done_at) from benefit.ledger), (select max(at) from benefit.run)),
+  (select max(last_day) from benefit.effect)
 
 -- name: newest_entries
 select distinct on (source, source_id, item)
@@ -305,23 +379,26 @@ where e.source = %(source)s and e.source_id = %(source_id)s and (%(item)s::text 
 order by e.item, e.version
 
 -- name: yearly
--- What the entries bring a year, by organisation: an avoided loss over its days goes on over a year; what happens once
--- counts by the span that the entries cover, a month at least.
-with span as (
-  select greatest(extract(epoch from max(done_at) - min(done_at)) / 86400, 30)::numeric as days from benefit.ledger
-)
+-- What the entries of a local year bring, by organisation: once, and each year from then on. An avoided loss over its days
+-- goes on over a year.
 select
-  coalesce(l.organisation, ''),
-  round(sum(l.money_cents * 365 / case when l.item = 'loss_avoided' then e.days_after else s.days end))::bigint
+  coalesce(l.organisation, ''), extract(year from l.done_at at time zone %(zone)s)::integer,
+  coalesce(sum(l.money_cents) filter (where l.item <> 'loss_avoided'), 0)::bigint,
+  coalesce(round(sum(l.money_cents * 365 / e.days_after::numeric) filter (where l.item = 'loss_avoided')), 0)::bigint
 from benefit.ledger l
-cross join span s
 left join benefit.effect e using (effect_id)
-group by 1
-order by 1
+group by 1, 2
+order by 1, 2
 
 -- name: interruptions
-select b.begin_at, b.ended_at, b.customers, b.planned
+select b.begin_at, b.ended_at, b.customers, b.planned, coalesce(t.steps, '[]')
 from benefit.outage b
+left join lateral (
+  select jsonb_agg(
+    jsonb_build_array(extract(epoch from s.at - b.begin_at)::float8, s.customers) order by s.at, s.step_id
+  ) as steps
+  from benefit.outage_step s where s.finding_id = b.finding_id
+) t on true
 where b.begin_at >= %(since)s and b.begin_at < %(until)s
   and (%(organisation)s::text is null or b.unit_id in (select unit_id from rollout.units_of(%(organisation)s, %(until)s)))
 order by b.finding_id

@@ -1,5 +1,6 @@
--- Steps of cases that began in a time, as they were known at its end: those of a case one after the other. Who took them
--- is a number within the case; no name leaves the database.
+-- Steps of cases that began in [since, until], as they were known at an instant: those of a case one after the other. Who
+-- took them is a number within the case; no name leaves the database. `older`: of cases that began before `since` those
+-- that may still be owed something, the oldest first.
 --
 -- Columns: case, kind, at, action, stage after it, stage before it, department that has it then, department that took it,
 -- as what it was taken, by which person of the case, approvals needed, whether the grid model is to be changed.
@@ -14,9 +15,16 @@ select
   end,
   dense_rank() over (partition by a.alert_id order by t.actor), 1, false
 from (
-  select alert_id, kind, role from alerts.alert
-  where opened_at >= %(since)s and opened_at <= %(at)s
-  order by alert_id desc
+  select a.alert_id, a.kind, a.role from alerts.alert a
+  where case when not %(older)s then a.opened_at >= %(since)s and a.opened_at <= %(at)s
+    else a.opened_at < %(since)s and (
+      a.updated_at > %(at)s or a.state in ('open', 'acknowledged', 'in_progress')
+      or a.state = 'resolved' and 'meterline' <> (
+        select t.actor from alerts.transition t where t.alert_id = a.alert_id order by t.transition_id desc limit 1
+      )
+    )
+  end
+  order by case when %(older)s then a.alert_id else -a.alert_id end
   limit %(limit)s
 ) a
 join alerts.transition t using (alert_id)
@@ -32,9 +40,15 @@ select
   case when s.number = 1 then 'author' else 'desk' end,
   dense_rank() over (partition by t.ticket_id order by s.actor), 1, false
 from (
-  select ticket_id, kind, unit from rollout.ticket
-  where at >= %(since)s and at <= %(at)s
-  order by ticket_id desc
+  select k.ticket_id, k.kind, k.unit from rollout.ticket k
+  where case when not %(older)s then k.at >= %(since)s and k.at <= %(at)s
+    else k.at < %(since)s and 'closed' <> (
+      select s.to_state from rollout.ticket_step s
+      where s.ticket_id = k.ticket_id and s.at <= %(at)s
+      order by s.number desc limit 1
+    )
+  end
+  order by case when %(older)s then k.ticket_id else -k.ticket_id end
   limit %(limit)s
 ) t
 join rollout.ticket_step s using (ticket_id)
@@ -46,11 +60,14 @@ order by t.ticket_id, s.number
 with cases as (
   select c.conflict_id, c.kind, c.department, b.begun_at
   from (
-    select conflict_id, min(at) as begun_at from rollout.conflict_step
-    where is_open
+    select conflict_id, min(at) filter (where is_open) as begun_at
+    from rollout.conflict_step
+    where at <= %(at)s
     group by conflict_id
-    having min(at) >= %(since)s and min(at) <= %(at)s
-    order by conflict_id desc
+    having case when not %(older)s then min(at) filter (where is_open) >= %(since)s
+      else min(at) filter (where is_open) < %(since)s and (array_agg(is_open order by at desc, is_open))[1]
+    end
+    order by case when %(older)s then conflict_id else -conflict_id end
     limit %(limit)s
   ) b
   join sync.conflict c using (conflict_id)
@@ -88,7 +105,7 @@ order by c.conflict_id, s.at, s.turn, s.number
 -- Of a change that came of a proposal, to each system that holds a copy; a case is a delivery.
 with cases as (
   select
-    row_number() over (order by d.outbox_id, d.target) as number, c.kind, d.target, d.delivered_at, d.read_at,
+    d.outbox_id, c.kind, d.target, d.delivered_at, d.read_at,
     d.to_read or d.read_at is not null as reads, a.applied_at
   from (
     select p.outbox_id, p.conflict_id, max(e.at) as applied_at
@@ -96,14 +113,20 @@ with cases as (
     join sync.proposal_event e using (proposal_id)
     where p.outbox_id is not null and e.action in ('approve', 'undo') and e.at <= %(at)s
     group by p.proposal_id
-    having max(e.at) >= %(since)s
-    order by p.proposal_id desc
+    having case when not %(older)s then max(e.at) >= %(since)s
+      else max(e.at) < %(since)s and exists (
+        select from sync.delivery d
+        where d.outbox_id = p.outbox_id
+          and (d.delivered_at is null or d.delivered_at > %(at)s or d.to_read or d.read_at > %(at)s)
+      )
+    end
+    order by case when %(older)s then p.proposal_id else -p.proposal_id end
     limit %(limit)s
   ) a
   join sync.conflict c using (conflict_id)
   join sync.delivery d using (outbox_id)
 )
-select number, kind, at, action, stage, before, target, target, 'system', 1, 1, false
+select outbox_id || ' ' || target, kind, at, action, stage, before, target, target, 'system', 1, 1, false
 from (
   select c.*, c.applied_at as at, 1 as turn, 'owe' as action, 'owed' as stage, null as before from cases c
   union all
@@ -114,4 +137,4 @@ from (
   select c.*, c.read_at, 3, 'read_back', 'read_back', 'delivered' from cases c
 ) s
 where at <= %(at)s
-order by number, turn
+order by outbox_id, target, turn

@@ -257,23 +257,26 @@ select count(*) filter (where l.passed) / nullif(count(*), 0)::float8,
   (count(*) filter (where l.passed))::float8, count(*)::float8
 from sites s left join last l on l.site = s.code
 -- name: benefit_wh
--- Energy of what was done since, as the ledger of benefits had it then.
-select sum(e.energy_wh)::float8, sum(e.energy_wh)::float8, null::float8
-from (
-  select distinct on (source, source_id, item) *
-  from benefit.entry where recorded_at <= %(at)s
+-- Energy that was booked since: the ledger of benefits as it was known, less that of the begin, whenever it was done. So
+-- consecutive reports add up to the ledger.
+select sum(k.figure)::float8, sum(k.figure)::float8, null::float8
+from (values (%(at)s::timestamptz, 1), (%(since)s::timestamptz, -1)) known (at, sign)
+cross join lateral (
+  select distinct on (source, source_id, item)
+    case when withdrawn then 0 else known.sign * energy_wh end as figure, organisation
+  from benefit.entry where recorded_at <= known.at
   order by source, source_id, item, version desc
-) e
-where not e.withdrawn and e.done_at > %(since)s and e.done_at <= %(at)s
-  and (%(unit)s::text is null or e.organisation in (select code from rollout.below(%(unit)s, %(at)s)))
+) k
+where %(unit)s::text is null or k.organisation in (select code from rollout.below(%(unit)s, %(at)s))
 
 -- name: benefit_cents
 -- Money of it, estimates too.
-select sum(e.money_cents)::float8, sum(e.money_cents)::float8, null::float8
-from (
-  select distinct on (source, source_id, item) *
-  from benefit.entry where recorded_at <= %(at)s
+select sum(k.figure)::float8, sum(k.figure)::float8, null::float8
+from (values (%(at)s::timestamptz, 1), (%(since)s::timestamptz, -1)) known (at, sign)
+cross join lateral (
+  select distinct on (source, source_id, item)
+    case when withdrawn then 0 else known.sign * money_cents end as figure, organisation
+  from benefit.entry where recorded_at <= known.at
   order by source, source_id, item, version desc
-) e
-where not e.withdrawn and e.done_at > %(since)s and e.done_at <= %(at)s
-  and (%(unit)s::text is null or e.organisation in (select code from rollout.below(%(unit)s, %(at)s)))
+) k
+where %(unit)s::text is null or k.organisation in (select code from rollout.below(%(unit)s, %(at)s))

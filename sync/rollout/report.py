@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from store.benefit import read_told
 from store.connection import Connection
 from store.rollout import Figure, Row, read_figure, read_rows
 from sync.rollout.channels import list_channels
@@ -67,6 +68,9 @@ class Report:
     milestones, tickets, channels, matters, decisions
         Slipped milestones, tickets with a broken promise, channels that fall short, matters and decisions that aren't
         carried out.
+    advice, social
+        What to do about the flow of the work, and what came to customers, as the last update of the ledger of benefits
+        found it; for the groups.
     """
 
     span: Span
@@ -82,6 +86,8 @@ class Report:
     channels: tuple[Row, ...]
     matters: tuple[Row, ...]
     decisions: tuple[Row, ...]
+    advice: tuple[Row, ...] = ()
+    social: tuple[Row, ...] = ()
 
 
 def make_report(
@@ -118,4 +124,13 @@ def make_report(
             span, level, unit, since, at, zone.key, figures(FIGURES, unit),
             {code: figures(BY_UNIT[level], code) for code in units},
             tuple(milestones[:MAX_ROWS]), tuple(tickets), tuple(channels), tuple(matters), tuple(decisions),
+            *(((), ()) if level is Level.UNIT else _told(connection, at)),
         )  # fmt: skip
+
+
+def _told(connection: Connection, at: datetime) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+    advice, social = read_told(connection, at)
+    return (
+        tuple({**row, "gain_h": row["gain_s"] / 3_600} for row in advice),
+        tuple({**row, "indicator": row["name"], "measured_in": row["unit"]} for row in social),
+    )

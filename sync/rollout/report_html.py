@@ -23,7 +23,11 @@ _LISTS: Final = (
     ("channels", ("unit", "gateway", "shortfalls", "delay_high_s", "jitter_s", "bytes_per_s", "clock_offset_s")),
     ("matters", ("matter_id", "unit", "department", "title")),
     ("decisions", ("decision_id", "unit", "decision", "owner", "due_on", "last_note")),
+    ("advice", ("step", "department", "gain_h", "evidence")),
+    ("social", ("indicator", "value", "measured_in", "basis", "rests_on")),
 )
+#: Columns whose values are words of a report.
+_NAMED: Final = frozenset({"indicator", "basis"})
 #: Of a report; it stands in the page.
 STYLE: Final = """
 body { font: 14px/1.5 "Noto Sans CJK SC", "Source Han Sans SC", "Microsoft YaHei", system-ui, sans-serif;
@@ -125,7 +129,8 @@ def _list(body: ET.Element, name: str, columns: Sequence[str], rows: Sequence[Ro
     for values in rows:
         row = ET.SubElement(table, "tr")
         for column in columns:
-            ET.SubElement(row, "td").text = _plain(values[column])
+            value = values[column]
+            ET.SubElement(row, "td").text = say(value, language) if column in _NAMED else _plain(value)
 
 
 def _table(body: ET.Element, name: str, language: Language, heads: Iterable[str]) -> ET.Element:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,22 +19,26 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from benefit.ledger import Repair
-from benefit.measure import measure
+from benefit.measure import Sizes, measure
 from benefit.report import add_up, all_entries, explain, programme, social, summary
 from benefit.update import LedgerAheadError, NotApprovedError, Updated, load_approved, update_ledger
 from console.api import add_routes
 from console.api.benefit import benefit_router
 from console.api.desk import Desk
+from console.api.flow import flow_router
 from console.api.tokens import RateLimiter, Tokens, hash_of
 from meterline import cli
+from store.benefit import unit_codes
 from store.connection import Connection, connect
 from store.rollout import read_figure
 from store.sync_conflicts import ConflictRow, write_conflicts
 from sync.load import load_grid
 from sync.proposals.lifecycle import Action, ReviewRules
 from sync.proposals.review import propose, review
+from sync.rollout.desk import open_ticket
 from sync.rollout.report import Level, make_report
 from sync.rollout.report_html import show_figure
+from sync.rollout.tickets import Kind, Priority
 from sync.rollout.timetable import Span
 from tests.benefit_grid import (
     AREAS,
@@ -51,6 +56,7 @@ from tests.benefit_grid import (
 )
 from tests.integration.test_alerts_api import as_, problem
 from tests.served_api import ask_wrongly, serve
+from tests.workflow import DESK
 
 NOON = datetime(REPAIRED.year, REPAIRED.month, REPAIRED.day, 12, tzinfo=UTC)
 
@@ -136,6 +142,28 @@ def test_the_entries_add_up_to_the_report(ledger: Connection) -> None:
     assert entries == add_up(found["by_item"])
     assert sum(found["departments"].values()) == found["total"]["money_cents"]
     assert found["no_effect_shown"] == 3
+
+
+def test_consecutive_reports_add_up_to_the_ledger(ledger: Connection) -> None:
+    """Each books what became known in its time, whenever it was done: weeks pass before a loss is known."""
+    bounds = [datetime.now(UTC)]
+    for step in range(4):
+        if step == 1:
+            confirm(ledger, "A2", None, NOON + timedelta(hours=1), 70_000)
+        if step == 2:
+            loss, inflow = losses()
+            day = FIRST + timedelta(days=40)
+            publish_day(ledger, "A1", day, int(loss[40, 0]) + 9_000, int(inflow[40, 0]), revision=2)
+        if step == 3:
+            ledger.execute("update alerts.work_order set result = 'refuted' where found_wh = 70000")
+        update(ledger)
+        bounds.append(datetime.now(UTC))
+    total = shown(ledger)["total"]
+    for name, wanted in (("benefit_wh", total["energy_wh"]), ("benefit_cents", total["money_cents"])):
+        parts = [read_figure(ledger, name, None, at, "UTC", since).value for since, at in pairwise(bounds)]
+        assert sum(part for part in parts if part is not None) == wanted
+        assert all(parts), "each step brought or took something"
+        assert read_figure(ledger, name, "county-02", bounds[-1], "UTC", bounds[0]).value is None
 
 
 def test_a_report_has_the_sum_of_the_entries_as_it_was_known_then(ledger: Connection) -> None:
@@ -291,8 +319,14 @@ def test_boards_see_figures_and_no_evidence(ledger: Connection, database: Any) -
 def test_the_programme_counts_what_was_measured_and_adds_up(ledger: Connection) -> None:
     update(ledger)
     _, parameters = load_approved(ledger)
-    found = programme(ledger, parameters)
-    assert found["measured_a_year_cents"].keys() == {"county-01"}
+    found = programme(ledger, parameters, ZoneInfo("UTC"))
+    # What was billed after all counts once, in the year in which it was found.
+    (gain,) = found["measured"]
+    avoided, recovered = all_entries(ledger)
+    assert gain == {
+        "unit": "county-01", "year": 2026, "once_cents": recovered["money_cents"],
+        "yearly_cents": round(avoided["money_cents"] * 365 / 28),
+    }  # fmt: skip
     assert sum(unit["npv_cents"] for unit in found["units"]) == found["all"]["npv_cents"]
     assert [bar["swing_cents"] for bar in found["tornado"]] == sorted(
         (bar["swing_cents"] for bar in found["tornado"]), reverse=True
@@ -308,14 +342,19 @@ def test_the_commands(ledger: Connection, config_path: Path, tmp_path: Path, mon
         assert done.exit_code == code, done.output
         return done.output
 
+    assert "--until must be later" in run("show", "--since", "2026-05-01", "--until", "2026-04-01", code=2)
     assert json.loads(run("update", "--json"))["written"] == {"new": 2}
     assert "entries: none new, 2 as they were" in run("update")
     said = run("show", "--json")
     assert run("show", "--json") == said
     assert len(json.loads(said)["list"]) == 2
-    assert "by department: dispatch" in run("show")
+    text = run("show")
+    assert "by department: dispatch" in text
+    assert "how exact that is isn't known" in text
     text = run("explain", "work_order", "1")
     assert "an effect is shown" in text
+    assert "500.000 kWh ± not known" in text
+    assert "0 units were none, since something was done at them too" in text
     assert "computed again: same" in text
     assert "simple comparison of before and after" in text
     run("explain", "work_order", "9", code=1)
@@ -351,7 +390,7 @@ def client(ledger: Connection, database: Any, tmp_path: Path) -> Iterator[TestCl
     with pool:
         limiter = RateLimiter(100_000, 100_000, time.monotonic)
         desk = Desk(pool, Tokens(file), limiter, limiter, lambda: datetime.now(UTC))
-        add_routes(made, [benefit_router(desk)])
+        add_routes(made, [benefit_router(desk, ZoneInfo("UTC")), flow_router(desk, timedelta(days=90))])
         yield TestClient(made, raise_server_exceptions=True)
 
 
@@ -382,12 +421,35 @@ def test_the_api_says_what_the_ledger_says_to_those_whom_it_concerns(client: Tes
     problem(leader.get("/rollout/benefit/social", params={"since": span["until"], "until": span["since"]}), 422)
 
 
+def test_the_api_tells_the_groups_how_the_work_flows(client: TestClient, ledger: Connection) -> None:
+    number = open_ticket(
+        ledger, DESK, Kind.CHANGE, "county-01", Priority.NORMAL, "Swaps", "x", "clerk",
+        datetime.now(UTC) - timedelta(days=100),
+    )  # fmt: skip
+    leader = as_(client, "leader")
+    found = leader.get("/rollout/flow").json()
+    assert [flow["process"] for flow in found["processes"]] == ["conflict", "delivery", "alert", "ticket"]
+    (ticket,) = leader.get("/rollout/flow", params={"process": "ticket"}).json()["processes"]
+    # It began before, and still waits; nothing else is known of tickets.
+    assert (ticket["cases"], ticket["lead_p50_s"], ticket["older"][0]["cases"]) == (0, None, 1)
+    long_ago = {"process": "ticket", "since": (datetime.now(UTC) - timedelta(days=200)).isoformat()}
+    (ticket,) = leader.get("/rollout/flow", params=long_ago).json()["processes"]
+    assert (number, ticket["cases"], ticket["older"]) == (1, 1, [])
+    problem(as_(client, "county1").get("/rollout/flow"), 403)
+    problem(as_(client, None).get("/rollout/flow"), 401)
+    problem(leader.get("/rollout/flow", params={"at": "2090-01-01T00:00:00Z"}), 422)
+    problem(leader.get("/rollout/flow", params={"since": "2020-01-02T00:00:00Z", "at": "2020-01-01T00:00:00Z"}), 422)
+    problem(leader.get("/rollout/flow", params={"process": "billing"}), 422)
+    turned = {"since": "2026-12-31T00:00:00Z", "until": "2026-01-01T00:00:00Z"}
+    problem(leader.get("/rollout/benefit", params=turned), 422)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_the_api_stands_what_nobody_should_ask(client: TestClient, tmp_path: Path) -> None:
     with serve(client.app) as url:
         ask_wrongly(
-            url, "leader", tmp_path, '"2xx", "404", "409", "422"', "--include-path-regex", "benefit", examples=10,
+            url, "leader", tmp_path, '"2xx", "404", "409", "422"', "--include-path-regex", "benefit|flow", examples=10,
             timeout_s=170,
         )  # fmt: skip
 
@@ -431,8 +493,8 @@ def test_outages_are_kept_compared_and_counted(connection: Connection) -> None:
     assert found["maifi"]["value"] == pytest.approx(99 / customers)
     assert found["restore_minutes"]["value"] == pytest.approx(75)
     assert found["saidi_planned_minutes"]["value"] == pytest.approx(60 * 50 / customers)
-    # Against 90 minutes before: sooner, later, and a moment.
-    avoided_s = 40 * 60 * 60 - 10 * 30 * 60 + 99 * 86 * 60
+    # Against 90 minutes before: sooner, and later; what was over in a moment is compared with nothing.
+    avoided_s = 40 * 60 * 60 - 10 * 30 * 60
     assert found["outage_customer_hours_avoided"]["value"] == pytest.approx(avoided_s / 3_600)
     assert found["outage_customer_hours_avoided"]["basis"] == "estimate"
     assert found["saidi_minutes"]["basis"] == "measured"
@@ -477,8 +539,8 @@ def test_a_repaired_relation_is_entered_once_and_taken_back_with_it(connection: 
     review(connection, number, Action.UNDO, "wang", "metering", "it was right", now)
     written = update(connection, datetime.now(UTC)).written
     assert written["withdrawn"] == 1
-    # What is left is a conflict that went by itself.
-    assert [(e["source"], e["visits_milli"]) for e in all_entries(connection)] == [("conflict", 500)]
+    # What is left is a conflict that went by itself: nobody has earned a visit.
+    assert all_entries(connection) == []
     assert [(row["version"], row["withdrawn"]) for row in explain(connection, "proposal", number)] == [
         (1, False),
         (2, True),
@@ -496,12 +558,15 @@ def test_energy_that_moves_between_two_areas_is_no_benefit(connection: Connectio
     # Each by itself has changed; as one, which a relation repaired between them makes of them, they have not.
     update(connection)
     assert [e["shown"] for e in all_entries(connection)] == [True, True]
+    units = unit_ids(connection, "A1", "A2")
     together = measure(
         connection,
-        Repair((0,), unit_ids(connection, "A1", "A2"), REPAIRED, REPAIRED),
-        [],
+        Repair((0,), units, REPAIRED, REPAIRED),
+        REPAIRED + timedelta(days=28),
+        frozenset(),
         load_approved(connection)[1].windows,
-        LONG_AFTER.date(),
+        unit_codes(connection, units),
+        Sizes(),
     )
     assert not together.values["shown"]
     assert together.values["low_wh"] < 0 < together.values["high_wh"]

@@ -13,9 +13,12 @@ from typing import Any
 
 import pytest
 
+from alerts.lifecycle import Action
+from alerts.operate import operate
 from benefit.flow import read_flow
 from benefit.flow_process import PROCESSES
 from benefit.flow_report import ProcessFlow
+from store.alerts import NewAlert, open_alerts
 from store.benefit_flow import read_steps
 from store.connection import Connection, connect
 from sync.load import load_grid
@@ -130,6 +133,69 @@ def test_a_delivery_that_is_to_be_read_back_waits_for_it(connection: Connection)
     assert (read.p50_s, read.lasting, flow.deviating_steps) == (7_200, 0, 0)
 
 
+def test_a_delivery_has_a_number_of_its_own_and_what_was_removed_makes_nothing_slow(connection: Connection) -> None:
+    work = Workflow(connection, seed=15)
+    work.run("conflict", 60, days=30)
+    connection.execute("update sync.delivery set delivered_at = null where target = 'gis'")
+    whole = flows(connection, work)["delivery"]
+    cases = {row[0] for row in read_steps(connection, "delivery", work.begin, work.end, 1_000)}
+    assert len(cases) == whole.cases
+    later = {row[0] for row in read_steps(connection, "delivery", work.begin + timedelta(days=10), work.end, 1_000)}
+    assert later < cases, "a case has its number wherever one begins to look"
+    # What retention has left of those that were delivered long ago is what still waits.
+    kept_since = work.begin + timedelta(days=15)
+    connection.execute("delete from sync.delivery where delivered_at < %s", [kept_since])
+    names = ["delivery"]
+    (blind,) = read_flow(connection, work.begin, work.end, names)
+    (flow,) = read_flow(connection, work.begin, work.end, names, deliveries_since=kept_since)
+    steps = {(s.department, s.kind): s for s in flow.steps}
+    assert steps["billing", None].stays == steps["gis", None].stays
+    assert {(s.department, s.kind): s for s in blind.steps}["billing", None].stays < blind.cases / 3
+    (older,) = flow.older
+    assert (older.stage, older.department) == ("owed", "gis")
+    assert older.cases + steps["gis", None].stays == whole.cases / 3
+    assert older.oldest_at < kept_since
+
+
+def test_a_suppressed_alert_waits_for_nobody(connection: Connection) -> None:
+    work = Workflow(connection, seed=16)
+    work.run("alert", 4, days=1)
+    opened = work.end - timedelta(days=5)
+    (unit,) = connection.execute("select min(unit_id) from grid.unit").fetchone() or (0,)
+    new = NewAlert("high_loss:quiet", "high_loss", "warning", unit, opened, {"expected_wh": 1}, role="marketing")
+    with connection.transaction():
+        (alert_id,) = open_alerts(connection, [new], "the condition holds").values()
+    suppressed = opened + timedelta(hours=1)
+    until = work.end + timedelta(days=30)
+    operate(connection, alert_id, Action.SUPPRESS, "li.na", "a fair", suppressed, until=until)
+    flow = flows(connection, work)["alert"]
+    assert (flow.cases, flow.over, flow.deviating_steps) == (5, 5, 0)
+    assert "suppressed" not in {s.stage for s in flow.steps}
+    # It comes back: from then on it waits again.
+    operate(connection, alert_id, Action.REOPEN, "li.na", "over", opened + timedelta(days=2))
+    flow = flows(connection, work)["alert"]
+    assert (flow.over, flow.deviating_steps) == (4, 0)
+    assert sum(s.lasting for s in flow.steps if s.kind is None and s.stage == "open") == 1
+
+
+@pytest.mark.parametrize("process", ["alert", "ticket", "conflict"])
+def test_what_began_before_and_still_waits_is_told(connection: Connection, process: str) -> None:
+    work = Workflow(connection, seed=17)
+    work.run(process, 60)
+    half = work.begin + timedelta(days=15)
+    (all_of,) = read_flow(connection, work.begin, half, [process])
+    (late,) = read_flow(connection, half - timedelta(hours=1), half, [process])
+    still = {(s.stage, s.department): s.lasting for s in all_of.steps if s.kind is None and s.lasting}
+    here = {(s.stage, s.department): s.lasting for s in late.steps if s.kind is None and s.lasting}
+    assert sum(o.cases for o in late.older) > 0
+    for o in late.older:
+        assert o.cases + here.get((o.stage, o.department), 0) == still[o.stage, o.department]
+        assert work.begin <= o.oldest_at < half
+    assert {(o.stage, o.department) for o in late.older} | set(here) == set(still)
+    assert all_of.older == ()
+    assert [r.about for r in late.recommendations] == []
+
+
 def test_no_name_leaves_the_database(connection: Connection) -> None:
     work = Workflow(connection, seed=13)
     for process in ("alert", "ticket", "conflict"):
@@ -151,7 +217,8 @@ def test_the_command_shows_and_checks(settings: Any, config_path: Path) -> None:
     with connect(settings.database.conninfo("app"), "test") as opened:
         opened.autocommit = True
         load_grid(opened, rollout_model())
-        work = Workflow(opened, seed=14, slow={("ticket", "waiting", "county-02"): 12.0})
+        long_ago = datetime.now(UTC) - timedelta(days=60)
+        work = Workflow(opened, seed=14, slow={("ticket", "waiting", "county-02"): 12.0}, begin=long_ago)
         work.run("ticket", 100)
     window = ("--process", "ticket", "--since", work.begin.isoformat(), "--at", work.end.isoformat())
     shown = run(config_path, "show", *window, "--json")
@@ -166,5 +233,13 @@ def test_the_command_shows_and_checks(settings: Any, config_path: Path) -> None:
     assert (checked.returncode, checked.stdout) == (0, "ticket: 100 of 100 cases as intended\n")
     none = run(config_path, "show", "--process", "ticket", "--at", datetime(2020, 1, 1, tzinfo=UTC).isoformat())
     assert "nothing is held up" in none.stdout
+    half = work.begin + timedelta(days=15)
+    span = ("--since", (half - timedelta(hours=1)).isoformat(), "--at", half.isoformat())
+    late = run(config_path, "show", "--process", "ticket", *span)
+    assert "begun before and still open:" in late.stdout
+    ahead = run(config_path, "show", "--at", (datetime.now(UTC) + timedelta(days=1)).isoformat())
+    assert (ahead.returncode, "--at lies ahead" in ahead.stderr) == (2, True)
+    turned = run(config_path, "show", "--since", work.end.isoformat(), "--at", work.begin.isoformat())
+    assert (turned.returncode, "--since must be earlier than --at" in turned.stderr) == (2, True)
     wrong = run(config_path, "check", "--process", "billing")
     assert (wrong.returncode, "there are conflict, delivery, alert, ticket" in wrong.stderr) == (2, True)

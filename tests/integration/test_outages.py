@@ -18,6 +18,7 @@ from alerts.rules import AlertPolicy
 from grid.finding import Finding, Severity
 from store.alert_desk import add_maintenance, end_maintenance
 from store.alerts import AlertFilter, list_alerts
+from store.benefit import keep_outages, read_interruptions
 from store.connection import Connection, connect
 from store.findings import FindingFilter, add_findings, list_findings
 from store.outages import find_meter_outage
@@ -289,6 +290,23 @@ class TestLastGasps:
         desk.look(s(40))
         live = [(code, state) for code, state, _ in desk.alerts() if state == "open"]
         assert live == [("outage:F1", "open")]
+        # The area's goes on as its feeder's: kept, and counted, is one, from the first on, with all its customers.
+        taken = list_findings(desk.connection, FindingFilter(kind="outage", unit="F1-C"), 0, 10)
+        assert [f.figures.get("taken_over_by") for f in taken] == ["F1"]
+        for area in ("F1-C", "F1-D"):
+            self.send(desk, area, range(5), s(1_200), "power_restored")
+        desk.look(s(1_201))
+        assert keep_outages(desk.connection, s(2_000)) == 1
+        assert read_interruptions(desk.connection, s(-1), s(2_000), None) == [(NOW, s(1_201), 20, False, [[0.0, 20]])]
+
+    def test_what_the_breaker_takes_over_from_an_area_is_one_outage(self, desk: Desk) -> None:
+        self.send(desk, "F1-C", range(5), NOW)
+        assert desk.look(s(20)) == [("opened", "outage:F1-C")]
+        apply_switch_position(desk.connection, "F1-B", OPEN, NOW)
+        desk.look(s(25))
+        taken = list_findings(desk.connection, FindingFilter(kind="outage", unit="F1-C"), 0, 10)
+        assert [(f.ended_at, f.figures.get("taken_over_by")) for f in taken] == [(s(25), "F1")]
+        assert keep_outages(desk.connection, s(2_000)) == 0
 
     def test_an_outage_that_spreads_much_later_grows(self, desk: Desk) -> None:
         for area in ("F1-C", "F1-D"):

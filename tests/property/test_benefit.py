@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benefit.economics import CashFlow, appraise, net_present_cents, payback, project, tornado
+from benefit.economics import CashFlow, Gain, appraise, net_present_cents, payback, project, tornado
 from benefit.effect import estimate_effect
 from benefit.ledger import money_cents
 from benefit.parameters import Flow, Model
-from benefit.reliability import Outage, indices
+from benefit.reliability import Outage, indices, restored
 from benefit.split import split
 from tests.naive import benefit as naive
 
@@ -56,14 +57,17 @@ def test_present_value_is_that_of_the_oracle_to_half_a_cent_a_flow(
     flows: list[tuple[int, str, int]], rate: str
 ) -> None:
     model = model_of(rate, flows)
-    found = net_present_cents(project(model, {}), model)
+    found = net_present_cents(project(model, []), model)
     assert abs(found - naive.present_value(flows, rate)) <= Decimal(len(flows)) / 2
 
 
-@given(FLOWS, st.integers(1, 4), st.dictionaries(st.sampled_from(["u0", "u1", "v"]), CENTS, max_size=3))
-def test_units_add_up_to_all(flows: list[tuple[int, str, int]], units: int, yearly: dict[str, int]) -> None:
+GAINS = st.builds(Gain, st.sampled_from(["u0", "u1", "v"]), st.integers(2024, 2035), CENTS, CENTS)
+
+
+@given(FLOWS, st.integers(1, 4), st.lists(GAINS, max_size=5))
+def test_units_add_up_to_all(flows: list[tuple[int, str, int]], units: int, gains: list[Gain]) -> None:
     model = model_of("0.06", flows, units)
-    projected = project(model, yearly)
+    projected = project(model, gains)
     parts = [appraise(projected, model, unit) for unit in sorted({flow.unit for flow in projected})]
     whole = appraise(projected, model)
     assert sum(part.npv_cents for part in parts) == whole.npv_cents
@@ -95,6 +99,24 @@ def test_indices_are_those_of_the_oracle(rows: list[tuple[int, int]], customers:
     assert found.caidi_minutes == (pytest.approx(wanted["caidi"]) if "caidi" in wanted else None)
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 100), st.integers(0, 30)), min_size=1, max_size=8).map(sorted),
+    st.integers(0, 50),
+)
+def test_parts_of_an_outage_hold_every_customer_second(rows: list[tuple[int, int]], more_s: int) -> None:
+    steps = [(float(at), count) for at, count in rows]
+    length = rows[-1][0] + more_s
+    parts = restored(float(length), 0, steps)
+    # The first count holds from the begin on.
+    ends = [at for at, _ in rows[1:]] + [length]
+    begins = [0, *(at for at, _ in rows[1:])]
+    wanted = sum(count * (end - begin) for (_, count), begin, end in zip(rows, begins, ends, strict=True))
+    assert sum(seconds * count for seconds, count in parts) == pytest.approx(wanted)
+    rises = [rows[0][1], *(max(b - a, 0) for (_, a), (_, b) in pairwise(rows))]
+    assert sum(count for _, count in parts) == sum(rises)
+    assert all(0 <= seconds <= length for seconds, _ in parts)
+
+
 @given(st.integers(0, 2**32 - 1), st.floats(0.5, 3))
 def test_an_effect_follows_the_unit_of_measure_and_not_what_all_share(seed: int, factor: float) -> None:
     generator = np.random.default_rng(seed)
@@ -118,7 +140,8 @@ def test_a_longer_bar_comes_first() -> None:
         flows=(Flow(unit="u", year=2026, kind="investment", amount=Decimal(1_000), note="x"),),
         sensitivity={"measured": (Decimal("0.5"), Decimal(2)), "investment": (Decimal("0.9"), Decimal("1.1"))},
     )  # fmt: skip
-    bars = tornado(model, {"u": 50_000})
+    gains = [Gain("u", 2026, 0, 50_000)]
+    bars = tornado(model, gains)
     assert [bar.name for bar in bars] == ["measured", "investment"]
     assert bars[1].npv_low_cents - bars[1].npv_high_cents == 20_000
-    assert min(project(model, {"u": 50_000})) == CashFlow("u", 2026, "investment", 100_000)
+    assert min(project(model, gains)) == CashFlow("u", 2026, "investment", 100_000)
