@@ -100,7 +100,7 @@ class Stack:
     def empty(self) -> None:
         """Remove all readings and results, chunks and all; again if a worker that still writes was in the way.
 
-        A chunk of results is a week long: one that ends in the future goes too, or results would outlive their readings.
+        A chunk of results is a week long: one that ends in the future goes too, or they would outlive their readings.
         """
         with psycopg.connect(self.settings.database.conninfo("owner"), autocommit=True) as owner:
             for table in ("telemetry.block", "loss.balance", "loss.superseded"):

@@ -12,7 +12,6 @@ from tests.chaos.faults import FAULTS, Round
 from tests.chaos.growth import Memory
 from tests.chaos.harness import Stack
 
-
 #: On a machine that others keep busy; what is allowed is judged by who plays.
 _PATIENCE_S = 240.0
 
