@@ -164,7 +164,8 @@ class Roster:
 class UnitView:
     """What a worker holds of one unit: its members and parents over time.
 
-    An interval is (beginning, end]; a change at 12:00:00 takes effect with the interval that begins then.
+    An interval is (beginning, end]; a change at 12:00:00 takes effect with the interval that begins then. Several
+    threads may ask one view.
     """
 
     unit_id: int
@@ -194,7 +195,8 @@ class UnitView:
         # Where nothing begins or ends, the same roster serves all intervals between two edges.
         is_between = segment == bisect_right(self._edges, observed_at_us)
         key = (segment, -1) if is_between else (begin_us, observed_at_us)
-        if key not in self._rosters:
+        roster = self._rosters.get(key)
+        if roster is None:
             # Late data may ask for any time: a unit that changed often doesn't keep an array for each.
             if len(self._rosters) >= _MAX_ROSTERS:
                 self._rosters.clear()
@@ -203,7 +205,12 @@ class UnitView:
                 # Nothing is metered at its boundary: it is the sum of its parts.
                 roster.role[(roster.role & Role.UNIT != 0) & (roster.role & INNER == 0)] |= int(Role.GATEWAY)
             self._rosters[key] = roster
-        return self._rosters[key]
+        return roster
+
+    @property
+    def places(self) -> int:
+        """Positions of all rosters that are held."""
+        return len(self._rosters) * self.size
 
     def network_at(self, observed_at_us: int, interval_s: int) -> NetworkPeriod | None:
         """Low-voltage network when an interval begins; None when it isn't known."""
@@ -225,8 +232,9 @@ class UnitView:
 
         A concentrator sends the same meters in the same order, so the last answer is kept.
         """
-        if self._last is not None and self._last[0] is roster and self._last[1].equals(meters):
-            return self._last[2]
+        last = self._last
+        if last is not None and last[0] is roster and last[1].equals(meters):
+            return last[2]
         known = roster.position_of_meter
         positions = np.array([known.get(code, -1) for code in meters.to_pylist()], dtype=np.int32)
         self._last = (roster, meters, positions)

@@ -100,7 +100,7 @@ class WorkerMetrics(Collector):
             for units, counters in by_name.items():
                 histogram.add_metric([units], *_buckets(of(counters)))
             yield histogram
-        yield from self._caches()
+        yield from self._cache()
         lag = GaugeMetricFamily(
             "meterline_worker_lag_records",
             "Records of a partition that are not acknowledged",
@@ -110,21 +110,18 @@ class WorkerMetrics(Collector):
             lag.add_metric([topic, str(partition)], records)
         yield lag
 
-    def _caches(self) -> Iterable[Metric]:
-        units = GaugeMetricFamily("meterline_worker_cache_units", "Units whose model is held", labels=["units"])
-        members = GaugeMetricFamily("meterline_worker_cache_members", "Members of those units", labels=["units"])
+    def _cache(self) -> Iterable[Metric]:
+        now = self._vitals.cache()
+        yield GaugeMetricFamily("meterline_worker_cache_units", "Units whose model is held", value=now.units)
+        yield GaugeMetricFamily("meterline_worker_cache_members", "Members of those units", value=now.members)
         asked = CounterMetricFamily(
             "meterline_worker_cache_requests",
             "Units asked for: held (hit) or loaded from the store (miss)",
-            labels=["units", "result"],
+            labels=["result"],
         )
-        for name, figures in self._vitals.caches.items():
-            now = figures()
-            units.add_metric([name], now.units)
-            members.add_metric([name], now.members)
-            asked.add_metric([name, "hit"], now.hits)
-            asked.add_metric([name, "miss"], now.misses)
-        return units, members, asked
+        asked.add_metric(["hit"], now.hits)
+        asked.add_metric(["miss"], now.misses)
+        yield asked
 
 
 class BridgeMetrics(Collector):

@@ -46,6 +46,7 @@ from streams.processor import Processor
 from streams.refusals import RefusalWriter
 from streams.sweep import Sweeper
 from streams.telling import bundled
+from streams.view_cache import ViewCache
 from streams.worker_state import StateTeller
 
 log = structlog.get_logger("streams.app")
@@ -53,7 +54,10 @@ log = structlog.get_logger("streams.app")
 T = TypeVar("T")
 
 #: Refused inputs in a batch, and waiting for the next one: each may have megabytes.
-_REFUSALS = 16
+_REFUSALS = 8
+#: Records that are taken from Kafka's buffers at a time, where they lie compressed: no more than fit between the mark
+#: from which a queue wants no more and its bound, even of the largest blocks.
+_POLL = 256
 #: Messages of device events in a batch, and waiting for the next one: each may have thousands of events.
 _EVENTS = 64
 
@@ -116,21 +120,17 @@ def build_app(
     app = _make_app(settings)
     raw = RawSchema()
     energy = _Told(app.topic(ENERGY_UNIT, schema=raw), settings.partitions)
-    areas = Processor(open_connection, vitals.areas, settings.limits, settings.rules)
-    greater = Processor(open_connection, vitals.greater, settings.limits, settings.rules)
-    again = Processor(open_connection, vitals.again, settings.limits, settings.rules)
+    views = ViewCache()
+    areas, greater, again, late = (
+        Processor(open_connection, counters, settings.limits, settings.rules, views)
+        for counters in (vitals.areas, vitals.greater, vitals.again, vitals.backfill)
+    )
     again_refusals = RefusalWriter(open_connection)
     points = PointProcessor(open_connection, vitals.points, settings.stand_in_interval_s, switches)
     events = EventProcessor(open_connection, vitals.events)
-    late = Processor(open_connection, vitals.backfill, settings.limits, settings.rules)
     refusals = RefusalWriter(open_connection)
     sweeper = Sweeper(open_connection, settings.backfill_after_s)
-    vitals.caches.update(
-        areas=areas.views.figures,
-        greater=greater.views.figures,
-        again=again.views.figures,
-        backfill=late.views.figures,
-    )
+    vitals.cache = views.figures
 
     async def settle_again(stream: Any) -> None:
         async for events, _ in _batches(stream, vitals.again, 1, settings.linger_s):
@@ -144,9 +144,7 @@ def build_app(
         await _store_events(stream, events, settings.linger_s)
 
     async def follow_changes() -> None:
-        await follow_changes_of_model(
-            settings.bootstrap, [areas.views, greater.views, again.views, late.views, points.table]
-        )
+        await follow_changes_of_model(settings.bootstrap, [views, points.table])
 
     async def settle_backfill() -> None:
         await _settle_backfill(settings, late, energy, vitals)
@@ -235,6 +233,7 @@ def _make_app(settings: WorkerSettings) -> faust.App:
         consumer_group_instance_id=f"{settings.group}-{settings.instance}",
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=4 * 1024 * 1024,
+        broker_max_poll_records=_POLL,
         broker_session_timeout=settings.session_timeout_s,
         broker_heartbeat_interval=settings.session_timeout_s / 4,
         broker_commit_interval=1.0,

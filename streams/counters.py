@@ -146,8 +146,8 @@ class Vitals:
         what is settled again, of the backfill's lane, and of what ingest refused.
     points
         Counters of SCADA points.
-    caches
-        Asked for the state of the caches, by the same names.
+    cache
+        Asked for the state of the cache of the grid model, which they share.
     lag
         Records of a topic's partition that are not acknowledged, of this worker's partitions; replaced as a whole, and
         empty while Kafka doesn't answer.
@@ -163,7 +163,7 @@ class Vitals:
     backfill: Counters = field(default_factory=Counters)
     refusals: Counters = field(default_factory=Counters)
     points: PointCounters = field(default_factory=PointCounters)
-    caches: dict[str, Callable[[], CacheFigures]] = field(default_factory=dict)
+    cache: Callable[[], CacheFigures] = lambda: CacheFigures(0, 0, 0, 0)
     lag: Mapping[tuple[str, int], int] = field(default_factory=dict)
     backfill_lag: dict[tuple[str, int], int] = field(default_factory=dict)
 

@@ -48,6 +48,9 @@ _PAGE = 200
 #: Intervals that orders to publish name in one transaction.
 _MAX_DUE = 1_000
 
+#: Bytes of records in one transaction: decoded and merged they take several times that.
+_MAX_BYTES = 16_000_000
+
 #: What is to be settled, and what is refused.
 Joined = tuple[list[Contribution], list[Rejection]]
 
@@ -104,7 +107,8 @@ class Processor:
     def process(self, records: Sequence[Record]) -> list[UnitEnergies]:
         """Make the effects of `records` durable; returns what the units above must be told.
 
-        A record that fails for a reason of its own goes to the rejected store, alone.
+        A record that fails for a reason of its own goes to the rejected store, alone; it is found by halves, so that of
+        a thousand only some twenty transactions are tried.
 
         Raises
         ------
@@ -128,10 +132,14 @@ class Processor:
         except STORE_ERRORS:
             raise
         except Exception as error:  # one poisoned record must not stop all partitions
-            log.exception("a batch failed; its records are tried one by one", records=len(records))
             self._held.rollback()
             if len(records) > 1:
-                return [energy for record in records for energy in self._process([record])]
+                log.warning(
+                    "a batch failed; its halves are tried", records=len(records), error=repr(error)
+                )
+                half = len(records) // 2
+                return self._process(records[:half]) + self._process(records[half:])
+            log.exception("a record failed; it is refused", topic=records[0].topic)
             self._reject(records[0], error)
             return []
 
@@ -276,14 +284,15 @@ class Processor:
 
 
 def _bounded(records: Sequence[Record]) -> Iterator[list[Record]]:
-    """Batches of the records, in order, with a bounded number of intervals that orders name."""
+    """Batches of the records, in order, with bounded bytes and a bounded number of intervals that orders name."""
     batch: list[Record] = []
-    due = 0
+    due = size = 0
     for record in records:
         intervals = record.value.count(b"[") if is_due(record.value) else 0
-        if batch and due + intervals > _MAX_DUE:
+        if batch and (due + intervals > _MAX_DUE or size + len(record.value) > _MAX_BYTES):
             yield batch
-            batch, due = [], 0
+            batch, due, size = [], 0, 0
         batch.append(record)
         due += intervals
+        size += len(record.value)
     yield batch

@@ -10,8 +10,10 @@ from grid.roster import UnitView
 from store.connection import Connection
 from store.views import load_views
 
-#: Members of all units that a cache holds; some 300 bytes each.
-MAX_MEMBERS = 2_000_000
+#: Bytes of all views that a cache holds, about: a million meters and the lines between them.
+MAX_BYTES = 450_000_000
+#: About what one takes: a member with its names, a place in the roster of an interval, a node of a network, a parent.
+_MEMBER_BYTES, _PLACE_BYTES, _NODE_BYTES, _PARENT_BYTES = 300, 120, 140, 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,7 @@ class CacheFigures:
     Attributes
     ----------
     units, members
-        Held now.
+        Held now, with all their past.
     hits, misses
         Units asked for since the start that were held, and that were not.
     """
@@ -35,21 +37,24 @@ class CacheFigures:
 class ViewCache:
     """Views of units by code, filled on demand; bounded, and emptied of a unit when its model changes.
 
-    One thread asks for views while another drops them.
+    Several threads ask for views and drop them. Each of a worker's processors drops what has changed since it looked
+    last; that another has done so already does no harm.
 
     Parameters
     ----------
-    max_members
-        Members of all units that are held at most; some 300 bytes each.
+    max_bytes
+        That the views take at most, about.
     known_at
         The model as it was believed then; None = as it is believed now.
     """
 
-    def __init__(self, max_members: int = MAX_MEMBERS, known_at: datetime | None = None) -> None:
-        self._max_members = max_members
+    def __init__(self, max_bytes: int = MAX_BYTES, known_at: datetime | None = None) -> None:
+        self._max_bytes = max_bytes
         self._known_at = known_at
         self._views: dict[str, UnitView] = {}
-        self._members = 0
+        # As of when the view was asked for last: it grows with the times that it is asked about.
+        self._bytes_of: dict[str, int] = {}
+        self._bytes = 0
         self._drops = 0
         self._lock = threading.Lock()
         self._hits = 0
@@ -65,7 +70,7 @@ class ViewCache:
         with self._lock:
             # Those in use come last, and the first are given up first.
             found = {code: self._views.pop(code) for code in codes if code in self._views}
-            self._views |= found
+            self._keep(found)
             drops = self._drops
             self._hits += len(found)
             self._misses += len(codes) - len(found)
@@ -83,27 +88,38 @@ class ViewCache:
         """Forget one unit, so that the next batch loads it anew."""
         with self._lock:
             self._drops += 1
-            view = self._views.pop(code, None)
-            self._members -= 0 if view is None else _weight(view)
+            self._forget(code)
 
     def clear(self) -> None:
         """Forget all."""
         with self._lock:
             self._drops += 1
             self._views.clear()
-            self._members = 0
+            self._bytes_of.clear()
+            self._bytes = 0
 
     def figures(self) -> CacheFigures:
         """How full it is and how often it served."""
         with self._lock:
-            return CacheFigures(len(self._views), self._members, self._hits, self._misses)
+            members = sum(len(view.members) for view in self._views.values())
+            return CacheFigures(len(self._views), members, self._hits, self._misses)
 
-    def _keep(self, loaded: dict[str, UnitView]) -> None:
-        self._views |= loaded
-        self._members += sum(map(_weight, loaded.values()))
-        while self._members > self._max_members:
-            self._members -= _weight(self._views.pop(next(iter(self._views))))
+    def _keep(self, views: dict[str, UnitView]) -> None:
+        """Keep views as those that were used last; the ones that weren't used for longest make room."""
+        self._views |= views
+        for code, view in views.items():
+            size = _bytes(view)
+            self._bytes += size - self._bytes_of.get(code, 0)
+            self._bytes_of[code] = size
+        while self._bytes > self._max_bytes:
+            self._forget(next(iter(self._views)))
+
+    def _forget(self, code: str) -> None:
+        self._views.pop(code, None)
+        self._bytes -= self._bytes_of.pop(code, 0)
 
 
-def _weight(view: UnitView) -> int:
-    return 1 + len(view.members) + len(view.parents)
+def _bytes(view: UnitView) -> int:
+    nodes = sum(len(network.parent) for network in view.networks)
+    members, parents = len(view.members), 1 + len(view.parents)
+    return members * _MEMBER_BYTES + view.places * _PLACE_BYTES + nodes * _NODE_BYTES + parents * _PARENT_BYTES

@@ -19,11 +19,12 @@ settings.load_profile("same")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Options of `./test chaos` and `./test sim`; here, since those of a folder below aren't known in time."""
+    """Options of `./test chaos`, `soak` and `sim`; here, since those of a folder below aren't known in time."""
     chaos = parser.getgroup("chaos")
-    chaos.addoption("--fault", action="append", default=[], help="play this fault alone; may be given again")
+    chaos.addoption("--fault", action="append", default=[], help="play this fault alone, or all; may be given again")
     chaos.addoption("--rounds", type=int, default=1, help="rounds of each fault, each with a seed of its own")
     chaos.addoption("--chaos-seed", type=int, default=1, help="seed of the first round")
+    chaos.addoption("--minutes", type=float, default=None, help="how long the soak goes on; without, there is none")
     sim = parser.getgroup("sim")
     sim.addoption("--seeds", type=int, default=200, help="seeds of the simulation, from 0 on")
     sim.addoption("--seed", type=int, default=None, help="only this seed of the simulation, with its schedule")

@@ -6,40 +6,35 @@ import contextlib
 import functools
 import os
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import httpx
 import psutil
 import psycopg
-import pytest
-import structlog
 import tenacity
 from rich.console import Console
 
 from deploy.stack import StackSpec, pid_of, start_servers, stop_programs
-from deploy.stack.postgres import cluster_of, superuser_dsn
 from meterline.bootstrap import make_producer, opener
 from meterline.config import Settings
-from meterline.demonstration import make_twin, simulate
+from meterline.demonstration import make_twin
 from meterline.run import bring_up
 from meterline.verify import verify
 from store.connection import Connection
 from tests.chaos.proxy import Proxy
-from tests.chaos.recompute import Figures, recompute
+from tests.chaos.publishing import BACKFILL_AFTER_S, Publish, in_time
+from tests.chaos.recompute import recompute, values_sent
+from tests.chaos.stored import results, values_stored
+from tests.prometheus import prometheus_samples
 from twin.ledger import read_ledger
 from twin.scenario import Twin
 
 AREAS = 40
-#: More than the bridge may hold and its producer's buffer; less than what is sent while nothing can pass.
-GROWTH_MAX = 192 << 20
-
-log = structlog.get_logger("chaos")
 
 
 def until(condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> Any:
@@ -56,6 +51,7 @@ class Load:
 
     ledger_dir: Path
     stop: threading.Event = field(default_factory=threading.Event)
+    over: threading.Event = field(default_factory=threading.Event)
     error: BaseException | None = None
 
     def published(self) -> int:
@@ -66,7 +62,11 @@ class Load:
     def goes_on(self, by: int = 200) -> None:
         """Wait until so many more messages are published."""
         before = self.published()
-        until(lambda: self.published() > before + by or self.error, "messages are published")
+        until(lambda: self.published() > before + by or self.over.is_set(), "messages are published")
+
+    def ends(self) -> None:
+        """Wait until all is published."""
+        until(self.over.is_set, "all is published", 240)
 
 
 @dataclass
@@ -81,8 +81,10 @@ class Stack:
     """Between the programs and the database."""
     mqtt: Proxy
     """Between the bridge and the broker."""
+    poisons: int = 0
+    """Different messages since the store was emptied that must be refused."""
     poisoned: int = 0
-    """Messages since the store was emptied that must be refused."""
+    """How often any of them was sent."""
 
     def connect(self) -> Connection:
         connection = opener(self.settings, "chaos")()
@@ -96,26 +98,31 @@ class Stack:
         reraise=True,
     )
     def empty(self) -> None:
-        """Remove all readings and results, chunks and all; again if a worker that still writes was in the way."""
+        """Remove all readings and results, chunks and all; again if a worker that still writes was in the way.
+
+        A chunk of results is a week long: one that ends in the future goes too, or they would outlive their readings.
+        """
         with psycopg.connect(self.settings.database.conninfo("owner"), autocommit=True) as owner:
             for table in ("telemetry.block", "loss.balance", "loss.superseded"):
-                owner.execute(f"select drop_chunks('{table}', older_than => now() + interval '1 day')".encode())
-            owner.execute("delete from telemetry.rejected")
-        self.poisoned = 0
+                owner.execute(f"select drop_chunks('{table}', older_than => now() + interval '8 days')".encode())
+            owner.execute("truncate telemetry.rejected")
+        self.poisons = self.poisoned = 0
 
     @contextlib.contextmanager
-    def load(self, folder: Path, rate: float = 150.0) -> Iterator[Load]:
-        """Publish days of the past, from an empty store; the last acknowledgements are waited for at the end."""
+    def load(self, folder: Path, publish: Publish | None = None) -> Iterator[Load]:
+        """Publish, from an empty store; the last acknowledgements are waited for at the end."""
         self.empty()
         made = Load(folder / "ledger")
+        work = publish or in_time()
 
-        def publish() -> None:
+        def run() -> None:
             try:
-                simulate(self.settings, self.twin, made.ledger_dir, stop=made.stop, days=5, rate=rate)
+                work(self.settings, self.twin, made.ledger_dir, made.stop)
             except BaseException as error:  # noqa: BLE001  # raised again below
                 made.error = error
+            made.over.set()
 
-        thread = threading.Thread(target=publish, daemon=True)
+        thread = threading.Thread(target=run, daemon=True)
         thread.start()
         try:
             made.goes_on(300)
@@ -128,20 +135,43 @@ class Stack:
         assert not thread.is_alive()
 
     def check(self, load: Load, at_least: int) -> None:
-        """Nothing is missing or doubled, by the sums, and every result is what plain Python makes of the readings."""
+        """Nothing is missing or doubled, by the sums and value by value; every result is what plain Python makes of the
+        readings; what must be refused was.
+        """
         with self.connect() as connection:
-            verdict = verify(connection, load.ledger_dir, patience_s=90)
+            verdict = verify(connection, load.ledger_dir, patience_s=240)
             assert verdict.messages_missing == verdict.messages_doubled == 0, verdict
             assert verdict.ok, verdict
             assert verdict.messages_acknowledged >= at_least
             assert verdict.feeder_intervals_settled > 0
-            expected = recompute(self.twin, read_ledger(load.ledger_dir))
+            ledger = read_ledger(load.ledger_dir)
+            expected = recompute(self.twin, ledger)
             stored = results(connection)
             wrong = {key: (figures, stored.get(key)) for key, figures in expected.items() if stored.get(key) != figures}
             assert wrong == {}
             assert len(expected) > at_least * 0.8
-            refused = connection.execute("select reason, left(detail, 200) from telemetry.rejected").fetchall()
-            assert len(refused) == self.poisoned, refused[:5]
+            sent = values_sent(self.twin, ledger)
+            kept = values_stored(connection, list(sent))
+            assert [key for key, values in sent.items() if kept.get(key) != values] == []
+            # The same again is counted with the first, and what is taken twice after a crash is counted twice.
+            until(lambda: self.refused(connection)[1] >= self.poisoned, "what can't be taken is refused", 240)
+            said = connection.execute("select reason, left(detail, 200) from telemetry.rejected limit 20").fetchall()
+            assert self.refused(connection)[0] == self.poisons, said
+
+    def refused(self, connection: Connection) -> tuple[int, int]:
+        """Different inputs that were refused, and how often they were."""
+        row = connection.execute("select count(*), coalesce(sum(seen), 0)::bigint from telemetry.rejected").fetchone()
+        assert row is not None
+        return row[0], row[1]
+
+    def rows_written(self, units: str) -> float:
+        """Rows that the workers that run have written for `units` since each has started."""
+        written = 0.0
+        for number in range(self.spec.workers):
+            with contextlib.suppress(httpx.TransportError):
+                answer = httpx.get(f"http://127.0.0.1:{self.spec.ports.worker_ops + number}/metrics", timeout=5)
+                written += prometheus_samples(answer)["meterline_worker_rows_written_total", units]
+        return written
 
     def start_servers(self) -> None:
         start_servers(self.spec)
@@ -195,7 +225,7 @@ class Stack:
                 return "\nmeterline_bridge_gaps_open 0.0\n" in httpx.get(url, timeout=5).text
             return False
 
-        until(filled, "no gap is open")
+        until(filled, "no gap is open", 240)
 
     def send(self, topic: str, value: bytes, partition: int) -> None:
         """Put a record into Kafka."""
@@ -234,46 +264,12 @@ class Stack:
         return 0
 
 
-@contextlib.contextmanager
-def small_disk(stack: Stack, size_mib: int) -> Iterator[Path]:
-    """A file system of its own for the chunks that are made from now on; yields its folder."""
-    cluster = cluster_of(stack.spec)
-    assert cluster is not None
-    folder = cluster.directory / "small"
-    folder.mkdir()
-    owner = cluster.directory.stat()
-    options = f"size={size_mib}m,uid={owner.st_uid},gid={owner.st_gid},mode=700"
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "small", str(folder)], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        folder.rmdir()
-        pytest.skip(f"a file system can't be mounted here: {mounted.stderr.strip()}")
-    try:
-        with psycopg.connect(superuser_dsn(stack.spec, "meterline"), autocommit=True) as root:
-            root.execute(f"create tablespace small location '{cluster.inside}/small'".encode())
-            root.execute("grant create on tablespace small to meterline_owner")
-            for table in ("telemetry.block", "loss.balance"):
-                root.execute(f"select attach_tablespace('small', '{table}')".encode())
-        yield folder
-    finally:
-        try:
-            with psycopg.connect(superuser_dsn(stack.spec, "meterline"), autocommit=True) as root:
-                root.execute("select detach_tablespaces('telemetry.block'), detach_tablespaces('loss.balance')")
-                stack.empty()
-                root.execute("checkpoint")
-                root.execute("drop tablespace small")
-        finally:
-            # Lazily: a server's process may still have a removed file open.
-            subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
 def make_stack(spec: StackSpec) -> Stack:
     """Bring a stack with two workers up, whose programs reach database and broker through proxies."""
     spec.home.mkdir(parents=True, exist_ok=True)
     database, mqtt = Proxy(spec.ports.postgres), Proxy(spec.ports.mqtt)
     (spec.home / "local.toml").write_text(
-        f"[worker]\nstalled_s = 6\n[ingest]\ngap_wait_s = 1.0\n"
+        f"[worker]\nstalled_s = 6\n[ingest]\ngap_wait_s = 1.0\nbackfill_after_s = {BACKFILL_AFTER_S}\n"
         f"[database]\nport = {database.port}\n[mqtt]\nport = {mqtt.port}\n"
     )
     settings = bring_up(spec, AREAS, Console(stderr=True, quiet=True))
@@ -284,56 +280,3 @@ def make_stack(spec: StackSpec) -> Stack:
         }
     )
     return Stack(spec, straight, make_twin(AREAS), database, mqtt)
-
-
-def results(connection: Connection) -> dict[tuple[str, int], Figures]:
-    """Settled figures by unit and end of the interval."""
-    rows = connection.execute(
-        "select code, (extract(epoch from observed_at) * 1000000)::bigint, inflow_wh, outflow_wh, loss_wh,"
-        " members_loss_wh, computable from loss.balance join grid.unit using (unit_id)"
-    )
-    return {(code, at): Figures(*figures) for code, at, *figures in rows}
-
-
-def versions(connection: Connection) -> dict[tuple[int, int], tuple[int, Any]]:
-    """Version and time of writing of every stored block."""
-    rows = connection.execute(
-        "select unit_id, (extract(epoch from observed_at) * 1000000)::bigint, version, recorded_at from telemetry.block"
-    )
-    return {(unit, at): (version, recorded_at) for unit, at, version, recorded_at in rows}
-
-
-class Memory:
-    """Watches the resident memory of bridge and workers."""
-
-    def __init__(self, spec: StackSpec) -> None:
-        self._spec = spec
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self.first: dict[str, int] = {}
-        self.most: dict[str, int] = {}
-
-    def __enter__(self) -> Self:
-        self._sample()
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(10)
-
-    def growth(self) -> dict[str, int]:
-        """Bytes by process, from the first sample to the greatest."""
-        return {name: self.most[name] - self.first[name] for name in self.first}
-
-    def _watch(self) -> None:
-        while not self._stop.wait(0.5):
-            self._sample()
-
-    def _sample(self) -> None:
-        for name in ("bridge", "worker-0", "worker-1"):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if (pid := pid_of(self._spec, name)) is not None:
-                    size = psutil.Process(pid).memory_info().rss
-                    self.first.setdefault(name, size)
-                    self.most[name] = max(self.most.get(name, 0), size)

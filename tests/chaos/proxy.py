@@ -57,6 +57,7 @@ class Proxy:
                 return
             try:
                 server = socket.create_connection(("127.0.0.1", self._to), 5)
+                server.settimeout(None)  # it may have nothing to say for long
             except OSError:
                 client.close()
                 continue

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import psycopg
 import pyarrow as pa
 import pytest
+from structlog.testing import capture_logs
 
 from deploy.stack import StackSpec
 from deploy.stack.postgres import superuser_dsn
@@ -22,6 +24,7 @@ from grid.topics import ENERGY_UNIT
 from grid.unit_energy import UnitEnergies, encode_unit_energies
 from store import views
 from store.connection import STORE_ERRORS, Connection, connect
+from streams import processor as module
 from streams import view_cache
 from streams.counters import Counters
 from streams.join import Record
@@ -96,6 +99,40 @@ def test_a_poisoned_record_goes_alone(worker: Processor, connection: Connection,
     assert len(rejected(connection)) == 1
     assert worker.counters.records == 3
     assert idle_in_transaction(connection) == 0
+
+
+def test_one_record_that_fails_costs_few_transactions(database: Database, connection: Connection) -> None:
+    """Of a thousand, it is found by halves."""
+    tried: list[int] = []
+
+    class Counting(Processor):
+        def _settle(self, records: Sequence[Record]) -> list[UnitEnergies]:
+            tried.append(len(records))
+            return super()._settle(records)
+
+    quarters = [NOON_US - n * 900_000_000 for n in range(1_000)]
+    records = [whole("A1", at=at) for at in quarters]
+    records[617] = whole("A1", at=2**62)
+    worker = Counting(lambda: connect(database.conninfo("app"), "worker"), Counters())
+    with capture_logs() as logs, contextlib.closing(worker):
+        worker.process(records)
+    assert len(tried) <= 2 * 10 + 1
+    assert [entry["event"] for entry in logs if "exc_info" in entry] == ["a record failed; it is refused"]
+    assert len(rejected(connection)) == 1
+    assert connection.execute("select count(*) from loss.balance where loss_wh = 100").fetchone() == (999,)
+    # Those beside it were told of once each.
+    assert sum(size for size in tried if size == 1) == 2
+
+
+def test_a_batch_of_many_bytes_is_settled_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    records = [whole("A1", at=NOON_US - n * 900_000_000) for n in range(10)]
+    monkeypatch.setattr(module, "_MAX_BYTES", 3 * len(records[0].value) + 1)
+    parts = list(module._bounded(records))
+    assert [len(part) for part in parts] == [3, 3, 3, 1]
+    assert [record for part in parts for record in part] == records
+    # What is too large by itself goes alone.
+    monkeypatch.setattr(module, "_MAX_BYTES", 1)
+    assert [len(part) for part in module._bounded(records)] == [1] * 10
 
 
 def test_no_transaction_stays_open_between_batches(worker: Processor, connection: Connection) -> None:
@@ -245,14 +282,28 @@ def test_views_may_be_dropped_while_they_are_asked_for(connection: Connection) -
 
 
 def test_what_is_held_of_the_model_is_bounded(connection: Connection) -> None:
-    cache = ViewCache(max_members=10)
+    cache = ViewCache(max_bytes=4_000)
     for code in ("A1", "A2", "A1", "F1", "F2"):
         assert set(cache.get(connection, {code})) == {code}
-        assert cache._members == sum(map(view_cache._weight, cache._views.values())) <= 10
+        assert cache._bytes == sum(map(view_cache._bytes, cache._views.values())) <= 4_000
     held = cache.figures()
     assert (held.hits, held.misses, held.units) == (1, 4, len(cache._views))
     cache.clear()
-    assert cache._members == cache.figures().units == 0
+    assert cache._bytes == cache.figures().units == 0
+
+
+def test_what_is_held_of_a_unit_counts_the_times_that_it_is_asked_about(connection: Connection) -> None:
+    cache = ViewCache(max_bytes=4_000)
+    for code in ("A1", "A2"):
+        cache.get(connection, {code})
+    assert cache.figures().units == 2
+    (view,) = cache.get(connection, {"A1"}).values()
+    for end in range(5):
+        # Each from a change of its own on, as a unit whose members come and go.
+        view._rosters[end, end] = view.roster(NOON_US, 900)
+    cache.get(connection, {"A1"})
+    assert set(cache._views) == {"A1"}
+    assert cache._bytes == view_cache._bytes(view) == 3 * 300 + 2 * 150 + 6 * 3 * 120
 
 
 @pytest.mark.parametrize("size", [1, 2_000])

@@ -23,6 +23,7 @@ from streams.counters import Counters
 from streams.join import Record, join
 from streams.processor import Processor
 from streams.sweep import Sweeper
+from streams.view_cache import ViewCache
 from sync.change import apply_change, read_change
 from sync.load import load_grid
 from tests.integration.conftest import Database
@@ -48,8 +49,8 @@ def connection(database: Database) -> Iterator[Connection]:
 class Worker:
     """A processor that passes on what units tell the units above."""
 
-    def __init__(self, database: Database) -> None:
-        self.processor = Processor(lambda: connect(database.conninfo("app"), "worker"), Counters())
+    def __init__(self, database: Database, views: ViewCache | None = None) -> None:
+        self.processor = Processor(lambda: connect(database.conninfo("app"), "worker"), Counters(), views=views)
 
     def take(self, *records: Record) -> None:
         self._pass_on(self.processor.process(records))
@@ -243,6 +244,30 @@ def test_a_change_in_the_middle_of_a_batch_is_settled_by(
     worker.take(whole("A1", at=NOON_US + 3 * QUARTER_US))
     assert results(connection, "A1")[3][0] == 3_100
     assert worker.processor.counters.conflicts == 1
+
+
+def test_processors_that_share_views_see_a_change_each_for_itself(
+    database: Database, worker: Worker, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one has joined its batch when the other sees the change first, and drops the view that they share."""
+    other = Worker(database, worker.processor.views)
+    other.take(whole("A1"))
+    joined = join
+    calls: list[Any] = []
+
+    def join_then_other(*arguments: Any) -> Any:
+        found = joined(*arguments)
+        calls.append(found)
+        if len(calls) == 1:
+            change(connection, kind="meter_multiplier", meter="A1-master", multiplier=90, valid_from=NOON.isoformat())
+            other.take(whole("A1", at=NOON_US + 4 * QUARTER_US))
+        return found
+
+    monkeypatch.setattr(module, "join", join_then_other)
+    worker.take(whole("A1", at=NOON_US + 3 * QUARTER_US))
+    assert [row[0] for row in results(connection, "A1")[3:]] == [3_100, 3_100]
+    assert worker.processor.counters.conflicts == 1
+    other.processor.close()
 
 
 def test_values_that_follow_many_meters_are_one_revision(worker: Worker, connection: Connection) -> None:

@@ -21,7 +21,10 @@ from streams.view_cache import ViewCache
 from tests.memory import MemoryStore
 from tests.sim.chance import Chance, Killed
 from tests.sim.virtual_loop import VirtualLoop
-from tests.small_hierarchy import VIEWS
+from tests.small_hierarchy import NOON_US, SECOND_US, VIEWS
+
+#: The last instant that there is.
+LAST_US = NOON_US + 200_000 * 365 * 86_400 * SECOND_US
 
 
 class Database(MemoryStore):
@@ -108,6 +111,8 @@ def _read(session: Any, keys: Sequence[Key]) -> dict[Key, StoredBlock]:
 
 def _write(session: Any, rows: BlockRows, balances: BalanceRows, superseded: Superseded) -> None:
     database: Database = session.database
+    if len(rows) and rows.observed_at_us.max() > LAST_US:
+        raise psycopg.errors.DatetimeFieldOverflow("timestamp out of range")
     keys = zip(rows.unit_id.tolist(), rows.observed_at_us.tolist(), rows.interval_s.tolist(), strict=True)
     stored = [database.rows[key].version if key in database.rows else 0 for key in keys]
     if stored != rows.read_version.tolist():

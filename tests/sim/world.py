@@ -27,7 +27,7 @@ from streams.processor import Processor
 from streams.telling import partition_of
 from tests.sim.broker import PARTITIONS, Broker, Place, Stream, Topic
 from tests.sim.chance import BrokerError, Chance, Killed
-from tests.sim.database import Database, Session, Views, install
+from tests.sim.database import LAST_US, Database, Session, Views, install
 from tests.sim.oracle import Faults, Said, faults
 from tests.sim.virtual_loop import VirtualLoop
 from tests.small_hierarchy import METERS, NOON_US, SECOND_US, VIEWS
@@ -142,10 +142,15 @@ class World:
         return ENERGY_UNIT if unit in "FR" else TELEMETRY_BACKFILL if late else TELEMETRY_AREA
 
     async def _poison(self) -> None:
-        """Something that is no block, amid the others."""
-        await asyncio.sleep(self.chance.random.uniform(0, SENDING_S))
+        """Something that is no block, amid the others, and a block that can be joined but not settled."""
+        draw = self.chance.random
+        await asyncio.sleep(draw.uniform(0, SENDING_S))
         topic = self.chance.one_of(tuple(LANES))
-        self.broker.append((topic, self.chance.random.randrange(PARTITIONS)), b"A", b"no block")
+        self.broker.append((topic, draw.randrange(PARTITIONS)), b"A", b"no block")
+        await asyncio.sleep(draw.uniform(0, SENDING_S))
+        unit = draw.choice(sorted(VIEWS))
+        place = (self.lane(unit, late=draw.random() < 0.3), partition_of(unit, PARTITIONS))
+        self.broker.append(place, unit.encode(), poison(unit))
 
     # What goes wrong.
 
@@ -242,6 +247,12 @@ def _processor(session: Session) -> Processor:
     return Processor(open_session, Counters(), database.limits, database.rules, Views())
 
 
+def poison(unit: str) -> bytes:
+    """A block of an interval that no database has an instant for: only the attempt to write it tells."""
+    said = Said(unit, (LAST_US - NOON_US) // (900 * SECOND_US) + 1, ((0, 1),), 0)
+    return _encoded(said, NOON_US)
+
+
 def _encoded(said: Said, received_at_us: int) -> bytes:
     energy = np.array([MISSING_WH if value is None else value for _, value in said.readings], np.int64)
     return encode_block(
@@ -277,7 +288,8 @@ def simulate(seed: int, messages: int = 16) -> Outcome:
         structlog.configure(**before)
         asyncio.set_event_loop(None)
         world.loop.close()
-    if world.database.refused != {b"no block"}:
+    poisons = [value for value in world.database.refused if value != b"no block"]
+    if len(world.database.refused) != 2 or not set(poisons) <= set(map(poison, VIEWS)):
         world.errors.append(AssertionError(f"refused: {world.database.refused}"))
     found = faults(world.ledger, world.database)
     rows = sorted((key, row.version, sorted(row.balance.items())) for key, row in world.database.rows.items())

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from streams.faust_app import FirstStepAtOnce
+from streams import app
+from streams.counters import Vitals
+from streams.faust_app import QUEUE_BYTES, FirstStepAtOnce, QueueOfBytes
 
 
 class Waiting(FirstStepAtOnce):
@@ -94,3 +99,58 @@ def test_what_fails_at_once_or_later_is_raised() -> None:
                 await service.wait_first(fail(after_s), asyncio.Event().wait())
 
     run(check)
+
+
+def built(folder: Path) -> Any:
+    """A worker's app that has not been started."""
+
+    def open_connection() -> Any:
+        raise AssertionError("nothing is asked of the store before the start")
+
+    settings = app.WorkerSettings(bootstrap="127.0.0.1:1", instance="t", data_dir=str(folder), partitions=8)
+    return app.build_app(settings, open_connection, Vitals())
+
+
+def block(size: int) -> Any:
+    return SimpleNamespace(value=bytes(size))
+
+
+def test_a_queue_is_full_when_its_messages_are_large(tmp_path: Path) -> None:
+    async def check() -> None:
+        queue = built(tmp_path).FlowControlQueue(maxsize=8_192, clear_on_resume=True)
+        assert isinstance(queue, QueueOfBytes)
+        waits: list[str] = []
+        marks = {"on_pressure_high": lambda: waits.append("high"), "on_pressure_drop": lambda: waits.append("drop")}
+        taken = 0
+        while not queue.full():
+            queue.put_nowait_enhanced(value=block(30_000), **marks)
+            taken += 1
+        # The mark is passed so early that what has been taken from Kafka at once still has room.
+        assert waits == ["high"]
+        assert taken * 30_000 < QUEUE_BYTES + 30_000
+        assert queue.qsize() * (1 - 1 / queue.pressure_high_ratio) * QUEUE_BYTES / 8_192 > app._POLL * 30_000
+        for _ in range(taken):
+            await queue.get()
+        assert waits == ["high", "drop"]
+        assert queue.qsize() == queue.held_bytes == 0
+        # A message larger than all that may wait is let in alone.
+        queue.put_nowait_enhanced(value=block(QUEUE_BYTES + 1), **marks)
+        assert queue.full()
+        queue.clear()
+        assert not queue.full()
+
+    asyncio.run(check())
+
+
+def test_a_queue_of_small_messages_is_bounded_by_their_number(tmp_path: Path) -> None:
+    async def check() -> None:
+        queue = built(tmp_path).FlowControlQueue(maxsize=100)
+        for _ in range(100):
+            assert not queue.full()
+            queue.put_nowait_enhanced(
+                value=SimpleNamespace(value=None), on_pressure_high=lambda: None, on_pressure_drop=lambda: None
+            )
+        assert queue.full()
+        assert queue.held_bytes == 0
+
+    asyncio.run(check())

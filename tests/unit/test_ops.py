@@ -93,7 +93,7 @@ def test_a_histogram_counts_like_a_loop(values: list[float], edges: list[float])
 
 def test_a_worker_s_metrics_are_prometheus_text() -> None:
     vitals = Vitals(lag={("telemetry.area", 3): 17})
-    vitals.caches["areas"] = lambda: CacheFigures(units=2, members=30, hits=5, misses=2)
+    vitals.cache = lambda: CacheFigures(units=2, members=30, hits=5, misses=2)
     vitals.areas.committed([99_000_000], 100.0, [10_000_000])
     vitals.areas.flushed(400, 0.2)
     vitals.areas.conflicts = 3
@@ -107,8 +107,8 @@ def test_a_worker_s_metrics_are_prometheus_text() -> None:
     assert samples["meterline_worker_conflicts_total", "areas"] == 3
     assert samples["meterline_worker_rejected_total", "areas"] == 2
     assert samples["meterline_worker_rejected_by_reason_total", "unknown_meter", "areas"] == 1
-    assert samples["meterline_worker_cache_requests_total", "hit", "areas"] == 5
-    assert samples["meterline_worker_cache_units", "areas"] == 2
+    assert samples["meterline_worker_cache_requests_total", "hit"] == 5
+    assert samples["meterline_worker_cache_units",] == 2
     assert samples["meterline_worker_delay_seconds_bucket", "areas", "0.5"] == 0
     assert samples["meterline_worker_delay_seconds_bucket", "areas", "1.0"] == 1
     assert samples["meterline_worker_age_seconds_sum", "areas"] == pytest.approx(90)

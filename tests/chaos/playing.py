@@ -1,0 +1,65 @@
+"""One fault under load, and what came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.chaos.faults import FAULTS, Round
+from tests.chaos.growth import Memory
+from tests.chaos.harness import Stack
+
+#: On a machine that others keep busy; what is allowed is judged by who plays.
+_PATIENCE_S = 240.0
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What a round came to: nothing missing, doubled or other than recomputed, or it had failed."""
+
+    name: str
+    seed: int
+    seconds: float
+    """From the beginning of the load to its end, before all is compared."""
+    recovered_s: float
+    """Until each area was settled again; 0 where nothing was away."""
+    growth: int
+    """Bytes by which the program that grew most did."""
+
+    def __str__(self) -> str:
+        limit = FAULTS[self.name].recovery_s
+        again = "" if limit is None else f"settled again after {self.recovered_s:.1f} s of {limit:g} s, "
+        grown = f"memory grew by {self.growth / 1e6:.0f} MB of {FAULTS[self.name].growth_max / 1e6:.0f}"
+        return f"{self.name}, seed {self.seed}: {again}{grown}, {self.seconds:.0f} s"
+
+
+def play(stack: Stack, name: str, seed: int, folder: Path) -> Played:
+    """Play one fault; the same seed plays it the same way, as far as the machine does.
+
+    Raises
+    ------
+    AssertionError
+        When readings are missing or doubled, or a result isn't what it must be.
+    """
+    fault = FAULTS[name]
+    chance = random.Random(seed)  # noqa: S311  # the same round at each run
+    stack.until_ready()
+    with fault.around(stack):
+        with stack.load(folder, fault.publish) as load, Memory(stack.spec) as memory:
+            began = time.monotonic()
+            time.sleep(chance.uniform(0.0, 1.5))
+            recovered_s = 0.0
+            with contextlib.ExitStack() as over:
+                since = fault.act(Round(stack, load, chance, over))
+                if fault.recovery_s is not None:
+                    recovered_s = stack.until_settled(since, _PATIENCE_S)
+            stack.until_no_gap()
+            seconds = time.monotonic() - began
+        stack.check(load, at_least=300)
+        # The load went by the lane that it was to go by.
+        lane = "backfill" if fault.backfill else "areas"
+        assert stack.rows_written(lane) > 0
+    return Played(name, seed, seconds, recovered_s, max(memory.growth().values()))
