@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import groupby
@@ -70,7 +72,7 @@ def match(connection: Connection, mapping: SourceMapping, day: date, at: datetim
 
     What is as before stays as it is: the same records give the same entities, crosswalk and conflicts.
     """
-    with connection.transaction():
+    with _uncollected(), connection.transaction():
         # A whole city is compared in memory meanwhile.
         allow_long(connection)
         read_whole_tables(connection)
@@ -94,6 +96,18 @@ def match(connection: Connection, mapping: SourceMapping, day: date, at: datetim
     known = len(numbered) - numbered.count(None)
     records = sum(map(len, tables))
     return MatchReport(records, len(numbered), counted.total(), counted["unsure"], known, changed, counts)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """What is built here goes when nothing refers to it any more; to look for cycles among millions takes a tenth."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _held(connection: Connection, clusters: Clusters) -> Held:
@@ -205,13 +219,12 @@ def _number(connection: Connection, clusters: Clusters, held: Held, decided: dic
             if not cluster.size:
                 continue
             listed.append(cluster)
-            votes: Counter[int] = Counter()
-            for title, row in cluster.places():
-                decision = decided.get((title, row))
-                if decision is not None:
-                    votes[decision.entity_id] += 1_000_000
-                elif number := int(held[title][row]):
-                    votes[number] += 1
+            votes: dict[int, int] = {}
+            for place in cluster.places():
+                decision = decided.get(place)
+                number = int(held[place[0]][place[1]]) if decision is None else decision.entity_id
+                if number:
+                    votes[number] = votes.get(number, 0) + (1 if decision is None else 1_000_000)
             wishes += [(count, number, cluster) for number, count in votes.items()]
     taken: set[int] = set()
     for _, number, cluster in sorted(wishes, key=lambda wish: (-wish[0], wish[1])):

@@ -118,13 +118,13 @@ class Rows:
     unreadable: list[tuple[int, str]] = field(default_factory=list)
     seen: dict[str, dict[tuple[str | None, str | None], tuple[Value, bool]]] = field(default_factory=dict)
     at: dict[str, int] = field(default_factory=dict)
+    title: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.title = f"{self.system}.{self.dataset}"
 
     def __len__(self) -> int:
         return len(self.keys)
-
-    @property
-    def title(self) -> str:
-        return f"{self.system}.{self.dataset}"
 
 
 #: Dataset, key and body of each record.

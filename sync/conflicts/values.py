@@ -10,6 +10,7 @@ from sync.conflicts.finding import ConflictKind, Finding, text
 from sync.conflicts.vote import Said, minority
 from sync.identity.accounts import account_of
 from sync.identity.clusters import Cluster, Clusters
+from sync.identity.near import same
 from sync.reading import Rows, Value
 
 #: Fields that are compared, by kind of entity.
@@ -136,9 +137,10 @@ def _differing(
     authority: Authority,
     kind: ConflictKind,
 ) -> Iterator[Finding]:
-    best, others = minority(said, authority.order(cluster.kind, field))
-    if not others:
+    first = said[0].value
+    if all(same(first, each.value) for each in said):
         return
+    best, others = minority(said, authority.order(cluster.kind, field))
     listed = {_where(clusters, each): _shown(each.value) for each in said}
     for each in others:
         if each.system == "model":

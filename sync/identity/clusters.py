@@ -118,6 +118,13 @@ class Clusters:
         self.of: dict[str, list[Cluster | None]] = {t.title: [None] * len(t) for t in self.tables.values()}
         self.adopted: dict[int, Cluster] = {}
         """By meter (`id`) its account, where no reference leads to it; see `sync.identity.accounts`."""
+        self._led = {
+            (table.title, relation): (keys, other.at, self.of[other.title])
+            for table in self.tables.values()
+            for relation, keys in table.refs.items()
+            if (other := self.tables.get(f"{table.system}.{table.mapping.refs[relation].dataset}")) is not None
+        }
+        """By title and relation what leads to the related rows: keys, where each stands, and their clusters."""
         self._by_identity: dict[EntityKind, dict[str | Identity, Cluster]] = {kind: {} for kind in get_args(EntityKind)}
         self.all = {kind: found.values() for kind, found in self._by_identity.items()}
         """By kind."""
@@ -165,13 +172,12 @@ class Clusters:
 
     def target(self, table: Rows, relation: str, row: int) -> Cluster | None:
         """The cluster that a row's reference leads to; None where it leads nowhere, or there is none."""
-        if relation in table.refs:
-            key = table.refs[relation][row]
-            ref = table.mapping.refs[relation]
-            other = self.tables.get(f"{table.system}.{ref.dataset}")
-            if key is None or other is None or key not in other.at:
-                return None
-            return self.of[other.title][other.at[key]]
+        led = self._led.get((table.title, relation))
+        if led is not None:
+            keys, at, of = led
+            key = keys[row]
+            to = None if key is None else at.get(key)
+            return None if to is None else of[to]
         if relation in table.named:
             name = table.named[relation][row]
             kind = table.mapping.refs[relation].name_of
