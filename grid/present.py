@@ -61,14 +61,16 @@ class GridView:
     ----------
     feeders
         Substation by code of the feeder.
+    meters, accounts
+        By code.
     breakers
         The switch at each feeder's head.
     """
 
     feeders: Mapping[str, str] = field(default_factory=dict)
     areas: Sequence[AreaView] = ()
-    meters: Sequence[MeterView] = ()
-    accounts: Sequence[AccountView] = ()
+    meters: Mapping[str, MeterView] = field(default_factory=dict)
+    accounts: Mapping[str, AccountView] = field(default_factory=dict)
     segments: Sequence[EdgeView] = ()
     switches: Sequence[EdgeView] = ()
     breakers: Mapping[str, str] = field(default_factory=dict)

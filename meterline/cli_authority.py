@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, printable, read_instant, read_settings
+from meterline.cli_person import ByOption, TokenOption, person
 from meterline.cli_sync import print_rows
 
 authority_app = typer.Typer(
@@ -36,7 +36,8 @@ def authority_add(
     systems: Annotated[list[str], typer.Argument(help="The most believed first")],
     reason: Annotated[str, typer.Option(help="Why")],
     valid_from: Annotated[str | None, typer.Option("--valid-from", metavar="TIME", help="Default from now on")] = None,
-    by: Annotated[str | None, typer.Option("--by", help="Who; default the account that runs it")] = None,
+    by: ByOption = None,
+    token_file: TokenOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -54,8 +55,10 @@ def authority_add(
     if len(set(systems)) != len(systems) or not all(system.isidentifier() and len(system) <= 64 for system in systems):
         fail("name each system once, by the name under which its extracts are taken", code=2)
     since = read_instant(valid_from, "--valid-from") or datetime.now(UTC)
-    with opener(read_settings(config, quiet=True), "meterline-sync")() as connection:
-        number = add_authority(connection, entity, field, systems, since, by or getpass.getuser(), reason)
+    settings = read_settings(config, quiet=True)
+    who = person(settings, by, token_file).name
+    with opener(settings, "meterline-sync")() as connection:
+        number = add_authority(connection, entity, field, systems, since, who, reason)
     if as_json:
         print_json({"authority_id": number})
     else:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from meterline import cli_authority, cli_review, cli_sync, cli_sync_indicators, cli_targets
+from meterline import cli_authority, cli_identity, cli_review, cli_sync, cli_sync_indicators, cli_targets
 from meterline.cli_alert import add_commands
 from meterline.cli_alert_desk import holiday_app, maintenance_app
 from meterline.cli_common import ConfigOption, JsonOption, OpsPortOption, fail, print_json, read_settings
@@ -40,7 +40,7 @@ sync_app.command()(cli_targets.reconcile)
 sync_app.add_typer(cli_authority.authority_app, name="authority")
 sync_app.add_typer(cli_review.conflicts_app, name="conflicts")
 sync_app.add_typer(cli_review.proposals_app, name="proposals")
-sync_app.add_typer(cli_review.identity_app, name="identity")
+sync_app.add_typer(cli_identity.identity_app, name="identity")
 
 
 @alert_app.command("deliver")

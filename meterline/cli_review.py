@@ -1,8 +1,7 @@
-"""Commands of `meterline sync` by which people look at conflicts and decide: identities, conflicts, proposals."""
+"""Commands of `meterline sync` by which people look at conflicts and decide: conflicts, proposals."""
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, printable, read_instant, read_settings
+from meterline.cli_person import ByOption, TokenOption, person
 from meterline.cli_sync import LimitOption, print_rows
 
 if TYPE_CHECKING:
@@ -24,79 +24,6 @@ conflicts_app = typer.Typer(
 proposals_app = typer.Typer(
     no_args_is_help=True, help="What is proposed about conflicts. Example: meterline sync proposals list"
 )
-identity_app = typer.Typer(
-    no_args_is_help=True, help="Which records are the same thing. Example: meterline sync identity unsure"
-)
-
-ByOption = Annotated[str | None, typer.Option("--by", help="Who; default the account that runs it")]
-
-
-@identity_app.command("unsure")
-def identity_unsure(limit: LimitOption = 50, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Records of which it isn't sure what they are, the least sure first. Example: meterline sync identity unsure"""
-    from meterline.bootstrap import opener
-    from store.sync_identity import read_unsure
-
-    with opener(read_settings(config, quiet=True), "meterline-sync")() as connection:
-        rows = read_unsure(connection, limit)
-    columns = ("system", "dataset", "key", "kind", "entity_id", "code", "confidence", "method")
-    print_rows(rows, as_json, columns, "nothing is unsure")
-
-
-@identity_app.command("merge")
-def identity_merge(
-    record: Annotated[str, typer.Argument(help="system.dataset/key, such as gis.transformers/T100009")],
-    entity: Annotated[int, typer.Argument(help="Number of the entity that it is")],
-    reason: Annotated[str, typer.Option(help="Why")],
-    by: ByOption = None,
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Say that a record is a known thing. It stands until it is undone.
-
-    Example: meterline sync identity merge gis.transformers/T100009 4711 --reason "seen on site"
-    """
-    from store.sync_identity import decide_merge
-
-    title, key = _record(record)
-    _decide(
-        config, as_json, lambda connection, at: decide_merge(connection, title, key, entity, _who(by), reason, at),
-        f"no record {record} or no entity {entity} is known",
-    )  # fmt: skip
-
-
-@identity_app.command("split")
-def identity_split(
-    record: Annotated[str, typer.Argument(help="system.dataset/key")],
-    reason: Annotated[str, typer.Option(help="Why")],
-    by: ByOption = None,
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Say that a record is a thing of its own. Example: meterline sync identity split gis.lines/L1 --reason checked"""
-    from store.sync_identity import decide_split
-
-    title, key = _record(record)
-    _decide(
-        config, as_json, lambda connection, at: decide_split(connection, title, key, _who(by), reason, at),
-        f"no record {record} is known",
-    )  # fmt: skip
-
-
-@identity_app.command("undo")
-def identity_undo(
-    decision: Annotated[int, typer.Argument(help="Number of the decision")],
-    by: ByOption = None,
-    config: ConfigOption = None,
-) -> None:
-    """Take a merge or split back: the record is what it was before. Example: meterline sync identity undo 3"""
-    from meterline.bootstrap import opener
-    from store.sync_identity import undo_decision
-
-    with opener(read_settings(config, quiet=True), "meterline-sync")() as connection:
-        if not undo_decision(connection, decision, _who(by), datetime.now(UTC)):
-            fail(f"no decision {decision} stands")
-    print(f"decision {decision} is undone")
 
 
 @conflicts_app.command("list")
@@ -156,6 +83,7 @@ def propose(
     ] = None,
     reason: Annotated[str, typer.Option(help="Why")] = "by the rules of authority",
     by: ByOption = None,
+    token_file: TokenOption = None,
     limit: LimitOption = 1_000,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -172,9 +100,10 @@ def propose(
     since = read_instant(valid_from, "--valid-from")
     if not conflicts and kind is None and system is None:
         fail("name conflicts, or say --kind or --system", code=2)
+    who = person(settings, by, token_file).name
     with opener(settings, "meterline-sync")() as connection:
         ids = conflicts or find_to_propose(connection, kind, system, confidence, limit)
-        found = run_propose(connection, ids, _who(by), reason, settings.sync.review_rules(), datetime.now(UTC), since)
+        found = run_propose(connection, ids, who, reason, settings.sync.review_rules(), datetime.now(UTC), since)
     rows = [asdict(each) for each in found]
     print_rows(rows, as_json, ("conflict_id", "proposal_id", "target", "reason"), "nothing to propose")
 
@@ -242,6 +171,7 @@ def proposals_approve(
     proposal: ProposalArgument,
     department: DepartmentOption,
     by: ByOption = None,
+    token_file: TokenOption = None,
     reason: ReasonOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -252,7 +182,7 @@ def proposals_approve(
     """
     from sync.proposals.lifecycle import Action
 
-    _review(proposal, Action.APPROVE, department, by, reason, config, as_json)
+    _review(proposal, Action.APPROVE, department, (by, token_file), reason, config, as_json)
 
 
 @proposals_app.command("reject")
@@ -261,6 +191,7 @@ def proposals_reject(
     department: DepartmentOption,
     reason: Annotated[str, typer.Option(help="Why")],
     by: ByOption = None,
+    token_file: TokenOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -270,7 +201,7 @@ def proposals_reject(
     """
     from sync.proposals.lifecycle import Action
 
-    _review(proposal, Action.REJECT, department, by, reason, config, as_json)
+    _review(proposal, Action.REJECT, department, (by, token_file), reason, config, as_json)
 
 
 @proposals_app.command("correct")
@@ -283,6 +214,7 @@ def proposals_correct(
         str | None, typer.Option("--valid-from", metavar="TIME", help="From when on it should say so")
     ] = None,
     by: ByOption = None,
+    token_file: TokenOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -294,7 +226,7 @@ def proposals_correct(
     from sync.proposals.review import Correction
 
     correction = Correction(value, read_instant(valid_from, "--valid-from"))
-    _review(proposal, Action.CORRECT, department, by, reason, config, as_json, correction)
+    _review(proposal, Action.CORRECT, department, (by, token_file), reason, config, as_json, correction)
 
 
 @proposals_app.command("withdraw")
@@ -302,6 +234,7 @@ def proposals_withdraw(
     proposal: ProposalArgument,
     department: DepartmentOption,
     by: ByOption = None,
+    token_file: TokenOption = None,
     reason: ReasonOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -309,7 +242,7 @@ def proposals_withdraw(
     """Withdraw a proposal of one's own. Example: meterline sync proposals withdraw 3 --department marketing --by li"""
     from sync.proposals.lifecycle import Action
 
-    _review(proposal, Action.WITHDRAW, department, by, reason, config, as_json)
+    _review(proposal, Action.WITHDRAW, department, (by, token_file), reason, config, as_json)
 
 
 @proposals_app.command("undo")
@@ -318,6 +251,7 @@ def proposals_undo(
     department: DepartmentOption,
     reason: Annotated[str, typer.Option(help="Why")],
     by: ByOption = None,
+    token_file: TokenOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -326,14 +260,14 @@ def proposals_undo(
     """
     from sync.proposals.lifecycle import Action
 
-    _review(proposal, Action.UNDO, department, by, reason, config, as_json)
+    _review(proposal, Action.UNDO, department, (by, token_file), reason, config, as_json)
 
 
 def _review(
     proposal: int,
     action: Action,
     department: str,
-    by: str | None,
+    who: tuple[str | None, Path | None],
     reason: str | None,
     config: Path | None,
     as_json: bool,
@@ -346,10 +280,13 @@ def _review(
 
     if department not in {"marketing", "operation", "metering", "dispatch"}:
         fail(f"--department: no department {printable(department)}", code=2)
+    settings = read_settings(config, quiet=True)
+    acting = person(settings, *who)
+    acting.check_department(department)
     try:
-        with opener(read_settings(config, quiet=True), "meterline-sync")() as connection:
+        with opener(settings, "meterline-sync")() as connection:
             done = review(
-                connection, proposal, action, _who(by), department, reason, datetime.now(UTC), correction=correction
+                connection, proposal, action, acting.name, department, reason, datetime.now(UTC), correction=correction
             )
     except RefusedActionError as error:
         fail(f"proposal {proposal}: {error}")
@@ -360,27 +297,3 @@ def _review(
     else:
         told = "" if done.outbox_id is None else f"; change {done.outbox_id} is made"
         print(f"proposal {proposal} is {done.state}: {done.approvals} of {done.approvals_needed} approvals{told}")
-
-
-def _decide(config: Path | None, as_json: bool, run: Any, unknown: str) -> None:
-    from meterline.bootstrap import opener
-
-    with opener(read_settings(config, quiet=True), "meterline-sync")() as connection:
-        number = run(connection, datetime.now(UTC))
-    if number is None:
-        fail(unknown)
-    if as_json:
-        print_json({"decision_id": number})
-    else:
-        print(f"decision {number} stands; `meterline sync match` takes it into account")
-
-
-def _record(text: str) -> tuple[str, str]:
-    title, slash, key = text.partition("/")
-    if not slash or "." not in title:
-        fail(f"not a record such as gis.transformers/T100009: {printable(text)}", code=2)
-    return title, key
-
-
-def _who(by: str | None) -> str:
-    return by or getpass.getuser()

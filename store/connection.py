@@ -48,7 +48,9 @@ def read_whole_tables(connection: Connection) -> None:
     """
     connection.execute("set local enable_nestloop = off")
     connection.execute("set local cursor_tuple_fraction = 1")
+    # A statement joins five such tables: each hash of them has no more than a sort.
     connection.execute("set local work_mem = '64MB'")
+    connection.execute("set local hash_mem_multiplier = 1")
     connection.execute("set local jit = off")
 
 

@@ -7,7 +7,7 @@ is not known here; see `meterline.webhook`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -134,19 +134,42 @@ class Backlog:
     disabled: bool
 
 
-def owe_change(
-    connection: Connection, outbox_id: int, target: str, entity: str, payload: dict[str, Any], to_read: bool = False
-) -> None:
-    """Owe a target the telling of a change, inside the caller's transaction; once, however often it is called.
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A change of the model as targets are told of it.
 
-    Parameters
+    Attributes
     ----------
     entity
         What concerns one entity goes out in the order of the outbox.
-    to_read
-        Whether the target is to be read back after it.
+    targets
+        Their names, and whether each is to be read back after it.
     """
-    _owe(connection, f"sync/{outbox_id}/{target}", outbox_id, target, (entity, outbox_id), payload, to_read)
+
+    outbox_id: int
+    entity: str
+    payload: dict[str, Any]
+    targets: Mapping[str, bool]
+
+
+def owe_changes(connection: Connection, changes: Sequence[Told]) -> None:
+    """Owe targets the telling of changes, inside the caller's transaction; once, however often it is called."""
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            _SQL["owe_changes"],
+            [
+                {
+                    "ids": [uuid5(_NAMESPACE, f"sync/{each.outbox_id}/{target}") for target in each.targets],
+                    "targets": list(each.targets),
+                    "to_read": list(each.targets.values()),
+                    "outbox_id": each.outbox_id,
+                    "entity": each.entity,
+                    "payload": Jsonb(each.payload),
+                }
+                for each in changes
+                if each.targets
+            ],
+        )
 
 
 def owe_item(
@@ -159,24 +182,11 @@ def owe_item(
     occasion: str = "",
 ) -> None:
     """Owe a target something that isn't a change of the model: once for each entity, sequence and occasion."""
-    name = f"sync/{entity}/{sequence}/{occasion}/{target}"
-    _owe(connection, name, None, target, (entity, sequence), payload, to_read)
-
-
-def _owe(
-    connection: Connection,
-    name: str,
-    outbox_id: int | None,
-    target: str,
-    order: tuple[str, int],
-    payload: dict[str, Any],
-    to_read: bool,
-) -> None:
     connection.execute(
-        _SQL["owe_change"],
+        _SQL["owe_item"],
         {
-            "id": uuid5(_NAMESPACE, name), "outbox_id": outbox_id, "target": target, "entity": order[0],
-            "sequence": order[1], "payload": Jsonb(payload), "to_read": to_read,
+            "id": uuid5(_NAMESPACE, f"sync/{entity}/{sequence}/{occasion}/{target}"), "target": target,
+            "entity": entity, "sequence": sequence, "payload": Jsonb(payload), "to_read": to_read,
         },
     )  # fmt: skip
 
@@ -322,11 +332,17 @@ def _note(connection: Connection, queue: Queue, kept: list[Noting]) -> None:
     if not kept:
         return
     with connection.transaction():
-        for each in kept:
-            connection.execute(
-                _of(queue, each.outcome.value),
-                {"id": each.delivery_id, "now": each.at, "delay_s": each.delay_s, "error": each.error},
-            )
+        for outcome in Outcome:
+            if some := [each for each in kept if each.outcome is outcome]:
+                connection.execute(
+                    _of(queue, outcome.value),
+                    {
+                        "ids": [each.delivery_id for each in some],
+                        "ats": [each.at for each in some],
+                        "delays_s": [each.delay_s for each in some],
+                        "errors": [each.error for each in some],
+                    },
+                )
     kept.clear()
 
 

@@ -42,6 +42,10 @@ class CrosswalkRow:
     decision_id: int | None = None
 
 
+class DecisionError(ValueError):
+    """A decision that can't be made; the message says why, and nothing was written."""
+
+
 def read_crosswalk(connection: Connection) -> dict[RecordPlace, int]:
     """Entity of each record, as it stands."""
     return {(title, key): entity for title, key, entity in connection.execute(_SQL["crosswalk"])}
@@ -102,16 +106,30 @@ def read_unsure(connection: Connection, limit: int) -> list[dict[str, Any]]:
 def decide_merge(
     connection: Connection, title: str, key: str, entity_id: int, by: str, reason: str, at: datetime
 ) -> int | None:
-    """Record that a record is a known entity; None where either isn't known."""
-    known = connection.execute(_SQL["known_entity"], {"entity_id": entity_id}).fetchone()
+    """Record that a record is a known entity; None where either isn't known.
+
+    Raises
+    ------
+    DecisionError
+        They are of different kinds, or another decision about the record stands.
+    """
+    known = _kind_of(connection, entity_id)
     former = _entity_of(connection, title, key)
     if known is None or former is None:
         return None
+    if (kind := _kind_of(connection, former)) != known:
+        raise DecisionError(f"the record is of kind {kind}, and entity {entity_id} of kind {known}")
     return _decide(connection, "merge", title, key, entity_id, former, by, reason, at)
 
 
 def decide_split(connection: Connection, title: str, key: str, by: str, reason: str, at: datetime) -> int | None:
-    """Record that a record is something of its own; None where it isn't known."""
+    """Record that a record is something of its own; None where it isn't known.
+
+    Raises
+    ------
+    DecisionError
+        Another decision about the record stands.
+    """
     former = _entity_of(connection, title, key)
     if former is None:
         return None
@@ -131,6 +149,11 @@ def undo_decision(connection: Connection, decision_id: int, by: str, at: datetim
     more = {"entity_id": former, "method": "decision undone", "decision_id": None}
     connection.execute(_SQL["add_record"], where | more)
     return True
+
+
+def _kind_of(connection: Connection, entity_id: int) -> str | None:
+    row = connection.execute(_SQL["known_entity"], {"entity_id": entity_id}).fetchone()
+    return None if row is None else str(row[0])
 
 
 def _entity_of(connection: Connection, title: str, key: str) -> int | None:
@@ -154,7 +177,8 @@ def _decide(
     where: dict[str, Any] = {"system": system, "dataset": dataset, "key": key, "at": at, "entity_id": entity}
     said = {"action": action, "former_id": former, "by": by, "reason": reason}
     row = connection.execute(_SQL["decide"], where | said).fetchone()
-    assert row is not None  # noqa: S101  # returning
+    if row is None:
+        raise DecisionError(f"a decision about {title}/{key} stands: undo it first")
     connection.execute(_SQL["end_record"], where)
     connection.execute(_SQL["add_record"], where | {"method": f"decided: {action}", "decision_id": row[0]})
     return int(row[0])

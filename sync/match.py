@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import groupby
+from operator import itemgetter
 
 import msgspec
 import numpy as np
@@ -68,7 +72,7 @@ def match(connection: Connection, mapping: SourceMapping, day: date, at: datetim
 
     What is as before stays as it is: the same records give the same entities, crosswalk and conflicts.
     """
-    with connection.transaction():
+    with _uncollected(), connection.transaction():
         # A whole city is compared in memory meanwhile.
         allow_long(connection)
         read_whole_tables(connection)
@@ -94,14 +98,30 @@ def match(connection: Connection, mapping: SourceMapping, day: date, at: datetim
     return MatchReport(records, len(numbered), counted.total(), counted["unsure"], known, changed, counts)
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """What is built here goes when nothing refers to it any more; to look for cycles among millions takes a tenth."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
 def _held(connection: Connection, clusters: Clusters) -> Held:
     """What the crosswalk says of the records that are here."""
     held = {title: np.zeros(len(table), np.int64) for title, table in clusters.tables.items()}
-    for title, key, number in stream_crosswalk(connection):
+    for title, rows in groupby(stream_crosswalk(connection), itemgetter(0)):
         table = clusters.tables.get(title)
-        row = None if table is None else table.at.get(key)
-        if row is not None:
-            held[title][row] = number
+        if table is not None:
+            # Of one dataset at a time: where each key stands takes as much room as the keys.
+            at = {key: row for row, key in enumerate(table.keys)}
+            numbers = held[title]
+            for _, key, number in rows:
+                if key in at:
+                    numbers[at[key]] = number
     return held
 
 
@@ -151,18 +171,29 @@ def _former(connection: Connection, mapping: SourceMapping) -> Former:
 def _apply(clusters: Clusters, decisions: list[Decision], held: Held) -> dict[tuple[str, int], Decision]:
     """Put records where somebody decided that they belong; returns the decision of each."""
     decided: dict[tuple[str, int], Decision] = {}
+    at = _rows_of(clusters, {(decision.title, decision.key) for decision in decisions})
     for decision in decisions:
-        table = clusters.tables.get(decision.title)
-        row = None if table is None else table.at.get(decision.key)
-        if table is None or row is None:
+        row = at.get((decision.title, decision.key))
+        if row is None:
             continue
         decided[decision.title, row] = decision
         target = _cluster_of_entity(clusters, held, decision.entity_id, (decision.title, row))
         if target is None or decision.action == "split":
-            identity = ("decided", str(decision.entity_id))
-            target = clusters.find(table.mapping.entity, identity) or clusters.make(table.mapping.entity, identity)
+            kind, identity = clusters.tables[decision.title].mapping.entity, ("decided", str(decision.entity_id))
+            target = clusters.find(kind, identity) or clusters.make(kind, identity)
         clusters.move((decision.title, row), target, f"decided: {decision.action}", 1.0)
     return decided
+
+
+def _rows_of(clusters: Clusters, places: set[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """Rows of some records by title and key, as far as they are here."""
+    tables = [clusters.tables[title] for title in {title for title, _ in places} & clusters.tables.keys()]
+    return {
+        (table.title, key): row
+        for table in tables
+        for row, key in enumerate(table.keys)
+        if (table.title, key) in places
+    }
 
 
 def _cluster_of_entity(clusters: Clusters, held: Held, entity: int, but: tuple[str, int]) -> Cluster | None:
@@ -185,16 +216,15 @@ def _number(connection: Connection, clusters: Clusters, held: Held, decided: dic
         if kind == "node":
             continue
         for cluster in of_kind:
-            if not cluster.rows:
+            if not cluster.size:
                 continue
             listed.append(cluster)
-            votes: Counter[int] = Counter()
-            for title, row in cluster.places():
-                decision = decided.get((title, row))
-                if decision is not None:
-                    votes[decision.entity_id] += 1_000_000
-                elif number := int(held[title][row]):
-                    votes[number] += 1
+            votes: dict[int, int] = {}
+            for place in cluster.places():
+                decision = decided.get(place)
+                number = int(held[place[0]][place[1]]) if decision is None else decision.entity_id
+                if number:
+                    votes[number] = votes.get(number, 0) + (1 if decision is None else 1_000_000)
             wishes += [(count, number, cluster) for number, count in votes.items()]
     taken: set[int] = set()
     for _, number, cluster in sorted(wishes, key=lambda wish: (-wish[0], wish[1])):
@@ -207,13 +237,13 @@ def _number(connection: Connection, clusters: Clusters, held: Held, decided: dic
 
 
 def _entities(clusters: Clusters) -> Iterator[tuple[int, str, str | None]]:
-    seen: set[tuple[str, str]] = set()
     for kind, listed in clusters.all.items():
+        seen: set[str] = set()
         for cluster in listed:
             if cluster.number is not None:
-                code = None if cluster.code is None or (kind, cluster.code) in seen else cluster.code
+                code = None if cluster.code is None or cluster.code in seen else cluster.code
                 if code is not None:
-                    seen.add((kind, code))
+                    seen.add(code)
                 yield cluster.number, kind, code
 
 

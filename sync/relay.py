@@ -15,7 +15,7 @@ import msgspec
 
 from grid.topics import GRID_CHANGE, GRID_RESETTLE
 from store.connection import Connection
-from store.deliveries import owe_change
+from store.deliveries import Told, owe_changes
 from store.outbox import RESETTLE, OutboxRow, lock_relay, move_relay, read_outbox, relay_position
 from sync.delivery import Subscriber
 from sync.messages import GridChange, GridChangeWebhook, ResettleOrder
@@ -71,15 +71,16 @@ def relay_batch(
     for acknowledgement in sent:
         acknowledgement.get(timeout=_ACKNOWLEDGED_WITHIN_S)
     with connection.transaction():
-        for change in changes:
-            notice = GridChangeWebhook(type="grid.change", timestamp=change.recorded_at, data=change)
-            payload = cast("dict[str, Any]", msgspec.to_builtins(notice))
-            for target in targets:
-                if target.grid:
-                    entity = f"{change.aggregatetype}:{change.aggregateid}"
-                    owe_change(connection, change.id, target.name, entity, payload, target.to_read)
+        owe_changes(connection, [_told(change, targets) for change in changes])
         move_relay(connection, topic, read_at, rows[-1].position)
     return len(rows)
+
+
+def _told(change: GridChange, targets: Sequence[Subscriber]) -> Told:
+    notice = GridChangeWebhook(type="grid.change", timestamp=change.recorded_at, data=change)
+    payload = cast("dict[str, Any]", msgspec.to_builtins(notice))
+    entity = f"{change.aggregatetype}:{change.aggregateid}"
+    return Told(change.id, entity, payload, {target.name: target.to_read for target in targets if target.grid})
 
 
 def _send(producer: Producer, topic: str, row: OutboxRow) -> Acknowledgement:

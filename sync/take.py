@@ -118,6 +118,8 @@ def take_records(
     refused: list[Refused] = []
     datasets = set(described)
     records = stage(connection, _staged(taken, origin, rules, refused, datasets))
+    # What couldn't be read may be any record: then none has gone because it isn't there.
+    described_whole = sorted(datasets) if origin.whole and not refused else ()
     again = repeated_keys(connection)
     # Of a stream of changes the last word of a key holds; in an extract a key can't be there twice.
     if again and origin.whole:
@@ -125,7 +127,7 @@ def take_records(
             _refuse(Refused(line, None, f"key {key} comes again in {dataset}", key), origin, rules, refused)
     if again:
         drop_repeated(connection)
-    return write_staged(connection, origin, sorted(datasets) if origin.whole else (), records, refused, at)
+    return write_staged(connection, origin, described_whole, records, refused, at)
 
 
 def _staged(

@@ -59,20 +59,32 @@ where delivery_id in (
 returning d.delivery_id, d.target, d.payload, d.attempts
 
 -- name: delivered
-update {table} set delivered_at = %(now)s, last_error = null where delivery_id = %(id)s
+update {table} d
+set delivered_at = n.at, last_error = null
+from unnest(%(ids)s::uuid[], %(ats)s::timestamptz[], %(delays_s)s::float8[], %(errors)s::text[])
+  n(delivery_id, at, delay_s, error)
+where d.delivery_id = n.delivery_id
 
 -- name: failed
-update {table}
-set due_at = %(now)s + %(delay_s)s * interval '1 second', last_error = %(error)s
-where delivery_id = %(id)s and delivered_at is null
+update {table} d
+set due_at = n.at + n.delay_s * interval '1 second', last_error = n.error
+from unnest(%(ids)s::uuid[], %(ats)s::timestamptz[], %(delays_s)s::float8[], %(errors)s::text[])
+  n(delivery_id, at, delay_s, error)
+where d.delivery_id = n.delivery_id and d.delivered_at is null
 
 -- name: gone
-update {table} set due_at = 'infinity', last_error = %(error)s where delivery_id = %(id)s and delivered_at is null
+update {table} d
+set due_at = 'infinity', last_error = n.error
+from unnest(%(ids)s::uuid[], %(ats)s::timestamptz[], %(delays_s)s::float8[], %(errors)s::text[])
+  n(delivery_id, at, delay_s, error)
+where d.delivery_id = n.delivery_id and d.delivered_at is null
 
 -- name: not_sent
-update {table}
-set due_at = %(now)s, attempts = attempts - 1
-where delivery_id = %(id)s and delivered_at is null
+update {table} d
+set due_at = n.at, attempts = d.attempts - 1
+from unnest(%(ids)s::uuid[], %(ats)s::timestamptz[], %(delays_s)s::float8[], %(errors)s::text[])
+  n(delivery_id, at, delay_s, error)
+where d.delivery_id = n.delivery_id and d.delivered_at is null
 
 -- name: resume
 update {table}
@@ -90,9 +102,16 @@ from {table}
 group by target
 order by target
 
--- name: owe_change
+-- name: owe_item
+insert into sync.delivery (delivery_id, target, entity, sequence, payload, to_read)
+values (%(id)s, %(target)s, %(entity)s, %(sequence)s, %(payload)s, %(to_read)s)
+on conflict do nothing
+
+-- name: owe_changes
+-- A change to all of its targets.
 insert into sync.delivery (delivery_id, outbox_id, target, entity, sequence, payload, to_read)
-values (%(id)s, %(outbox_id)s, %(target)s, %(entity)s, %(sequence)s, %(payload)s, %(to_read)s)
+select t.id, %(outbox_id)s, t.target, %(entity)s, %(outbox_id)s, %(payload)s, t.to_read
+from unnest(%(ids)s::uuid[], %(targets)s::text[], %(to_read)s::boolean[]) t(id, target, to_read)
 on conflict do nothing
 
 -- name: newest_notices

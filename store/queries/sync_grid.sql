@@ -19,7 +19,7 @@ order by u.code
 -- name: meters
 -- A meter that is a member of several units counts where it is no tie.
 select distinct on (g.code)
-  g.code, u.code, coalesce(m.role, 0)::integer, coalesce(m.multiplier, 1)::float8, s.accuracy_class::float8, a.code
+  g.code, u.code, coalesce(m.role, 0)::integer, coalesce(m.multiplier, 1)::float8, s.accuracy_class::numeric::float8, a.code
 from grid.meter g
 join grid.meter_state s on s.meter_id = g.meter_id and upper_inf(s.recorded) and s.valid @> now()
 left join grid.member m on m.meter_id = g.meter_id and upper_inf(m.recorded) and m.valid @> now()

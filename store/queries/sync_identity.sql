@@ -1,5 +1,8 @@
 -- name: crosswalk
-select system || '.' || dataset, key, entity_id from sync.crosswalk where upper_inf(recorded)
+select system || '.' || dataset, key, entity_id
+from sync.crosswalk
+where upper_inf(recorded)
+order by system, dataset
 
 -- name: entities
 select entity_id, kind, code from sync.entity
@@ -75,6 +78,7 @@ where system = %(system)s and dataset = %(dataset)s and key = %(key)s and upper_
 -- name: decide
 insert into sync.identity_decision (action, system, dataset, key, entity_id, former_id, decided_by, reason, decided_at)
 values (%(action)s, %(system)s, %(dataset)s, %(key)s, %(entity_id)s, %(former_id)s, %(by)s, %(reason)s, %(at)s)
+on conflict (system, dataset, key) where undone_at is null do nothing
 returning decision_id
 
 -- name: end_record

@@ -54,7 +54,7 @@ def _should(clusters: Clusters, cluster: Cluster | None, name: Name, spelling: M
     parts = name.parts
     if "station" in parts and parts["station"] != spelling.get(clusters.stations.station(parts["station"])):
         return spelling.get(clusters.stations.station(parts["station"]), "")
-    if cluster is None or not cluster.rows:
+    if cluster is None or not cluster.size:
         return None
     if cluster.kind == "area":
         if "place" not in parts:
@@ -90,7 +90,7 @@ def compare_addresses(clusters: Clusters, authority: Authority) -> Iterator[Find
         for name in table.addresses:
             if name is not None:
                 counts.update(_words(name))
-    yield from _lonely(clusters, {id(name) for _, both in _address_pairs(clusters) for _, _, name in both}, counts)
+    yield from _lonely(clusters, counts)
     for meter, both in _address_pairs(clusters):
         (table, row, name), (other, other_row, other_name) = both
         if name.parts is not None and address_key(name.parts) == address_key(other_name.parts):
@@ -106,8 +106,9 @@ def compare_addresses(clusters: Clusters, authority: Authority) -> Iterator[Find
         )  # fmt: skip
 
 
-def _lonely(clusters: Clusters, paired: set[int], counts: Mapping[object, int]) -> Iterator[Finding]:
+def _lonely(clusters: Clusters, counts: Mapping[object, int]) -> Iterator[Finding]:
     """Addresses with nothing to compare them with, in which a word is that nobody else writes but one letter off."""
+    paired = _paired(clusters)
     places: dict[int, list[str]] = defaultdict(list)
     for word in counts:
         if isinstance(word, str) and counts[word] >= _USUAL:
@@ -115,7 +116,7 @@ def _lonely(clusters: Clusters, paired: set[int], counts: Mapping[object, int]) 
     for title, table in clusters.tables.items():
         without_rule = sum(name is not None and name.parts is None for name in table.addresses)
         for row, name in enumerate(table.addresses):
-            if name is None or id(name) in paired:
+            if name is None or paired[title][row]:
                 continue
             if name.parts is None:
                 # Where nearly all follow a rule, one that doesn't is wrong.
@@ -138,6 +139,15 @@ def _lonely(clusters: Clusters, paired: set[int], counts: Mapping[object, int]) 
                         ConflictKind.FIELD_DIFFERS, of, "address", table.system, table.dataset, table.keys[row],
                         near, name.raw, said, 0.9,
                     )  # fmt: skip
+
+
+def _paired(clusters: Clusters) -> dict[str, bytearray]:
+    """Which addresses of each dataset have another to be compared with."""
+    paired = {title: bytearray(len(table)) for title, table in clusters.tables.items()}
+    for _, both in _address_pairs(clusters):
+        for table, row, _ in both:
+            paired[table.title][row] = 1
+    return paired
 
 
 #: A share of addresses that follow no rule; beyond, the rule isn't one.

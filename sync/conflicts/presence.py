@@ -26,9 +26,9 @@ def find_missing(clusters: Clusters, told: set[tuple[str, int]]) -> Iterator[Fin
     """
     for kind in COMPLETE:
         tables = [clusters.tables[t] for t in clusters.titles(kind) if len(clusters.tables[t])]
-        pointed = {id(c.expected_of) for c in clusters.all["point"] if c.rows and c.expected_of is not None}
+        pointed = {id(c.expected_of) for c in clusters.all["point"] if c.size and c.expected_of is not None}
         for cluster in clusters.all[kind]:
-            present = {title.partition(".")[0] for title in cluster.rows}
+            present = {title.partition(".")[0] for title in cluster.titles}
             known = len(present) + (cluster.code is not None or id(cluster) in pointed)
             for system in sorted({table.system for table in tables} - present):
                 of_system = [t for t in tables if t.system == system]
@@ -52,7 +52,7 @@ def _missing_points(clusters: Clusters) -> Iterator[Finding]:
     for title in titles:
         table = clusters.tables[title]
         for cluster in clusters.all["point"]:
-            if cluster.expected_of is not None and title not in cluster.rows:
+            if cluster.expected_of is not None and title not in cluster.titles:
                 name = ".".join(cluster.identity)
                 said = _present(clusters, cluster.expected_of)
                 yield Finding(
@@ -86,24 +86,17 @@ def find_duplicates(clusters: Clusters) -> Iterator[Finding]:
         if kind == "node":
             continue
         for cluster in listed:
-            for title, rows in cluster.rows.items():
-                if len(rows) > 1:
-                    table = clusters.tables[title]
-                    keys = [table.keys[row] for row in rows]
-                    first = cluster.identity[0] if cluster.identity[0] in keys else min(keys)
-                    for key in sorted(set(keys) - {first}):
-                        said: dict[str, str | None] = {f"{title}/{k}": "present" for k in keys}
-                        yield Finding(
-                            ConflictKind.DUPLICATE,
-                            cluster,
-                            "record",
-                            table.system,
-                            table.dataset,
-                            key,
-                            first,
-                            key,
-                            said,
-                        )
+            if cluster.size == len(cluster.titles):
+                continue
+            for title in cluster.titles:
+                table = clusters.tables[title]
+                keys = [table.keys[row] for row in cluster.rows(title)]
+                first = cluster.identity[0] if cluster.identity[0] in keys else min(keys)
+                for key in sorted(set(keys) - {first}):
+                    said: dict[str, str | None] = {f"{title}/{k}": "present" for k in keys}
+                    yield Finding(
+                        ConflictKind.DUPLICATE, cluster, "record", table.system, table.dataset, key, first, key, said
+                    )
 
 
 def find_orphans(clusters: Clusters) -> tuple[list[Finding], set[tuple[str, int]]]:
@@ -185,4 +178,4 @@ def _lacking(clusters: Clusters, table: Rows, relation: str, target: Rows, rows:
     if not votes:
         return None
     found = by_id[votes.most_common(1)[0][0]]
-    return None if target.title in found.rows else found
+    return None if target.title in found.titles else found

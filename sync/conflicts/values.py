@@ -10,6 +10,7 @@ from sync.conflicts.finding import ConflictKind, Finding, text
 from sync.conflicts.vote import Said, minority
 from sync.identity.accounts import account_of
 from sync.identity.clusters import Cluster, Clusters
+from sync.identity.near import same
 from sync.reading import Rows, Value
 
 #: Fields that are compared, by kind of entity.
@@ -37,8 +38,8 @@ class ModelValues:
     def __init__(self, grid: GridView) -> None:
         self._feeders = grid.feeders
         self._areas = {area.code: area for area in grid.areas}
-        self._meters = {meter.code: meter for meter in grid.meters}
-        self._accounts = {account.code: account for account in grid.accounts}
+        self._meters = grid.meters
+        self._accounts = grid.accounts
         self._segments = {edge.code: edge for edge in grid.segments}
         self._switches = {edge.code: edge for edge in grid.switches}
 
@@ -48,7 +49,7 @@ class ModelValues:
             return {}
         if kind == "meter" and (meter := self._meters.get(code)) is not None:
             return {
-                "multiplier": meter.multiplier, "accuracy_class": float(f"{meter.accuracy_class:.6g}"),
+                "multiplier": meter.multiplier, "accuracy_class": meter.accuracy_class,
                 "area": meter.unit if meter.unit in self._areas else None, "account": meter.account,
             }  # fmt: skip
         if kind == "account" and (account := self._accounts.get(code)) is not None:
@@ -84,7 +85,7 @@ def compare_fields(clusters: Clusters, model: ModelValues, authority: Authority)
             for field in fields:
                 said = list(_said(clusters, cluster, field))
                 if field == "contract_w":
-                    said += carried.get(id(cluster), ())
+                    said += (each for meter in carried.get(cluster, ()) for each in _said(clusters, meter, field))
                 if known.get(field) is not None:
                     said.append(Said("model", None, None, known[field]))
                 if len(said) > 1:
@@ -99,21 +100,20 @@ def _said(clusters: Clusters, cluster: Cluster, field: str) -> Iterator[Said]:
             yield Said(table.system, table.dataset, row, values[row])
 
 
-def _carried_contracts(clusters: Clusters) -> tuple[dict[int, list[Said]], list[tuple[Cluster, Said]]]:
-    """Capacities that GIS notes at a meter are those of its account; those of meters without one are listed apart."""
-    found: dict[int, list[Said]] = {}
+def _carried_contracts(clusters: Clusters) -> tuple[dict[Cluster, tuple[Cluster, ...]], list[tuple[Cluster, Said]]]:
+    """Capacities that GIS notes at a meter are those of its account: by accounts their meters with one.
+
+    Those of meters without an account are listed apart.
+    """
+    found: dict[Cluster, tuple[Cluster, ...]] = {}
     alone: list[tuple[Cluster, Said]] = []
     for cluster in clusters.all["meter"]:
-        account = account_of(clusters, cluster) or clusters.adopted.get(id(cluster))
-        for title, row in cluster.places():
-            table = clusters.tables[title]
-            values = table.fields.get("contract_w")
-            if values is not None and values[row] is not None:
-                said = Said(table.system, table.dataset, row, values[row])
-                if account is None:
-                    alone.append((cluster, said))
-                else:
-                    found.setdefault(id(account), []).append(said)
+        said = list(_said(clusters, cluster, "contract_w"))
+        account = (account_of(clusters, cluster) or clusters.adopted.get(id(cluster))) if said else None
+        if account is None:
+            alone += ((cluster, each) for each in said)
+        else:
+            found[account] = (*found.get(account, ()), cluster)
     return found, alone
 
 
@@ -136,29 +136,29 @@ def _differing(
     said: list[Said],
     authority: Authority,
     kind: ConflictKind,
-    names: Mapping[str, str] | None = None,
 ) -> Iterator[Finding]:
-    best, others = minority(said, authority.order(cluster.kind, field))
-    if not others:
+    first = said[0].value
+    if all(same(first, each.value) for each in said):
         return
-
-    def shown(value: Value) -> str | None:
-        plain = text(value)
-        return plain if names is None or plain is None else names.get(plain, plain)
-
-    listed = {_where(clusters, each): shown(each.value) for each in said}
+    best, others = minority(said, authority.order(cluster.kind, field))
+    listed = {_where(clusters, each): _shown(each.value) for each in said}
     for each in others:
         if each.system == "model":
             yield Finding(
-                kind, cluster, field, "model", cluster.kind, cluster.code, shown(best), shown(each.value), listed
+                kind, cluster, field, "model", cluster.kind, cluster.code, _shown(best), _shown(each.value), listed
             )
         elif each.dataset is not None and each.row is not None:
             title = f"{each.system}.{each.dataset}"
             confidence = (cluster.link((title, each.row)) or ("", 1.0))[1]
             key = clusters.tables[title].keys[each.row]
             yield Finding(
-                kind, cluster, field, each.system, each.dataset, key, shown(best), shown(each.value), listed, confidence
-            )
+                kind, cluster, field, each.system, each.dataset, key, _shown(best), _shown(each.value), listed,
+                confidence,
+            )  # fmt: skip
+
+
+def _shown(value: Value | Cluster) -> str | None:
+    return text(label(value) if isinstance(value, Cluster) else value)
 
 
 def _where(clusters: Clusters, said: Said) -> str:
@@ -176,15 +176,13 @@ def compare_relations(clusters: Clusters, model: ModelValues, authority: Authori
         for relation in relations:
             target_kind = "area" if relation == "area" else relation
             by_code = {c.code: c for c in clusters.all[target_kind] if c.code is not None}  # type: ignore[index]
-            labels = {str(id(c)): label(c) for c in clusters.all[target_kind]}  # type: ignore[index]
             for cluster in clusters.all[kind]:  # type: ignore[index]
                 said = list(_related(clusters, cluster, relation))
                 known = model.of(kind, cluster.code).get(relation)
                 if known in by_code:
-                    said.append(Said("model", None, None, str(id(by_code[str(known)]))))
+                    said.append(Said("model", None, None, by_code[str(known)]))
                 if len(said) > 1:
-                    kind_of = ConflictKind.RELATION_DIFFERS
-                    yield from _differing(clusters, cluster, relation, said, authority, kind_of, labels)
+                    yield from _differing(clusters, cluster, relation, said, authority, ConflictKind.RELATION_DIFFERS)
 
 
 def label(cluster: Cluster) -> str:
@@ -197,11 +195,11 @@ def _related(clusters: Clusters, cluster: Cluster, relation: str) -> Iterator[Sa
         table = clusters.tables[title]
         target = clusters.target(table, relation, row)
         if target is not None:
-            yield Said(table.system, table.dataset, row, str(id(target)))
+            yield Said(table.system, table.dataset, row, target)
         witness = _named(clusters, table, row, relation)
         # A name bears witness to the relation; what is wrong with it is a matter of its own.
         if witness is not None:
-            yield Said(f"{title} name", None, None, str(id(witness)), 1.5 if relation == "rtu" else 0.75)
+            yield Said(f"{title} name", None, None, witness, 1.5 if relation == "rtu" else 0.75)
 
 
 def _named(clusters: Clusters, table: Rows, row: int, relation: str) -> Cluster | None:

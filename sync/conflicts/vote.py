@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from sync.identity.clusters import Cluster
 from sync.identity.near import same
 from sync.reading import Value
 
 
 class Said(NamedTuple):
-    """What one record says; `dataset` and `row` None of the grid model, or of a name that only bears witness."""
+    """What one record says: a value, or a cluster to which it leads.
+
+    `dataset` and `row` are None of the grid model, or of a name that only bears witness.
+    """
 
     system: str
     dataset: str | None
     row: int | None
-    value: Value
+    value: Value | Cluster
     weight: float = 1.0
 
 
-def minority(said: Sequence[Said], order: Sequence[str]) -> tuple[Value, list[Said]]:
+def minority(said: Sequence[Said], order: Sequence[str]) -> tuple[Value | Cluster, list[Said]]:
     """What most say, and those that say otherwise.
 
     Of two that say different things with equal weight, the model is taken to be right (what stood is changed only when

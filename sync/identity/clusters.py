@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import get_args
 
 from sync.mapping import EntityKind
 from sync.naming import distance, skeleton
@@ -17,33 +18,67 @@ Identity = tuple[str, ...]
 _RARER = 15
 
 
-@dataclass(slots=True, eq=False)
+@lru_cache(maxsize=4096)
+def _with(titles: tuple[str, ...], end: int, title: str) -> tuple[str, ...]:
+    # A million clusters have rows of the same few datasets: the tuple is kept once.
+    return *titles[:end], title, *titles[end:]
+
+
+@lru_cache(maxsize=4096)
+def _distinct(titles: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(titles))
+
+
 class Cluster:
     """One entity.
 
     Attributes
     ----------
-    identity
-        What exact keys or names say it is, such as (station, number) of a feeder.
-    rows
-        By dataset; more than one row is a duplicate.
     code
         Of the grid model; None while it isn't found there.
     links
         How each row came in, and how sure that is; those of exact keys aren't listed.
+    form
+        Of an area: public or dedicated; None while nobody says.
+    number
+        Of the entity, once it is given.
+    expected_of
+        Of a SCADA point: the switch or feeder that should have it.
     """
 
-    kind: EntityKind
-    identity: Identity
-    rows: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    code: str | None = None
-    links: dict[Place, tuple[str, float]] | None = None
-    form: str | None = None
-    """Of an area: public or dedicated; None while nobody says."""
-    number: int | None = None
-    """Of the entity, once it is given."""
-    expected_of: Cluster | None = None
-    """Of a SCADA point: the switch or feeder that should have it."""
+    # A utility has millions of them: what all have in common, and what few have, takes no room in each.
+    __slots__ = ("_rows", "_titles", "code", "expected_of", "form", "kind", "known_as", "links", "number")
+
+    def __init__(self, kind: EntityKind, identity: Identity) -> None:
+        self.kind = kind
+        self.known_as = _bare(identity)
+        self.code: str | None = None
+        self.links: dict[Place, tuple[str, float]] | None = None
+        self.form: str | None = None
+        self.number: int | None = None
+        self.expected_of: Cluster | None = None
+        # Of each row its dataset, those of one side by side, and which it is.
+        self._titles: tuple[str, ...] = ()
+        self._rows: tuple[int, ...] = ()
+
+    @property
+    def identity(self) -> Identity:
+        """What exact keys or names say it is, such as (station, number) of a feeder."""
+        return (self.known_as,) if isinstance(self.known_as, str) else self.known_as
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """Datasets that have it, each once."""
+        return _distinct(self._titles)
+
+    @property
+    def size(self) -> int:
+        """Number of rows; more than there are datasets when one has it twice."""
+        return len(self._rows)
+
+    def rows(self, title: str) -> list[int]:
+        """Its rows in a dataset; more than one is a duplicate."""
+        return [row for of, row in self.places() if of == title]
 
     def link(self, place: Place) -> tuple[str, float] | None:
         """How a row came in, and how sure that is; None of one of exact keys or names."""
@@ -51,13 +86,27 @@ class Cluster:
 
     def add(self, title: str, row: int) -> None:
         """Take a row in."""
-        self.rows[title] = (*self.rows.get(title, ()), row)
+        same = self._titles.count(title)
+        end = self._titles.index(title) + same if same else len(self._titles)
+        self._titles = _with(self._titles, end, title)
+        self._rows = (*self._rows[:end], row, *self._rows[end:])
+
+    def remove(self, place: Place) -> None:
+        """Give a row away."""
+        kept = [each for each in self.places() if each != place]
+        self._titles = tuple(title for title, _ in kept)
+        self._rows = tuple(row for _, row in kept)
+        if self.links is not None:
+            self.links.pop(place, None)
 
     def places(self) -> Iterator[Place]:
         """All rows."""
-        for title, rows in self.rows.items():
-            for row in rows:
-                yield title, row
+        return zip(self._titles, self._rows, strict=True)
+
+
+def _bare(identity: Identity) -> str | Identity:
+    # Most are a number alone, that of a meter or an account: no tuple is kept around each.
+    return identity[0] if len(identity) == 1 else identity
 
 
 class Clusters:
@@ -67,10 +116,18 @@ class Clusters:
         self.stations = stations
         self.tables = {table.title: table for table in tables}
         self.of: dict[str, list[Cluster | None]] = {t.title: [None] * len(t) for t in self.tables.values()}
-        self.all: dict[EntityKind, list[Cluster]] = defaultdict(list)
         self.adopted: dict[int, Cluster] = {}
         """By meter (`id`) its account, where no reference leads to it; see `sync.identity.accounts`."""
-        self._by_identity: dict[str, dict[Identity, Cluster]] = defaultdict(dict)
+        self._led = {
+            (table.title, relation): (keys, other.at, self.of[other.title])
+            for table in self.tables.values()
+            for relation, keys in table.refs.items()
+            if (other := self.tables.get(f"{table.system}.{table.mapping.refs[relation].dataset}")) is not None
+        }
+        """By title and relation what leads to the related rows: keys, where each stands, and their clusters."""
+        self._by_identity: dict[EntityKind, dict[str | Identity, Cluster]] = {kind: {} for kind in get_args(EntityKind)}
+        self.all = {kind: found.values() for kind, found in self._by_identity.items()}
+        """By kind."""
 
     def titles(self, kind: EntityKind) -> list[str]:
         """Datasets whose rows are of a kind."""
@@ -78,25 +135,24 @@ class Clusters:
 
     def find(self, kind: EntityKind, identity: Identity) -> Cluster | None:
         """The cluster of an identity."""
-        return self._by_identity[kind].get(identity)
+        return self._by_identity[kind].get(_bare(identity))
 
     def make(self, kind: EntityKind, identity: Identity) -> Cluster:
         """A new cluster without rows, of an identity that none has yet."""
         cluster = Cluster(kind, identity)
-        self._by_identity[kind][identity] = cluster
-        self.all[kind].append(cluster)
+        self._by_identity[kind][cluster.known_as] = cluster
         return cluster
 
     def put(self, kind: EntityKind, identity: Identity, title: str, row: int) -> Cluster:
         """Put a row into the cluster of an identity, which is made when it isn't there."""
-        cluster = self._by_identity[kind].get(identity) or self.make(kind, identity)
+        cluster = self.find(kind, identity) or self.make(kind, identity)
         cluster.add(title, row)
         self.of[title][row] = cluster
         return cluster
 
     def expect(self, kind: EntityKind, identity: Identity, of: Cluster) -> None:
         """Say that there should be something of an identity, since `of` is there."""
-        cluster = self._by_identity[kind].get(identity) or self.make(kind, identity)
+        cluster = self.find(kind, identity) or self.make(kind, identity)
         cluster.expected_of = of
 
     def move(self, place: Place, to: Cluster, method: str, confidence: float) -> None:
@@ -104,14 +160,9 @@ class Clusters:
         title, row = place
         former = self.of[title][row]
         if former is not None and former is not to:
-            former.rows[title] = tuple(each for each in former.rows[title] if each != row)
-            if not former.rows[title]:
-                del former.rows[title]
-            if former.links is not None:
-                former.links.pop(place, None)
-            if not former.rows and former.expected_of is None:
-                self._by_identity[former.kind].pop(former.identity, None)
-                self.all[former.kind].remove(former)
+            former.remove(place)
+            if not former.size and former.expected_of is None:
+                self._by_identity[former.kind].pop(former.known_as, None)
         if former is not to:
             to.add(title, row)
         self.of[title][row] = to
@@ -121,19 +172,18 @@ class Clusters:
 
     def target(self, table: Rows, relation: str, row: int) -> Cluster | None:
         """The cluster that a row's reference leads to; None where it leads nowhere, or there is none."""
-        if relation in table.refs:
-            key = table.refs[relation][row]
-            ref = table.mapping.refs[relation]
-            other = self.tables.get(f"{table.system}.{ref.dataset}")
-            if key is None or other is None or key not in other.at:
-                return None
-            return self.of[other.title][other.at[key]]
+        led = self._led.get((table.title, relation))
+        if led is not None:
+            keys, at, of = led
+            key = keys[row]
+            to = None if key is None else at.get(key)
+            return None if to is None else of[to]
         if relation in table.named:
             name = table.named[relation][row]
             kind = table.mapping.refs[relation].name_of
             if name is None or name.parts is None or kind is None:
                 return None
-            return self._by_identity[kind].get(self.stations.feeder(name))
+            return self.find(kind, self.stations.feeder(name))
         return None
 
 

@@ -45,15 +45,14 @@ def _areas(clusters: Clusters, grid: GridView) -> None:
             for area in at.get(_cell(longitude, latitude), ()):
                 rating = clusters.tables[title].fields.get("rating_va", [None] * (row + 1))[row]
                 votes[id(cluster)][area.code] += _POSITION_VOTES + (rating == area.rating_va)
-    unit_of = {meter.code: meter.unit for meter in grid.meters}
     for cluster in clusters.all["meter"]:
-        unit = None if cluster.code is None else unit_of.get(cluster.code)
-        if unit is None:
+        meter = None if cluster.code is None else grid.meters.get(cluster.code)
+        if meter is None or meter.unit is None:
             continue
         for title, row in cluster.places():
             area_of = clusters.target(clusters.tables[title], "area", row)
             if area_of is not None:
-                votes[id(area_of)][unit] += 1
+                votes[id(area_of)][meter.unit] += 1
     known = {area.code for area in grid.areas}
     _elect(votes, by_id, known)
     _join_by_code(clusters, votes, by_id)
@@ -73,9 +72,9 @@ def _join_by_code(clusters: Clusters, votes: Mapping[int, Counter[str]], by_id: 
     for number, counted in votes.items():
         cluster = by_id[number]
         other = by_code.get(counted.most_common(1)[0][0]) if cluster.code is None else None
-        if other is None or cluster.rows.keys() & other.rows.keys():
+        if other is None or set(cluster.titles) & set(other.titles):
             continue
-        small, large = sorted((cluster, other), key=lambda c: len(c.rows))
+        small, large = sorted((cluster, other), key=lambda c: len(c.titles))
         large.code = other.code
         for place in list(small.places()):
             clusters.move(place, large, "same place or members as in the model", 0.98)
@@ -183,10 +182,9 @@ def _transformers(clusters: Clusters, grid: GridView, matched: Matched) -> None:
 
 def _accounts(clusters: Clusters, grid: GridView) -> None:
     """An account is the one that the model serves at its meter."""
-    account_of = {meter.code: meter.account for meter in grid.meters if meter.account is not None}
     taken: set[str] = set()
     for cluster in clusters.all["meter"]:
-        code = None if cluster.code is None else account_of.get(cluster.code)
+        code = _served(grid, cluster)
         if code is None or code in taken:
             continue
         for title, row in cluster.places():
@@ -196,11 +194,17 @@ def _accounts(clusters: Clusters, grid: GridView) -> None:
                 taken.add(code)
     clusters.adopted = adopt_accounts(clusters)
     for cluster in clusters.all["meter"]:
-        code = None if cluster.code is None else account_of.get(cluster.code)
+        code = _served(grid, cluster)
         adopted = clusters.adopted.get(id(cluster))
         if code is not None and adopted is not None and adopted.code is None and code not in taken:
             adopted.code = code
             taken.add(code)
+
+
+def _served(grid: GridView, cluster: Cluster) -> str | None:
+    """The model's account of a meter."""
+    meter = None if cluster.code is None else grid.meters.get(cluster.code)
+    return None if meter is None else meter.account
 
 
 def _cell(longitude: float, latitude: float) -> tuple[int, int]:

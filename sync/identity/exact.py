@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Hashable, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any
 
-from sync.identity.clusters import Clusters, Stations, identity_of
+import numpy as np
+
+from sync.identity.clusters import Cluster, Clusters, Stations, identity_of
 from sync.reading import Rows
 
 
@@ -15,12 +18,9 @@ def exact_clusters(tables: Sequence[Rows]) -> Clusters:
     for table in tables:
         kind = table.mapping.entity
         if table.mapping.same_as is not None:
-            for row, key in enumerate(table.same_as):
-                if key is not None:
-                    clusters.put(kind, (key,), table.title, row)
+            _by_number(clusters, table, table.same_as)
         elif kind in {"meter", "account", "node"}:
-            for row, key in enumerate(table.keys):
-                clusters.put(kind, (key,), table.title, row)
+            _by_number(clusters, table, table.keys)
         else:
             _by_name(clusters, table)
         if table.mapping.codes:
@@ -29,6 +29,14 @@ def exact_clusters(tables: Sequence[Rows]) -> Clusters:
                 if cluster is not None:
                     cluster.code = key
     return clusters
+
+
+def _by_number(clusters: Clusters, table: Rows, numbers: list[Any]) -> None:
+    for row, number in enumerate(numbers):
+        if number is not None:
+            cluster = clusters.put(table.mapping.entity, (number,), table.title, row)
+            # A meter's number stands in the records of several systems: it is kept once.
+            numbers[row] = cluster.known_as
 
 
 def _by_name(clusters: Clusters, table: Rows) -> None:
@@ -40,29 +48,34 @@ def _by_name(clusters: Clusters, table: Rows) -> None:
 
 def fold_repeated(clusters: Clusters) -> None:
     """Put accounts and meters that are there twice under two keys into one cluster: of those that nothing refers to."""
-    referred = _referred(clusters)
     lost = _lost_addresses(clusters)
     for kind in ("account", "meter"):
         for title in clusters.titles(kind):
             table = clusters.tables[title]
-            if table.mapping.same_as is not None:
-                continue
-            # Of a million rows hardly any has its like: the rest is seen by hashes, which cost less to hold.
-            hashes = [hash(_content(table, row)) for row in range(len(table))]
-            counts = Counter(hashes)
-            alike: dict[Hashable, list[int]] = defaultdict(list)
-            for row, number in enumerate(hashes):
-                if counts[number] > 1:
-                    alike[_content(table, row)].append(row)
-            for rows in alike.values():
-                if len(rows) > 1:
+            if table.mapping.same_as is None and (alike := _alike(table)):
+                of = clusters.of[title]
+                asked = {of[row] for rows in alike for row in rows}
+                referred = {cluster for cluster in _referred(clusters) if cluster in asked}
+                for rows in alike:
                     _fold(clusters, table, rows, referred, lost)
 
 
-def _fold(clusters: Clusters, table: Rows, rows: list[int], referred: set[int], lost: dict[str, int]) -> None:
+def _alike(table: Rows) -> list[list[int]]:
+    """Rows that say the same."""
+    # Of a million hardly any has its like: the rest is seen by hashes, which cost less to hold.
+    hashes = np.fromiter((hash(_content(table, row)) for row in range(len(table))), np.int64, len(table))
+    ranked = np.sort(hashes)
+    twice = np.isin(hashes, ranked[1:][ranked[1:] == ranked[:-1]])
+    alike: dict[Hashable, list[int]] = defaultdict(list)
+    for row in np.flatnonzero(twice).tolist():
+        alike[_content(table, row)].append(row)
+    return [rows for rows in alike.values() if len(rows) > 1]
+
+
+def _fold(clusters: Clusters, table: Rows, rows: list[int], referred: set[Cluster], lost: dict[str, int]) -> None:
     of = clusters.of[table.title]
-    first = [row for row in rows if id(of[row]) in referred]
-    spare = [row for row in rows if id(of[row]) not in referred]
+    first = [row for row in rows if of[row] in referred]
+    spare = [row for row in rows if of[row] not in referred]
     if table.mapping.entity == "account":
         # One whose meter is lacking in the extract is no repetition: GIS shows a meter there that marketing lacks.
         name = table.addresses[rows[0]] if table.addresses else None
@@ -75,22 +88,15 @@ def _fold(clusters: Clusters, table: Rows, rows: list[int], referred: set[int], 
             clusters.move((table.title, row), kept, "same content under another key", 0.99)
 
 
-def _referred(clusters: Clusters) -> set[int]:
-    """Identities (`id`) of clusters that another record leads to."""
-    found: set[int] = set()
+def _referred(clusters: Clusters) -> Iterator[Cluster]:
+    """Accounts and meters that another record leads to."""
     for table in clusters.tables.values():
         for relation in table.refs:
-            if table.mapping.refs[relation].dataset is None:
-                continue
             other = clusters.tables.get(f"{table.system}.{table.mapping.refs[relation].dataset}")
-            if other is None or other.mapping.entity != "account":
-                continue
-            of = clusters.of[other.title]
-            found.update(id(of[other.at[key]]) for key in table.refs[relation] if key is not None and key in other.at)
-    for cluster in clusters.all["meter"]:
-        if len(cluster.rows) > 1:
-            found.add(id(cluster))
-    return found
+            if other is not None and other.mapping.entity == "account":
+                targets = (clusters.target(table, relation, row) for row in range(len(table)))
+                yield from (cluster for cluster in targets if cluster is not None)
+    yield from (cluster for cluster in clusters.all["meter"] if len(cluster.titles) > 1)
 
 
 def _lost_addresses(clusters: Clusters) -> dict[str, int]:
@@ -103,7 +109,7 @@ def _lost_addresses(clusters: Clusters) -> dict[str, int]:
         other = table.mapping.same_as.dataset
         for row, name in enumerate(table.addresses):
             cluster = clusters.of[title][row]
-            if cluster is not None and other not in cluster.rows:
+            if cluster is not None and other not in cluster.titles:
                 found[_address(name)] += 1
     return found
 
@@ -122,7 +128,7 @@ def _address(name: object) -> str:
 
 def _content(table: Rows, row: int) -> Hashable:
     """What a row says, but for its key."""
-    address = table.addresses[row].raw if table.addresses and table.addresses[row] is not None else None  # type: ignore[union-attr]
+    address = table.addresses.raw[row] if table.addresses else None
     refs = tuple(refs[row] for refs in table.refs.values())
     fields = tuple(values[row] for values in table.fields.values())
     if address is None and all(ref is None for ref in refs):

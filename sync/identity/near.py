@@ -27,7 +27,7 @@ def match_near(clusters: Clusters, words: Mapping[str, str]) -> None:
 def _match(clusters: Clusters, table: Rows, kind: EntityKind, words: Mapping[str, str]) -> None:
     of = clusters.of[table.title]
     strays = [row for row, cluster in enumerate(of) if cluster is None or _is_stray(clusters, cluster, table.title)]
-    gaps = [c for c in clusters.all[kind] if table.title not in c.rows and _is_known(c, table)]
+    gaps = [c for c in clusters.all[kind] if table.title not in c.titles and _is_known(c, table)]
     if not strays or not gaps or len(strays) * len(gaps) > _MOST_PAIRS:
         return
     style = Style(table, clusters)
@@ -45,14 +45,14 @@ def _match(clusters: Clusters, table: Rows, kind: EntityKind, words: Mapping[str
 
 
 def _is_stray(clusters: Clusters, cluster: Cluster, title: str) -> bool:
-    if list(cluster.rows) != [title] or cluster.expected_of is not None:
+    if cluster.titles != (title,) or cluster.expected_of is not None:
         return False
     if cluster.kind != "switch":
         return True
     # A switch of that very number that SCADA has a point of is there, though one system alone has a record of it.
     station, number, element = cluster.identity
     points = (clusters.find("point", (station, number, f"{prefix}{element}")) for prefix in ("sw", "tie"))
-    return all(point is None or not point.rows for point in points)
+    return all(point is None or not point.size for point in points)
 
 
 def _is_known(cluster: Cluster, table: Rows) -> bool:
@@ -60,7 +60,7 @@ def _is_known(cluster: Cluster, table: Rows) -> bool:
     covers = table.mapping.covers
     if covers is not None and cluster.form is not None and covers != cluster.form:
         return False
-    return bool(cluster.rows) or cluster.expected_of is not None
+    return bool(cluster.size) or cluster.expected_of is not None
 
 
 class Style:
@@ -148,10 +148,10 @@ def _features(clusters: Clusters, table: Rows, row: int, gap: Cluster) -> dict[s
 
 def _agree(clusters: Clusters, mine: Sequence[Value], gap: Cluster, names: Sequence[str]) -> bool | None:
     said = []
-    for title, rows in gap.rows.items():
+    for title, row in gap.places():
         fields = clusters.tables[title].fields
         if all(name in fields for name in names):
-            said += [[fields[name][row] for name in names] for row in rows]
+            said.append([fields[name][row] for name in names])
     if not said or any(value is None for value in mine):
         return None
     # One of three that agrees is enough: the third may be the one that is out of date.
@@ -159,7 +159,7 @@ def _agree(clusters: Clusters, mine: Sequence[Value], gap: Cluster, names: Seque
     return any(sum(same(a, b) for a, b in zip(mine, theirs, strict=True)) >= needed for theirs in said)
 
 
-def same(first: Value, second: Value) -> bool:
+def same(first: object, second: object) -> bool:
     """Whether two values are the same, but for what rounding does."""
     if isinstance(first, float) and isinstance(second, float):
         return abs(first - second) <= 1e-6 * max(abs(first), abs(second), 1e-9)

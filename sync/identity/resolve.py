@@ -40,7 +40,7 @@ def expect_points(clusters: Clusters, grid: GridView) -> None:
         station, number, element = switch.identity
         name = (station, number, _point_name(clusters, switch, element, breakers))
         # What one system alone knows is expected elsewhere only when SCADA knows it too.
-        if station and (len(switch.rows) > 1 or clusters.find("point", name) is not None):
+        if station and (len(switch.titles) > 1 or clusters.find("point", name) is not None):
             clusters.expect("point", name, switch)
 
 

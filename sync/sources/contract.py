@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 #: Of a file.
@@ -19,6 +20,8 @@ MAX_RECORD = 1 << 20
 MAX_KEY = 200
 #: Columns or properties of a record.
 MAX_FIELDS = 500
+#: From here on not every whole number is a number of its own.
+_WHOLE = 2.0**53
 #: What is kept of a refused original.
 KEPT = 1_000
 
@@ -66,6 +69,26 @@ class Refusal:
 
 
 Taken = Iterator[RawRecord | Refusal]
+
+
+def number_text(value: float) -> str:
+    """A number as CSV would have it: whole ones to the last digit, since they may be keys."""
+    return str(int(value)) if value.is_integer() and abs(value) < _WHOLE else f"{value:.10g}"
+
+
+def not_utf8(path: Path) -> str:
+    """Where a file's first byte stands that is no UTF-8, for a message: line and column from 1."""
+    with path.open("rb") as file:
+        line = 0
+        # A broken file can be one line: no more of it is held than of a record.
+        while piece := file.readline(MAX_RECORD):
+            line += 1
+            try:
+                piece.decode()
+            except UnicodeDecodeError as error:
+                if error.reason != "unexpected end of data" or len(piece) < MAX_RECORD:
+                    return f"line {line}, column {len(piece[: error.start].decode()) + 1}: not UTF-8"
+    return "not UTF-8"
 
 
 def checked_key(value: object, line: int, column: int | None, original: str) -> str | Refusal:

@@ -109,9 +109,9 @@ def test_the_stock_is_put_right_by_those_who_keep_it(
     # The model says what the systems say, each changed unit is told of, and both areas are settled again.
     with connection.transaction():
         grid = read_grid_view(connection)
-    unit = {meter.code: meter.unit for meter in grid.meters}
+    unit = {meter.code: meter.unit for meter in grid.meters.values()}
     assert {code: unit[code] for code in moved} == moved
-    capacity = {account.code: account.contract_w for account in grid.accounts}
+    capacity = {account.code: account.contract_w for account in grid.accounts.values()}
     right = {account.code: account.contract_w for account in city.recorded.accounts}
     assert capacity == {code: float(contract_w) for code, contract_w in right.items()}
     again = connection.execute(

@@ -14,13 +14,14 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
+from console.api.tokens import hash_of
 from meterline.city import make_city
 from meterline.cli import app
 from meterline.config import Settings
 from meterline.score.conflicts import ConflictScore, StoredConflict, rows_found, score_conflicts
 from store.connection import Connection, connect
 from store.sync_conflicts import list_conflicts, read_found, read_rates
-from store.sync_identity import decide_merge, decide_split, read_crosswalk, undo_decision
+from store.sync_identity import DecisionError, decide_merge, decide_split, read_crosswalk, undo_decision
 from store.sync_proposals import find_to_propose, read_proposal
 from store.sync_records import Origin, TakeCounts
 from sync.change import apply_change, read_change
@@ -297,8 +298,17 @@ def test_a_merge_and_a_split_stand_until_they_are_undone(
     assert undo_decision(connection, split, "li", NOW + timedelta(hours=2))
     assert not undo_decision(connection, split, "li", NOW + timedelta(hours=2))
     assert read_crosswalk(connection) == before
+    meter = next(entity for (of, _), entity in before.items() if of == "gis.meters")
+    with pytest.raises(DecisionError, match="of kind area, and entity"):
+        decide_merge(connection, title, first, meter, "li", "a mistake", NOW)
     merge = decide_merge(connection, title, first, before[title, second], "li", "one and the same", NOW)
     assert merge is not None
+    for again in (
+        lambda: decide_merge(connection, title, first, before[title, first], "li", "no", NOW),
+        lambda: decide_split(connection, title, first, "li", "no", NOW),
+    ):
+        with pytest.raises(DecisionError, match="undo it first"):
+            again()
     matched(connection, mapping, NOW + timedelta(hours=3))
     assert read_crosswalk(connection)[title, first] == before[title, second]
     assert undo_decision(connection, merge, "li", NOW + timedelta(hours=4))
@@ -316,6 +326,10 @@ def test_a_broken_file_is_refused_whole_or_taken_in_part(connection: Connection,
     assert (counts.added, counts.refused) == (2, 2)
     lines = connection.execute("select line, column_number from sync.refused order by line").fetchall()
     assert lines == [(2, None), (3, 2)]
+    # What a line that can't be read was about isn't known: nothing has gone for being absent.
+    file.write_text("k,v\n1,b\n3\n")
+    part = take_file(connection, file, "marketing", TakeRules(in_part=True), NOW + timedelta(hours=1))
+    assert (part.removed, part.refused) == (0, 1)
     file.write_text("k,v\n1,b\n")
     later = take_file(connection, file, "marketing", TakeRules(), NOW + timedelta(days=1))
     assert (later.added, later.changed, later.removed) == (0, 0, 1)
@@ -349,7 +363,9 @@ def test_a_table_is_taken_whole_and_then_by_its_change_column(
     assert body[0]["kva"] == "400"
 
 
-def test_commands_lead_from_extracts_to_a_rate(settings: Settings, config_path: Path, tmp_path: Path) -> None:
+def test_commands_lead_from_extracts_to_a_rate(
+    settings: Settings, config_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     small = make_city("1-LV-rural1--0-sw", seed=2, copy=4, events="none")
     with connect(settings.database.conninfo("app"), "test") as connection:
         load_grid(connection, small.recorded)
@@ -376,12 +392,32 @@ def test_commands_lead_from_extracts_to_a_rate(settings: Settings, config_path: 
     shown = call("conflicts", "show", str(listed[0]["conflict_id"]))
     assert isinstance(shown, dict)
     assert shown["said"]
-    proposed = call("propose", str(listed[0]["conflict_id"]), "--by", "wang")
+    proposed = call("propose", str(listed[0]["conflict_id"]))
     assert isinstance(proposed, list)
     number = str(proposed[0]["proposal_id"])
-    done = call("proposals", "reject", number, "--department", "operation", "--by", "li", "--reason", "as built")
+    (tmp_path / "token").write_text("of-li\n")
+    (tmp_path / "tokens.toml").write_text(
+        f'[[tokens]]\nname = "li"\nsha256 = "{hash_of("of-li")}"\nroles = ["operation"]\n'
+    )
+    monkeypatch.setenv("METERLINE_CONSOLE__TOKENS_FILE", str(tmp_path / "tokens.toml"))
+    reject = ("proposals", "reject", number, "--reason", "as built", "--department")
+    token = ("--token-file", str(tmp_path / "token"))
+    # Nobody acts as another whose token isn't there, nor for a department that isn't its own.
+    for wrong, said in (
+        ((*reject, "operation", "--by", "li"), "give their token"),
+        ((*reject, "operation", "--by", "wang", *token), "you are li"),
+        ((*reject, "metering", *token), "doesn't speak for metering"),
+        ((*reject, "operation", "--token-file", str(tmp_path / "tokens.toml")), "no token that is known"),
+    ):
+        failed = run.invoke(app, ["sync", *wrong, "--config", str(config_path)])
+        assert failed.exit_code != 0
+        assert said in failed.output.replace("\n", " ")
+    done = call(*reject, "operation", "--by", "li", *token)
     assert isinstance(done, dict)
     assert done["state"] == "refused"
+    events = call("proposals", "show", number)
+    assert isinstance(events, dict)
+    assert [event["by_whom"] for event in events["events"]] == ["li"]
     refused = run.invoke(
         app, ["sync", "proposals", "approve", number, "--department", "operation", "--config", str(config_path)]
     )

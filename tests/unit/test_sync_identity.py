@@ -2,12 +2,12 @@
 
 import pytest
 
-from sync.identity.clusters import Stations
+from sync.identity.clusters import Cluster, Stations
 from sync.identity.network import Edge, match_networks
 from sync.identity.scoring import assign, probability
-from sync.mapping import MappingError, parse_mapping
+from sync.mapping import MappingError, NameColumn, parse_mapping
 from sync.naming import distance, nearest, parse_name, plain, render, skeleton
-from sync.reading import read_rows
+from sync.reading import Names, read_rows
 
 
 def test_a_name_is_read_by_its_rule() -> None:
@@ -54,11 +54,37 @@ def test_values_are_read_in_our_units_and_unreadable_ones_noted() -> None:
         '[p.t]\nentity = "area"\ndepartment = "operation"\n'
         'fields = { rating_va = { column = "kva", factor = 1000 }, multiplier = { column = "ct", ratio = true } }\n'
     )
-    rows = read_rows("p", [("t", "1", {"kva": "0.4", "ct": "100/5"}), ("t", "2", {"kva": "x", "ct": "1/0"})], mapping)[
-        "t"
+    bodies = [{"kva": "0.4", "ct": "100/5"}, {"kva": "x", "ct": "1/0"}, {"kva": "nan", "ct": "inf/1"}]
+    rows = read_rows("p", [("t", str(i), body) for i, body in enumerate(bodies)], mapping)["t"]
+    assert rows.fields == {"rating_va": [400.0, None, None], "multiplier": [20.0, None, None]}
+    assert rows.unreadable == [(1, "rating_va"), (1, "multiplier"), (2, "rating_va"), (2, "multiplier")]
+
+
+def test_names_are_columns_and_say_what_stood_there() -> None:
+    column = NameColumn("n", ("{place}: {house} {street}", "{place} yard"))
+    names, plain_of = Names(), {part: part.casefold() for part in ("Elm", "7", "Oak Street")}
+    for raw in (None, "Elm yard", "Elm: 7 Oak Street", "nothing of it"):
+        names.add(raw, column, plain_of)
+    assert [name and (name.raw, name.parts) for name in names] == [
+        None,
+        ("Elm yard", {"place": "elm"}),
+        ("Elm: 7 Oak Street", {"place": "elm", "house": "7", "street": "oak street"}),
+        ("nothing of it", None),
     ]
-    assert rows.fields == {"rating_va": [400.0, None], "multiplier": [20.0, None]}
-    assert rows.unreadable == [(1, "rating_va"), (1, "multiplier")]
+    assert names[2] is not None
+    assert list(names[2].parts or ()) == ["place", "house", "street"]
+
+
+def test_a_cluster_keeps_its_rows_by_dataset_in_their_order() -> None:
+    cluster = Cluster("meter", ("7",))
+    for title, row in (("a.m", 3), ("b.m", 4), ("a.m", 1)):
+        cluster.add(title, row)
+    assert list(cluster.places()) == [("a.m", 3), ("a.m", 1), ("b.m", 4)]
+    assert (cluster.titles, cluster.size, cluster.rows("a.m")) == (("a.m", "b.m"), 3, [3, 1])
+    cluster.remove(("a.m", 3))
+    cluster.remove(("a.m", 1))
+    assert (cluster.titles, cluster.rows("a.m"), cluster.identity) == (("b.m",), [], ("7",))
+    assert Cluster("feeder", ("s", "1")).identity == ("s", "1")
 
 
 def test_agreement_raises_the_probability_and_candidates_lower_it() -> None:

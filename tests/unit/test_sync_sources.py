@@ -1,6 +1,7 @@
 """Source adapters: what they take, and what they refuse, with the place."""
 
 import json
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -49,7 +50,8 @@ def test_csv_says_which_lines_are_broken_and_reads_on(tmp_path: Path) -> None:
         (b"", "no header"),
         (b"a,a\n1,2\n", "column 2"),
         (b"a,\n1,2\n", "column 2"),
-        (b"a,b\n1,\xff\n", "not UTF-8"),
+        (b"a,b\n1,\xc3\xa9\n2,\xc3\xa9\xff\n", "line 3, column 4: not UTF-8"),
+        (b"a,b\n" + b"1,2\n" * 100_000 + b"\xc4", "line 100002, column 1: not UTF-8"),
     ],
 )
 def test_csv_that_can_not_be_taken_at_all(tmp_path: Path, content: bytes, said: str) -> None:
@@ -93,6 +95,23 @@ def test_broken_geojson_is_refused_with_line_and_column(tmp_path: Path) -> None:
     path = written(tmp_path / "t.geojson", '{"type": "FeatureCollection",\n "features": [}')
     with pytest.raises(SourceError, match="line 2, column 15"):
         list(read_geojson(path, "t"))
+    path.write_bytes('{"features": [],\n "type": "é'.encode() + b'\xff"}')
+    with pytest.raises(SourceError, match="line 2, column 12: not UTF-8"):
+        list(read_geojson(path, "t"))
+
+
+DEEP = "[" * 5_000 + "]" * 5_000
+
+
+def test_lists_in_lists_are_refused_and_stop_nothing(tmp_path: Path) -> None:
+    text = (
+        '{"type": "FeatureCollection", "features": [{"type": "Feature", "id": 1, "geometry": null, "properties": %s}]}'
+    )
+    path = written(tmp_path / "t.geojson", text % f'{{"x": {DEEP}}}')
+    with pytest.raises(SourceError, match="lists in lists"):
+        list(read_geojson(path, "t"))
+    message = json.dumps(ENVELOPE).replace('"live": true', f'"live": {DEEP}')
+    assert isinstance(decode_envelope(message.encode(), ["id"], 3), Refusal)
 
 
 def test_cim_gives_each_object_under_its_class(tmp_path: Path) -> None:
@@ -125,6 +144,26 @@ def test_excel_gives_the_rows_of_each_sheet(tmp_path: Path) -> None:
         list(read_excel(written(tmp_path / "c.xlsx", "no archive")))
 
 
+def test_excel_keeps_long_numbers_and_says_where_a_sheet_is_broken(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    assert book.active is not None
+    book.active.title = "meters"
+    for row in (["number", "share"], [310_000_000_001.0, 0.1 + 0.2]):
+        book.active.append(row)
+    path = tmp_path / "b.xlsx"
+    book.save(path)
+    (record,) = records(read_excel(path))
+    assert record.body == {"number": "310000000001", "share": "0.3"}
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    sheet = "xl/worksheets/sheet1.xml"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content[: len(content) * 3 // 4] if name == sheet else content)
+    with pytest.raises(SourceError, match="sheet meters: broken after row"):
+        list(read_excel(path))
+
+
 ENVELOPE = {
     "op": "u",
     "before": {"id": 7, "name": "old"},
@@ -148,6 +187,13 @@ def test_an_envelope_of_a_deletion_names_what_is_gone() -> None:
     assert record.removed
     assert record.key == "7"
     assert decode_envelope(None, ["id"], 0) is None
+
+
+def test_an_envelope_of_no_time_is_refused() -> None:
+    message = ENVELOPE | {"source": {"table": "areas", "ts_ms": 1_700_000_000_000_000}}
+    refused = decode_envelope(json.dumps(message).encode(), ["id"], 3)
+    assert isinstance(refused, Refusal)
+    assert "ts_ms" in refused.reason
 
 
 @pytest.mark.parametrize("value", [b"{", b"[]", b'{"op": "t", "source": {"table": "a"}}', b'{"op": "c", "source": {}}'])

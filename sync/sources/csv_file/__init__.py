@@ -17,6 +17,7 @@ from sync.sources.contract import (
     SourceError,
     Taken,
     checked_key,
+    not_utf8,
 )
 
 
@@ -39,8 +40,8 @@ def read_csv(path: Path, dataset: str, key: str | None = None, delimiter: str = 
     with path.open(encoding="utf-8-sig", newline="") as file:
         try:
             yield from _records(file, path, dataset, key, delimiter)
-        except UnicodeDecodeError as error:
-            raise SourceError(f"{path}: not UTF-8 ({error.reason} near byte {error.start} of a block)") from None
+        except UnicodeDecodeError:
+            raise SourceError(f"{path}: {not_utf8(path)}") from None
 
 
 def _records(file: TextIO, path: Path, dataset: str, key: str | None, delimiter: str) -> Taken:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from sync.sources.contract import KEPT, MAX_RECORD, RawRecord, Refusal, checked_key
+from sync.sources.contract import KEPT, MAX_RECORD, RawRecord, Refusal, checked_key, number_text
 
 
 class _Origin(msgspec.Struct):
@@ -32,6 +32,8 @@ _PLAIN = msgspec.json.Decoder(_Payload)
 _WRAPPED = msgspec.json.Decoder(_Envelope)
 #: Create, read (of a snapshot), update, delete; a truncation empties the table and isn't taken.
 _OPERATIONS = frozenset("crud")
+#: The year 2100: a time beyond is another unit's, or none.
+_END_MS = 4_102_444_800_000
 
 
 def decode_envelope(
@@ -55,7 +57,7 @@ def decode_envelope(
         return Refusal(offset, None, f"a message of more than {MAX_RECORD} bytes", original)
     try:
         payload = _payload(value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Refusal(offset, None, f"not an envelope of Debezium: {error}", original)
     if payload is None:
         return None
@@ -71,9 +73,12 @@ def decode_envelope(
     key = checked_key("/".join(_text(row[name]) or "" for name in wanted), offset, None, original)
     if isinstance(key, Refusal):
         return key
+    ts_ms = payload.source.ts_ms
+    if ts_ms is not None and not 0 <= ts_ms < _END_MS:
+        return Refusal(offset, None, f"source.ts_ms is no time: {ts_ms}", original)
     table = payload.source.table
     body = {name: _text(cell) for name, cell in row.items()}
-    at_us = None if payload.source.ts_ms is None else payload.source.ts_ms * 1_000
+    at_us = None if ts_ms is None else ts_ms * 1_000
     return RawRecord((names or {}).get(table, table), key, body, offset, removed, at_us)
 
 
@@ -89,5 +94,5 @@ def _text(cell: Any) -> Any:
     if isinstance(cell, bool):
         return "true" if cell else "false"
     if isinstance(cell, float):
-        return f"{cell:.10g}"
+        return number_text(cell)
     return str(cell) if isinstance(cell, int) else cell

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import ParseError
 
 from openpyxl import load_workbook
 from openpyxl.utils.exceptions import InvalidFileException
 
-from sync.sources.contract import KEPT, MAX_FIELDS, RawRecord, Refusal, SourceError, Taken, checked_key
+from sync.sources.contract import KEPT, MAX_FIELDS, RawRecord, Refusal, SourceError, Taken, checked_key, number_text
 
 _MAX_BYTES = 128 << 20
 #: Of what a workbook unpacks to: a small archive can hold a huge one.
@@ -39,9 +41,20 @@ def read_excel(path: Path, dataset: str | None = None) -> Taken:
     try:
         for sheet in book.worksheets:
             name = dataset if dataset is not None and len(book.worksheets) == 1 else sheet.title
-            yield from _rows(sheet.iter_rows(values_only=True), path, name)
+            yield from _rows(_read(sheet.iter_rows(values_only=True), path, name), path, name)
     finally:
         book.close()
+
+
+def _read(rows: Iterable[tuple[Any, ...]], path: Path, dataset: str) -> Iterator[tuple[Any, ...]]:
+    """The rows of a sheet, which is unpacked on the way: what is broken in it shows only then."""
+    row = 0
+    try:
+        for cells in rows:
+            row += 1
+            yield cells
+    except (zipfile.BadZipFile, zlib.error, ParseError, EOFError, KeyError, ValueError) as error:
+        raise SourceError(f"{path}: sheet {dataset}: broken after row {row}: {error}") from None
 
 
 def _check_size(path: Path) -> None:
@@ -89,5 +102,5 @@ def _text(cell: Any) -> str | None:
     if isinstance(cell, date):
         return cell.isoformat()
     if isinstance(cell, float):
-        return f"{cell:.10g}"
+        return number_text(cell)
     return str(cell)

@@ -7,7 +7,17 @@ from typing import Any
 
 import msgspec
 
-from sync.sources.contract import KEPT, MAX_FIELDS, MAX_RECORD, RawRecord, Refusal, SourceError, Taken, checked_key
+from sync.sources.contract import (
+    KEPT,
+    MAX_FIELDS,
+    MAX_RECORD,
+    RawRecord,
+    Refusal,
+    SourceError,
+    Taken,
+    checked_key,
+    not_utf8,
+)
 
 #: A file is decoded in pieces of features; it is held as bytes.
 _MAX_BYTES = 512 << 20
@@ -55,7 +65,9 @@ def read_geojson(path: Path, dataset: str) -> Taken:
     except msgspec.DecodeError as error:
         raise SourceError(f"{path}: {_placed(data, str(error))}") from None
     except UnicodeDecodeError:
-        raise SourceError(f"{path}: not UTF-8") from None
+        raise SourceError(f"{path}: {not_utf8(path)}") from None
+    except RecursionError:
+        raise SourceError(f"{path}: lists in lists without end") from None
     # The pieces lie in the file in this order: their lines are counted on the way.
     at, line = 0, 1
     for raw in features:
@@ -74,7 +86,7 @@ def _record(piece: bytes, dataset: str, line: int) -> RawRecord | Refusal:
     try:
         feature = _FEATURE.decode(piece)
         places = None if feature.geometry is None else _places(feature.geometry)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         return Refusal(line, None, f"not a feature: {error}", original)
     key = checked_key(feature.id, line, None, original)
     if isinstance(key, Refusal):

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from sync.sources.contract import KEPT, RawRecord, Refusal, SourceError, Taken, checked_key
+from sync.sources.contract import KEPT, RawRecord, Refusal, SourceError, Taken, checked_key, number_text
 
 _BATCH = 5_000
 
@@ -98,4 +98,4 @@ def _text(value: Any) -> str | None:
         return value.isoformat()
     if isinstance(value, Decimal):
         return format(value.normalize(), "f")
-    return f"{value:.10g}" if isinstance(value, float) else str(value)
+    return number_text(value) if isinstance(value, float) else str(value)
