@@ -10,6 +10,8 @@ from deploy.boards.model import Annotation
 from deploy.boards.panels import alerts, overview, pipeline, points, ranking, switching
 from tests.integration.boards.conftest import PLACE, Connection, ask, day, report, settle
 
+DAY = timedelta(days=1)
+
 
 @pytest.mark.usefixtures("grid")
 def test_points_show_their_state_and_age_with_what_is_wrong_first(app: Connection, board: Connection) -> None:
@@ -141,8 +143,9 @@ def test_the_control_room_shows_the_chosen_place_alone(app: Connection, board: C
     )
 
     def units(**place: str) -> tuple[set[str], int]:
-        (counts,) = ask(board, alerts.ALERTS_BY_STATE, **place)
-        return {row["unit"].removeprefix("Unit ") for row in ask(board, alerts.OPEN_ALERTS, **place)}, counts["open"]
+        (counts,) = ask(board, alerts.ALERTS_BY_STATE, DAY, **place)
+        rows = ask(board, alerts.OPEN_ALERTS, DAY, **place)
+        return {row["unit"].removeprefix("Unit ") for row in rows}, counts["open"]
 
     assert units() == ({"F2", "A1", "F9", "R"}, 4)
     assert units(substation="S") == ({"F2", "A1"}, 2)

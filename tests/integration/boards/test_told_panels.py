@@ -171,7 +171,7 @@ def test_doubts_are_counted_by_rule_and_day(app: Connection, board: Connection) 
     assert ask(board, quality.DOUBTS, substation="elsewhere") == []
     # A day is a day, and its age that of the utility's midnight.
     (day,) = app.execute("select current_date - 1 as day, now() at time zone 'Asia/Shanghai' as now").fetchall()
-    rows = ask(board, quality.DOUBTS, zone="Asia/Shanghai")
-    assert {row["day"] for row in rows} == {f"{day['day']:%Y-%m-%d}"}
+    local = ask(board, quality.DOUBTS, zone="Asia/Shanghai")
+    assert {row["day"] for row in local} == {f"{day['day']:%Y-%m-%d}"}
     since_midnight = day["now"] - datetime.combine(day["day"], datetime.min.time())
-    assert rows[0]["age_s"] == pytest.approx(since_midnight.total_seconds(), abs=60)
+    assert local[0]["age_s"] == pytest.approx(since_midnight.total_seconds(), abs=60)
