@@ -6,11 +6,12 @@ import contextlib
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Final
 
-from fastapi import APIRouter, FastAPI
-from fastapi.responses import FileResponse, RedirectResponse, Response
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -72,7 +73,7 @@ def create_app(hub: Hub, options: AppOptions, routers: Iterable[APIRouter] = ())
     app.include_router(_pages(hub))
     if _has_page(app, "/api/v1/alerts/{alert_id}"):
         # Where alerts can be acted on there is a page to do so.
-        app.add_api_route("/alerts/{alert_id}", _alert_page, include_in_schema=False)
+        app.include_router(_alert_page(options.time_zone))
     app.mount("/static", _Files(directory=STATIC), name="static")
     app.add_middleware(GZipMiddleware, minimum_size=1_000)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(options.hosts))
@@ -90,8 +91,9 @@ def _pages(hub: Hub) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
     @router.get("/")
-    def first() -> Response:
-        return RedirectResponse(f"/boards/{next(iter(hub.boards))}")
+    def first(request: Request) -> Response:
+        query = f"?{request.url.query}" if request.url.query else ""
+        return RedirectResponse(f"/boards/{next(iter(hub.boards))}{query}")
 
     @router.get("/boards/{uid}")
     def board(uid: str) -> Response:
@@ -106,8 +108,17 @@ def _pages(hub: Hub) -> APIRouter:
     return router
 
 
-def _alert_page(alert_id: str) -> Response:  # noqa: ARG001 - the page's script reads it in the address
-    return FileResponse(STATIC / "alert.html")
+def _alert_page(time_zone: str) -> APIRouter:
+    """The page of any alert: its script reads the number in the address, and the zone in the head."""
+    router = APIRouter(include_in_schema=False)
+    text = (STATIC / "alert.html").read_text(encoding="utf-8")
+    page = text.replace('name="time-zone" content="UTC"', f'name="time-zone" content="{escape(time_zone)}"')
+
+    @router.get("/alerts/{alert_id}")
+    def alert(alert_id: str) -> Response:  # noqa: ARG001 - as above
+        return HTMLResponse(page)
+
+    return router
 
 
 class _Files(StaticFiles):

@@ -61,12 +61,21 @@ class Asker:
         What the server shows as the connections' owner.
     records
         Whether a question may be recorded by the database: that a meter's series was read. All else only reads.
+    zone
+        In which statements count days, an IANA name.
     """
 
     def __init__(
-        self, conninfo: str, limits: AskLimits, application: str = "meterline-console", *, records: bool = False
+        self,
+        conninfo: str,
+        limits: AskLimits,
+        application: str = "meterline-console",
+        *,
+        records: bool = False,
+        zone: str = "UTC",
     ) -> None:
         self.limits = limits
+        self._zone = zone
         self._conninfo = conninfo
         options = (
             f"-c timezone=UTC -c default_transaction_read_only={'off' if records else 'on'} -c jit=off"
@@ -114,7 +123,7 @@ class Asker:
         AskError
             When the database is away, doesn't answer in time, or refuses the statement.
         """
-        text, parameters = bind(sql, window.since, window.until, window.step, values)
+        text, parameters = bind(sql, window.since, window.until, window.step, values, self._zone)
         rows = self.limits.rows
         # The server stops after one row more than is shown.
         limited = f"select * from (\n{text}\n) as panel limit {rows + 1}"  # noqa: S608 - the board's own text

@@ -105,7 +105,7 @@ class Hub:
         threads = max((asker.limits.connections for asker in askers.values()), default=1)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="ask")
         self._watches: dict[Question, _Watch] = {}
-        self._choices: dict[tuple[str, str, tuple[tuple[str, str], ...]], tuple[float, Answer]] = {}
+        self._choices: dict[tuple[Variable, tuple[tuple[str, str], ...]], tuple[float, Answer]] = {}
         self._is_open = True
 
     @property
@@ -180,7 +180,7 @@ class Hub:
             As `Asker.ask` does.
         """
         needed = tuple(sorted((name, chosen[name]) for name in variable.needs))
-        key = (board.uid, variable.name, needed)
+        key = (variable, needed)
         kept = self._choices.get(key)
         if kept is not None and time.monotonic() - kept[0] < self.refresh_s(board):
             return kept[1]

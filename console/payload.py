@@ -46,8 +46,10 @@ def describe(board: Board, leads: Callable[[Link], bool]) -> dict[str, Any]:
 
     places = tuple(replace(place, panel=panel(place.panel)) for place in board.places)
     text = msgspec.to_builtins(replace(board, links=kept(board.links), places=places))
-    for part in (*text["variables"], *text["annotations"]):
-        del part["sql"]
+    for variable in text["variables"]:
+        del variable["sql"], variable["says"]
+    for annotation in text["annotations"]:
+        del annotation["sql"]
     for place in text["places"]:
         del place["panel"]["sql"], place["panel"]["edges"]
     return dict(text)

@@ -246,7 +246,7 @@ def _draw(
 
     zone = _zone(time_zone)
     return [
-        (name_of(board), spoken, dumps(board, spoken, console_url=console_url, time_zone=zone))
+        (name_of(board), spoken, dumps(board, spoken, console_url=console_url, time_zone=zone, revenue=revenue))
         for spoken in languages or tuple(Language)
         for board in _chosen(boards, revenue=revenue)
     ]

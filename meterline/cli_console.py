@@ -62,14 +62,21 @@ def top(
         screen.print(render(found, head_of(found, zone), zone, screen.width), soft_wrap=True)
 
 
-def find_board(name: str | None) -> Board:
-    """A board of operations by its uid, with or without `meterline-`; the first one without a name."""
+def find_board(name: str | None, *, revenue: bool = False) -> Board:
+    """A board by its uid, with or without `meterline-`; the first one without a name.
+
+    Parameters
+    ----------
+    revenue
+        Whether boards of revenue protection may be found; where False, those of operations alone.
+    """
     from deploy.boards.model import Source
     from deploy.boards.registry import BOARDS
 
-    known = {board.uid.removeprefix("meterline-"): board for board in BOARDS if board.source is Source.OPERATIONS}
+    shown = [board for board in BOARDS if revenue or board.source is Source.OPERATIONS]
+    known = {board.uid.removeprefix("meterline-"): board for board in shown}
     if name is None:
-        return next(iter(known.values()))
+        return shown[0]
     found = known.get(name.removeprefix("meterline-"))
     if found is None:
         fail(f"no board is called {printable(name)!r}; there are {', '.join(known)}", code=2)

@@ -21,6 +21,9 @@ def snapshot(
     since: Annotated[str | None, typer.Option("--from", help="now-7d, or a time after ISO 8601")] = None,
     until: Annotated[str, typer.Option("--to", help="now, or a time after ISO 8601")] = "now",
     language: Annotated[Language, typer.Option(help="Language of titles")] = Language.ENGLISH,
+    revenue: Annotated[
+        bool, typer.Option("--revenue", help="Boards of revenue protection too: only for those who may see them")
+    ] = False,
     dark: Annotated[bool, typer.Option("--dark", help="Light on dark, as on the page")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -36,7 +39,7 @@ def snapshot(
         if not sign:
             fail(f"--var {each!r}: write NAME=VALUE", code=2)
         values[name] = value
-    wanted = Wanted(find_board(board), tuple(panel or ()), values, since, until, language, dark)
+    wanted = Wanted(find_board(board, revenue=revenue), tuple(panel or ()), values, since, until, language, dark)
     files = take_snapshot(settings, wanted, out)
     if as_json:
         print_json({"files": [str(file) for file in files]})

@@ -120,11 +120,14 @@ def stack_up(
     port_offset: Annotated[int, typer.Option(help="Shift all ports")] = 0,
 ) -> None:
     """Start the servers, migrate, and start the programs, without telemetry. Example: meterline stack up"""
+    from deploy.stack.accounts import CONSOLE_TOKEN
     from meterline.run import bring_up
 
     spec = _spec(home, workers, port_offset)
-    bring_up(spec, None, Console(stderr=True, highlight=False, soft_wrap=True))
+    settings = bring_up(spec, None, Console(stderr=True, highlight=False, soft_wrap=True))
     print(f"the stack is up; its settings are {spec.config_path}")
+    print(f"the console is at {settings.console.url}; to acknowledge an alert there, show the token in")
+    print(spec.secret_path(CONSOLE_TOKEN))
 
 
 @stack_app.command("status")

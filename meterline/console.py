@@ -43,9 +43,19 @@ def ask_limits(section: ConsoleSection) -> AskLimits:
     return AskLimits(section.timeout_s, section.rows, section.connections)
 
 
-def make_asker(settings: Settings, application: str = "meterline-console") -> Asker:
-    """Asks as the boards' role; a context manager."""
-    return Asker(settings.database.conninfo("board"), ask_limits(settings.console), application)
+def make_asker(settings: Settings, application: str = "meterline-console", source: Source = Source.OPERATIONS) -> Asker:
+    """Asks as the role of boards of `source`; a context manager.
+
+    Raises
+    ------
+    ConfigError
+        When the settings lack that role's password.
+    """
+    # Each look at a meter's series is recorded, and refused where it can't be.
+    records = source is Source.REVENUE
+    conninfo = settings.database.conninfo("revenue" if records else "board")
+    zone = settings.settling.time_zone
+    return Asker(conninfo, ask_limits(settings.console), application, records=records, zone=zone)
 
 
 @contextlib.contextmanager
@@ -56,10 +66,7 @@ def make_hub(settings: Settings) -> Iterator[Hub]:
     with contextlib.ExitStack() as stack:
         askers = {Source.OPERATIONS: stack.enter_context(make_asker(settings))}
         if section.revenue:
-            # Each look at a meter's series is recorded, and refused where it can't be.
-            revenue = Asker(
-                settings.database.conninfo("revenue"), ask_limits(section), "meterline-console-revenue", records=True
-            )
+            revenue = make_asker(settings, "meterline-console-revenue", Source.REVENUE)
             askers[Source.REVENUE] = stack.enter_context(revenue)
         yield Hub({board.uid: board for board in BOARDS}, askers, limits)
 

@@ -6,6 +6,7 @@ Its answers are theirs, so what goes wrong there is a `GrafanaError` with a sent
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +25,8 @@ _TIMEOUT_S = 10.0
 _NOT_FOUND = 404
 #: What Grafana adds to a dashboard by itself.
 _THEIRS = frozenset({"id", "version", "iteration"})
+#: What it adds below: the release that drew a panel, and of a variable what was chosen last and could be.
+_ADDED = re.compile(r"(\.pluginVersion|templating\.list\[\d+\]\.(current|options|skipUrlSync))\Z")
 #: Differences that are told of one board.
 _MOST = 200
 
@@ -193,7 +196,10 @@ class Grafana:
 
 
 def differences(wanted: Mapping[str, Any], there: Mapping[str, Any]) -> list[str]:
-    """Where a dashboard is otherwise than wanted, as paths: what Grafana adds by itself is none; at most 200."""
+    """Where a dashboard is otherwise than wanted, as paths, at most 200.
+
+    What Grafana adds by itself is none; nor is what is there unasked, but null, empty, zero or off.
+    """
     found: list[str] = []
     for path in _differences(wanted, there, ""):
         found.append(path)
@@ -208,6 +214,9 @@ def _differences(wanted: Any, there: Any, path: str) -> Iterator[str]:
             # Null and absent are the same to Grafana.
             if wanted[key] is not None or there.get(key) is not None:
                 yield from _differences(wanted[key], there.get(key), f"{path}.{key}" if path else key)
+        # At the top Grafana keeps much of its own; below, what is switched on and isn't ours was done by somebody.
+        extra = sorted(there.keys() - wanted.keys()) if path else []
+        yield from (f"{path}.{key}" for key in extra if there[key] and not _ADDED.search(f"{path}.{key}"))
     elif isinstance(wanted, list) and isinstance(there, list):
         if len(wanted) != len(there):
             yield f"{path}: {len(wanted)} wanted, {len(there)} there"

@@ -25,6 +25,7 @@ from rich.console import Console
 from deploy.boards.registry import BOARDS
 from deploy.stack import StackError, StackSpec, is_alive, set_gateways, start_programs, start_servers
 from deploy.stack import stop as stop_stack
+from deploy.stack.accounts import CONSOLE_TOKEN
 from meterline.bootstrap import opener, prepare, stop_on_signals
 from meterline.config import Settings, load_settings
 from meterline.console import make_asker
@@ -76,6 +77,7 @@ def run(spec: StackSpec, options: RunOptions) -> int:
             stop = stop_on_signals()
             say.print(f"ready after {time.monotonic() - started:.0f} s; logs are in {spec.log_dir}")
             say.print(f"the console is at {settings.console.url}")
+            say.print(f"to acknowledge an alert there, show the token in {spec.secret_path(CONSOLE_TOKEN)}")
             if options.browser and say.is_terminal and not options.as_json:
                 open_browser(settings.console.url)
             report = stream(spec, settings, options, stop, say)

@@ -52,7 +52,7 @@ def take_snapshot(settings: Settings, wanted: Wanted, folder: Path) -> list[Path
     name = board.uid.removeprefix("meterline-")
     paint = DARK if wanted.is_dark else LIGHT
     folder.mkdir(parents=True, exist_ok=True)
-    asker = make_asker(settings, "meterline-snapshot")
+    asker = make_asker(settings, "meterline-snapshot", wanted.board.source)
     asker.require()
     files = []
     with asker:

@@ -73,7 +73,8 @@ def write_compared(
     for each in compared:
         by_kind.setdefault(each.key.kind, []).append(each)
     with connection.transaction():
-        for kind, some in by_kind.items():
+        # In one order, so that two who compare one target never wait for each other's counts.
+        for kind, some in sorted(by_kind.items()):
             arguments = {
                 "target": target,
                 "kind": kind,

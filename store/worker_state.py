@@ -25,6 +25,8 @@ class PartState:
         Records that are not acknowledged; None while Kafka doesn't tell.
     batches, records, readings
         Made durable since.
+    rejected
+        Put into the rejected store since; the same input again counts again.
     flush_s, slowest_flush_s
         Mean and longest seconds from taking a batch to its commit; None without a batch.
     """
@@ -34,6 +36,7 @@ class PartState:
     batches: int
     records: int
     readings: int
+    rejected: int
     flush_s: float | None
     slowest_flush_s: float | None
 

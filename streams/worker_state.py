@@ -18,7 +18,7 @@ from grid.topics import (
 )
 from store.connection import Connection
 from store.worker_state import PartState, add_state
-from streams.counters import Counters, Vitals
+from streams.counters import Vitals
 
 #: Which part of a worker takes a topic.
 PART_OF: Mapping[str, str] = {
@@ -50,7 +50,7 @@ class StateTeller:
         self._worker = worker
         self._vitals = vitals
         self._told_s = time.monotonic()
-        self._told: dict[str, tuple[int, int, int, float]] = {}
+        self._told: dict[str, tuple[int, int, int, int, float]] = {}
 
     def tell(self) -> None:
         """Write a row of each part.
@@ -62,11 +62,12 @@ class StateTeller:
         """
         now_s = time.monotonic()
         lag = lag_of_parts({**self._vitals.lag, **self._vitals.backfill_lag})
-        figures = {part: _figures(counters) for part, counters in self._vitals.by_name().items()}
+        figures = _figures(self._vitals)
         parts = []
         for part, counters in self._vitals.by_name().items():
-            before = self._told.get(part, (0, 0, 0, 0.0))
-            batches, records, readings, seconds = (new - old for new, old in zip(figures[part], before, strict=True))
+            before = self._told.get(part, (0, 0, 0, 0, 0.0))
+            now = figures[part]
+            batches, records, readings, rejected, seconds = (new - old for new, old in zip(now, before, strict=True))
             parts.append(
                 PartState(
                     part,
@@ -75,6 +76,7 @@ class StateTeller:
                     int(batches),
                     int(records),
                     int(readings),
+                    int(rejected),
                     seconds / batches if batches else None,
                     counters.slowest_flush_s if batches else None,
                 )
@@ -94,6 +96,16 @@ def lag_of_parts(lag: Mapping[tuple[str, int], int]) -> dict[str, int]:
     return dict(found)
 
 
-def _figures(counters: Counters) -> tuple[int, int, int, float]:
-    flush = counters.flush
-    return int(flush.counts.sum()), counters.records, counters.readings, flush.total
+def _figures(vitals: Vitals) -> dict[str, tuple[int, int, int, int, float]]:
+    """Batches, records, readings, what was refused, and seconds of flushes, of each part since the worker started."""
+    return {
+        part: (
+            int(counters.flush.counts.sum()),
+            counters.records,
+            counters.readings,
+            # Points are counted by themselves.
+            counters.rejected + (vitals.points.rejected if part == "scada" else 0),
+            counters.flush.total,
+        )
+        for part, counters in vitals.by_name().items()
+    }

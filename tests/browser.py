@@ -65,7 +65,10 @@ class Visit:
         width, height = SIZES[size]
         self.size = size
         self.base = base
-        self.context = browser.new_context(viewport={"width": width, "height": height}, locale=language)
+        # A browser of another zone than the utility's: what a page shows is the utility's.
+        self.context = browser.new_context(
+            viewport={"width": width, "height": height}, locale=language, timezone_id="America/New_York"
+        )
         self.page: Page = self.context.new_page()
         self.wrong: list[str] = []
         self.page.on("console", lambda message: self._heard(message.type, message.text))

@@ -54,10 +54,10 @@ def boards_router(hub: Hub, time_zone: str, leads: Callable[[Link], bool]) -> AP
         A variable is chosen with a parameter `var-NAME`; one that is left out, or that there is no more, takes its
         first choice.
         """
-        found = _board(hub, uid)
+        found = in_language(_board(hub, uid), lang)
         chosen, choices = await _choose(hub, found, _named(request), Range(since or found.since))
         return {
-            **describe(in_language(found, lang), leads),
+            **describe(found, leads),
             "values": chosen,
             "choices": choices,
             "time_zone": time_zone,
@@ -117,9 +117,12 @@ async def _choose(
         except AskError as error:
             raise HTTPException(503, str(error)) from None
         value, text = answer.columns.index("__value"), answer.columns.index("__text")
-        found = [{"value": str(row[value]), "text": str(row[text])} for row in answer.rows[:_MOST_CHOICES]]
-        values = [each["value"] for each in found]
+        rows = {str(row[value]): str(row[text]) for row in answer.rows}
         wanted = given.get(variable.name)
-        chosen[variable.name] = wanted if wanted in values else (values[0] if values else "")
-        choices[variable.name] = found
+        chosen[variable.name] = wanted if wanted in rows else next(iter(rows), "")
+        shown = list(rows)[:_MOST_CHOICES]
+        if wanted in rows and wanted not in shown:
+            # A link may lead to what the list has no room for.
+            shown.append(wanted)
+        choices[variable.name] = [{"value": each, "text": rows[each]} for each in shown]
     return chosen, choices

@@ -2,7 +2,7 @@
 // is kept for as long as this tab is open.
 
 import { make, say } from "./dom.js";
-import { format } from "./format.js";
+import { Clock, format } from "./format.js";
 
 const find = (id) => document.getElementById(id);
 const number = location.pathname.split("/").pop();
@@ -19,6 +19,7 @@ const WORDS = isChinese
       assign: "Assign", close: "Close", reopen: "Reopen", changed: "Somebody else has changed it: look, and try again",
     };
 const KEY = "meterline-token";
+const clock = new Clock(document.querySelector("meta[name=time-zone]").content, isChinese ? "zh" : "en");
 let version = null;
 
 async function ask(path, options = {}) {
@@ -71,7 +72,7 @@ function choices(state) {
 function text(value) {
   if (value === null || typeof value === "object") return value === null ? "–" : JSON.stringify(value);
   const isTime = typeof value === "string" && /^\d{4}-\d\d-\d\dT/.test(value);
-  return isTime ? new Date(value).toLocaleString(isChinese ? "zh-CN" : "en-GB") : format(value);
+  return isTime ? clock.exact(Date.parse(value) / 1000) : format(value);
 }
 
 function tell(message) {
@@ -84,6 +85,7 @@ function attempt(work) {
 }
 
 function start() {
+  if (location.search) find("home").href = `/${location.search}`;
   document.documentElement.lang = isChinese ? "zh-Hans" : "en";
   const texts = {
     title: "title", "sign-title": "sign", "token-name": "token", "sign-in": "enter", "act-title": "act",

@@ -134,7 +134,10 @@ export class Clock {
     this._time = of({ hour: "2-digit", minute: "2-digit" });
     this._seconds = of({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
     this._day = of({ month: "short", day: "numeric" });
-    this._full = of({ year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit" });
+    const full = { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit" };
+    this._full = of(full);
+    this._exact = of({ ...full, second: "2-digit" });
+    this._parts = new Intl.DateTimeFormat("en-GB", { timeZone, hourCycle: "h23", ...full, second: "2-digit" });
   }
   time(seconds) {
     return this._time.format(seconds * 1000);
@@ -147,5 +150,22 @@ export class Clock {
   }
   full(seconds) {
     return this._full.format(seconds * 1000);
+  }
+  exact(seconds) {
+    return this._exact.format(seconds * 1000);
+  }
+
+  /** An instant as the zone's clocks show it, for a field of date and time: 2026-11-23T08:00. */
+  wall(date) {
+    const found = Object.fromEntries(this._parts.formatToParts(date).map(({ type, value }) => [type, value]));
+    return `${found.year}-${found.month}-${found.day}T${found.hour}:${found.minute}`;
+  }
+
+  /** The instant at which the zone's clocks show `wall`; of an hour that is skipped, that after it. */
+  instant(wall) {
+    const shown = Date.parse(`${wall}Z`);
+    const ahead = (at) => Date.parse(`${this.wall(new Date(at))}Z`) - at;
+    const first = shown - ahead(shown);
+    return new Date(shown - ahead(first));
   }
 }

@@ -23,7 +23,9 @@ function pathOf(path, row) {
     if (row[column] === null || row[column] === undefined) isWhole = false;
     return encodeURIComponent(row[column] ?? "");
   });
-  return isWhole ? filled : null;
+  const here = new URLSearchParams(location.search);
+  const query = here.has("lang") ? `?${new URLSearchParams({ lang: here.get("lang") })}` : "";
+  return isWhole ? filled + query : null;
 }
 
 /** Carry range and language over from this page's address. */

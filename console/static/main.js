@@ -69,7 +69,7 @@ function show(boards, board) {
   find("up").replaceChildren(
     ...board.links.map((link) => make("a", { href: hrefOf(link, {}, board.values) }, link.title)),
   );
-  controls(board);
+  controls(board, context.clock);
   const views = new Map(board.places.map((place) => [place.panel.key, new PanelView(place, context)]));
   const order = [...board.places].sort((a, b) => a.y - b.y || a.x - b.x);
   fit();
@@ -102,7 +102,7 @@ function menu(boards, board) {
   );
 }
 
-function controls(board) {
+function controls(board, clock) {
   const { words } = board;
   const since = here.get("from") ?? board.since;
   const until = here.get("to") ?? "now";
@@ -122,7 +122,7 @@ function controls(board) {
   find("choices").replaceChildren(
     ...variables,
     choice(words.range, ranges, since, (value) => go({ from: value, to: null })),
-    own(board, since, until),
+    own(board, clock, since, until),
     choice(words.language, languages, board.language, (value) => go({ lang: value })),
   );
   find("choices").addEventListener("submit", (event) => event.preventDefault());
@@ -140,13 +140,13 @@ function choice(name, options, chosen, change, empty) {
   return make("label", {}, make("span", {}, name), select);
 }
 
-/** Two instants in the browser's own zone, sent with their offset. */
-function own(board, since, until) {
+/** Two instants as the utility's clocks show them, sent in UTC. */
+function own(board, clock, since, until) {
   const { words } = board;
   const field = (name, value) => {
     const at = new Date(value);
-    const local = Number.isNaN(at.getTime()) ? "" : new Date(at - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
-    const input = make("input", { type: "datetime-local", value: local, "aria-label": name });
+    const shown = Number.isNaN(at.getTime()) ? "" : clock.wall(at);
+    const input = make("input", { type: "datetime-local", value: shown, "aria-label": name });
     return [input, make("label", {}, make("span", {}, name), input)];
   };
   const [from, fromLabel] = field(words.from, since);
@@ -154,7 +154,7 @@ function own(board, since, until) {
   const button = make("button", { type: "button" }, words.show);
   button.addEventListener("click", () => {
     if (from.value) {
-      go({ from: new Date(from.value).toISOString(), to: to.value ? new Date(to.value).toISOString() : null });
+      go({ from: clock.instant(from.value).toISOString(), to: to.value ? clock.instant(to.value).toISOString() : null });
     }
   });
   return make("details", { class: "own" }, make("summary", {}, words.own), make("div", {}, fromLabel, toLabel, button));

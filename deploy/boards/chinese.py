@@ -1,6 +1,6 @@
 """What the boards say, in Simplified Chinese, in the terms of the utilities' own documents.
 
-Titles, columns, words and links: `English|中文` a line. Descriptions stay in English.
+Titles, columns, words and links: `English|中文` a line. Descriptions stand in `deploy.boards.chinese_descriptions`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ Coverage|覆盖率
 Loss now by region, voltage level and busbar|当前分区、分压、分元件线损
 No region, voltage level or busbar is known|无区域、电压等级或母线档案
 Part|组成部分
-Only this substation|只看该变电站
+Only this part|只看该部分
 Kind|类型
 region|区域
 voltage level|电压等级
@@ -405,6 +405,8 @@ Source|来源
 Before and after|前后对比
 Low|下限
 Nothing is entered|无条目
+All|全部
+None|无
 Energy|电量
 """
 CHINESE = dict(line.split("|") for line in _LINES.splitlines())

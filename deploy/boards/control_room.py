@@ -25,7 +25,7 @@ CONTROL_ROOM = Board(
         Place(overview.SUPPLY, x=0, y=17, width=8, height=7),
         Place(ranking.FEEDER_LOAD, x=8, y=17, width=5, height=7),
         Place(ranking.AREAS_BY_CLASS, x=13, y=17, width=4, height=7),
-        Place(pipeline.FRESHNESS, x=17, y=17, width=7, height=7),
+        Place(pipeline.FRESHNESS_HERE, x=17, y=17, width=7, height=7),
     ),
     variables=WIDE,
     annotations=(SWITCHING, ALERTS),

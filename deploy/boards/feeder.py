@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploy.boards.annotations import SWITCHING, alerts_of, restatements_of
+from deploy.boards.annotations import alerts_of, restatements_of, switching_of
 from deploy.boards.model import Board, Link, Place
 from deploy.boards.panels import feeder
 from deploy.boards.variables import OF_FEEDER
@@ -22,7 +22,7 @@ FEEDER = Board(
         Place(feeder.FEEDER_DAYS, x=15, y=19, width=9, height=8),
     ),
     variables=OF_FEEDER,
-    annotations=(SWITCHING, alerts_of("feeder"), restatements_of("feeder")),
+    annotations=(switching_of("feeder"), alerts_of("feeder"), restatements_of("feeder")),
     links=(
         Link("Control room", "meterline-control-room", keep=("region", "substation")),
         Link("Map", "meterline-map", keep=("region", "substation", "feeder")),

@@ -39,6 +39,7 @@ def draw(
     *,
     console_url: str = CONSOLE_URL,
     time_zone: str = "",
+    revenue: bool = False,
 ) -> model.Dashboard:
     """Return `board` as a dashboard of the SDK.
 
@@ -48,6 +49,8 @@ def draw(
         Where alerts are shown and acknowledged.
     time_zone
         An IANA name; empty: that of the organisation's or the server's preferences.
+    revenue
+        Whether it is for a Grafana that has the boards of revenue protection too: elsewhere nothing leads to them.
     """
     said = in_language(board, language)
     suffix = suffix_of(language)
@@ -78,18 +81,23 @@ def draw(
     for annotation in said.annotations:
         builder.annotation(_annotation(annotation, board.source))
     for link in said.links:
-        if _may_follow(board, link):
+        if revenue or not _leads_away(link, board.source):
             builder.link(dashboard.DashboardLink(link.title).url(url(link, suffix)))
     for number, place in enumerate(said.places, start=1):
-        builder.with_panel(_place(number, place, board.source, suffix))
+        builder.with_panel(_place(number, place if revenue else _kept(place, board.source), board.source, suffix))
     return _for_all_releases(builder.build())
 
 
 def dumps(
-    board: Board, language: Language = Language.ENGLISH, *, console_url: str = CONSOLE_URL, time_zone: str = ""
+    board: Board,
+    language: Language = Language.ENGLISH,
+    *,
+    console_url: str = CONSOLE_URL,
+    time_zone: str = "",
+    revenue: bool = False,
 ) -> str:
     """Return the JSON of `board`, the same text for the same board; see `draw`."""
-    drawn = draw(board, language, console_url=console_url, time_zone=time_zone)
+    drawn = draw(board, language, console_url=console_url, time_zone=time_zone, revenue=revenue)
     return json.dumps(drawn, cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
@@ -103,11 +111,13 @@ def loads(text: str) -> model.Dashboard:
 
 
 def files() -> Iterator[tuple[str, str]]:
-    """Path and content of every file that Grafana is provisioned from."""
+    """Path and content of every file that Grafana is provisioned from: revenue protection has all boards."""
     for board in BOARDS:
         for language in Language:
-            name = board.uid.removeprefix("meterline-")
-            yield f"{board.source.value}/{language.value}/{name}.json", dumps(board, language)
+            name = f"{language.value}/{board.uid.removeprefix('meterline-')}.json"
+            if board.source is Source.OPERATIONS:
+                yield f"operations/{name}", dumps(board, language)
+            yield f"revenue/{name}", dumps(board, language, revenue=True)
 
 
 def _for_all_releases(drawn: model.Dashboard) -> model.Dashboard:
@@ -126,11 +136,6 @@ def _row_links(board: Board) -> Iterator[Link]:
                 yield column.link
 
 
-def _may_follow(board: Board, link: Link) -> bool:
-    # Revenue protection has a Grafana of its own: from the others' nothing leads there.
-    return board.source is Source.REVENUE or link.board not in _REVENUE
-
-
 def _annotation(annotation: Annotation, source: Source) -> dashboard.AnnotationQuery:
     return (
         dashboard.AnnotationQuery()
@@ -142,13 +147,19 @@ def _annotation(annotation: Annotation, source: Source) -> dashboard.AnnotationQ
     )
 
 
-def _place(number: int, place: Place, source: Source, suffix: str) -> Builder:
-    panel = place.panel
+def _kept(place: Place, source: Source) -> Place:
+    """Without links that lead away."""
     columns = tuple(
         replace(column, link=None) if column.link is not None and _leads_away(column.link, source) else column
-        for column in panel.columns
+        for column in place.panel.columns
     )
-    builder = picture(replace(panel, columns=columns), source, suffix)
+    links = tuple(link for link in place.panel.links if not _leads_away(link, source))
+    return replace(place, panel=replace(place.panel, columns=columns, links=links))
+
+
+def _place(number: int, place: Place, source: Source, suffix: str) -> Builder:
+    panel = place.panel
+    builder = picture(panel, source, suffix)
     builder.id(number).title(panel.title).description(panel.description)
     builder.datasource(datasource(source)).no_value(panel.nothing)
     builder.grid_pos(model.GridPos(x=place.x, y=place.y, w=place.width, h=place.height))
@@ -162,4 +173,5 @@ def _place(number: int, place: Place, source: Source, suffix: str) -> Builder:
 
 
 def _leads_away(link: Link, source: Source) -> bool:
+    # Revenue protection has a Grafana of its own: from the others' nothing leads there.
     return source is Source.OPERATIONS and link.board in _REVENUE

@@ -97,7 +97,8 @@ class Query(cog_builder.Builder[cog_variants.Dataquery]):
 def url(link: Link, suffix: str) -> str:
     """Address of a link's end; `suffix` ends the uid of boards of this language."""
     if link.path is not None:
-        return f"${{{CONSOLE}}}" + re.sub(r"\{(\w+)\}", r"${__data.fields.\1:percentencode}", link.path)
+        path = re.sub(r"\{(\w+)\}", r"${__data.fields.\1:percentencode}", link.path)
+        return f"${{{CONSOLE}}}{path}" + (f"?lang={suffix[1:]}" if suffix else "")
     asked = [f"${{{name}:queryparam}}" for name in link.keep]
     asked += [f"var-{name}=${{__data.fields.{column}:percentencode}}" for name, column in link.values]
     return f"/d/{link.board}{suffix}?" + "&".join([*asked, "${__url_time_range}"])

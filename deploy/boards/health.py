@@ -68,9 +68,10 @@ where o.id > coalesce((select min(outbox_id) from sync.relay where topic = 'grid
     Rule(
         "meterline-kafka-lag",
         "Workers are behind",
-        "Records wait in Kafka for workers: do all run? `meterline worker` starts more.",
+        "Records wait in Kafka for workers, or no worker tells how many: do all run? `meterline worker` starts more.",
         """
-select coalesce(sum(s.lag_records), 0)::float8 as value
+-- No worker, or one whom Kafka doesn't tell: nobody knows how many wait.
+select coalesce(sum(coalesce(s.lag_records, 1e9)), 1e9)::float8 as value
 from (
   select worker, max(at) as at from telemetry.worker_state where at > now() - interval '2 minutes' group by worker
 ) l
@@ -106,15 +107,9 @@ from now_live n, earlier e
         "Much of the input is refused",
         "Share of the last hour's messages that could not be taken: `meterline rejected list` says why.",
         """
-with refused as (
-  select coalesce(sum(seen), 0)::float8 as messages from telemetry.rejected where first_at > now() - interval '1 hour'
-), taken as (
-  select count(*)::float8 as messages
-  from loss.balance
-  where observed_at > now() - interval '1 hour' and interval_s <= 3600
-)
-select coalesce(r.messages / nullif(r.messages + t.messages, 0), 0) as value
-from refused r, taken t
+select coalesce(sum(rejected) / nullif(sum(records), 0)::float8, 0)::float8 as value
+from telemetry.worker_state
+where at > now() - interval '1 hour' and part in ('areas', 'scada', 'events', 'backfill', 'refusals')
 """,
         above=0.01,
         minutes=10,

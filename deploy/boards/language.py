@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from deploy.boards.chinese import CHINESE
+from deploy.boards.chinese_descriptions import DESCRIPTIONS
 from deploy.boards.model import Annotation, Board, Column, Link, Panel, Place, Variable, Word
 
 
@@ -30,12 +31,15 @@ def translate(text: str, language: Language) -> str:
 
 
 def in_language(board: Board, language: Language) -> Board:
-    """Return `board` with its texts in `language`: uids, keys and SQL stay."""
+    """Return `board` with its texts in `language`: uids and keys stay, and so does SQL but for the texts in it."""
     if language is Language.ENGLISH:
         return board
 
     def say(text: str) -> str:
         return translate(text, language)
+
+    def describe(key: str, text: str) -> str:
+        return DESCRIPTIONS.get(key, text)
 
     def link(each: Link) -> Link:
         return replace(each, title=say(each.title))
@@ -55,7 +59,7 @@ def in_language(board: Board, language: Language) -> Board:
         return replace(
             each,
             title=say(each.title),
-            description=say(each.description),
+            description=describe(each.key, each.description),
             nothing=say(each.nothing),
             columns=tuple(map(column, each.columns)),
             links=tuple(map(link, each.links)),
@@ -65,7 +69,10 @@ def in_language(board: Board, language: Language) -> Board:
         return replace(each, panel=panel(each.panel))
 
     def variable(each: Variable) -> Variable:
-        return replace(each, title=say(each.title))
+        sql = each.sql
+        for text in each.says:
+            sql = sql.replace(f"'{text}'", f"'{say(text)}'")
+        return replace(each, title=say(each.title), sql=sql, says=tuple(map(say, each.says)))
 
     def annotation(each: Annotation) -> Annotation:
         return replace(each, title=say(each.title))
@@ -73,7 +80,7 @@ def in_language(board: Board, language: Language) -> Board:
     return replace(
         board,
         title=say(board.title),
-        description=say(board.description),
+        description=describe(board.uid, board.description),
         places=tuple(map(place, board.places)),
         variables=tuple(map(variable, board.variables)),
         annotations=tuple(map(annotation, board.annotations)),
@@ -82,14 +89,14 @@ def in_language(board: Board, language: Language) -> Board:
 
 
 def texts(board: Board) -> Iterator[str]:
-    """Every text of `board` that is shown to a reader and isn't data."""
+    """Every text of `board` that is shown to a reader and isn't data, but for descriptions."""
     yield board.title
-    yield board.description
-    yield from (each.title for each in board.variables)
+    for variable in board.variables:
+        yield from (variable.title, *variable.says)
     yield from (each.title for each in board.annotations)
     yield from (each.title for each in board.links)
     for panel in (place.panel for place in board.places):
-        yield from (panel.title, panel.description, panel.nothing)
+        yield from (panel.title, panel.nothing)
         yield from (each.title for each in panel.links)
         for column in panel.columns:
             yield column.title

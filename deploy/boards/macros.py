@@ -8,13 +8,19 @@ from datetime import UTC, datetime, timedelta
 
 _FILTER = re.compile(r"\$__timeFilter\(\s*([a-z_][a-z0-9_.]*)\s*\)")
 _STEP = re.compile(r"(?:interval\s+)?'\$__interval'")
+_ZONE = re.compile(r"'\$__timezone'")
 _VARIABLE = re.compile(r"\$\{([a-z][a-z0-9_]*):sqlstring\}")
 _BOUND = re.compile(r"%\((\w+)\)s::\w+|%%")
 _LEFT = re.compile(r"\$(?:__\w+|\{[^}]*\})")
 
 
 def bind(
-    sql: str, since: datetime, until: datetime, step: timedelta, values: Mapping[str, str] | None = None
+    sql: str,
+    since: datetime,
+    until: datetime,
+    step: timedelta,
+    values: Mapping[str, str] | None = None,
+    zone: str = "UTC",
 ) -> tuple[str, dict[str, object]]:
     """Return `sql` with named parameters in psycopg's manner in place of macros and variables, and their values.
 
@@ -28,6 +34,8 @@ def bind(
         Width of a point, of a second or more.
     values
         Of the board's variables, by name.
+    zone
+        In which days are counted, an IANA name.
 
     Raises
     ------
@@ -64,15 +72,23 @@ def bind(
     text = re.sub(r"\$__timeFrom\(\)", lambda _: first(), text)
     text = re.sub(r"\$__timeTo\(\)", lambda _: last(), text)
     text = _STEP.sub(lambda _: take("step", timedelta(seconds=int(step.total_seconds())), "interval"), text)
+    text = _ZONE.sub(lambda _: take("zone", zone, "text"), text)
     text = _VARIABLE.sub(variable, text)
     if unknown := _LEFT.search(text):
         raise ValueError(f"unknown macro {unknown.group()}")
     return text, parameters
 
 
-def expand(sql: str, since: datetime, until: datetime, step: timedelta, values: Mapping[str, str] | None = None) -> str:
+def expand(
+    sql: str,
+    since: datetime,
+    until: datetime,
+    step: timedelta,
+    values: Mapping[str, str] | None = None,
+    zone: str = "UTC",
+) -> str:
     """Return `sql` as Grafana sends it, with literals in place of macros and variables; see `bind`."""
-    text, parameters = bind(sql, since, until, step, values)
+    text, parameters = bind(sql, since, until, step, values, zone)
     return _BOUND.sub(lambda match: _literal(parameters[match.group(1)]) if match.group(1) else "%", text)
 
 

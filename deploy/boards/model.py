@@ -1,9 +1,10 @@
 """What a panel and a board are made of: data only, so that Grafana, the console and a report draw the same.
 
-SQL may use Grafana's macros ``$__timeFilter(column)``, ``$__timeFrom()``, ``$__timeTo()`` and ``$__interval``, and name
-a variable of its board as ``${feeder:sqlstring}``, which becomes a quoted text. `deploy.boards.macros.bind` makes bound
-parameters of them where no Grafana fills them in. Energies come out in Wh, power in W, rates as fractions, ages and
-delays in seconds. Texts are English; `deploy.boards.language` has them in Chinese.
+SQL may use Grafana's macros ``$__timeFilter(column)``, ``$__timeFrom()``, ``$__timeTo()``, ``$__interval`` and, in
+quotes, ``$__timezone`` (in which days are counted), and name a variable of its board as ``${feeder:sqlstring}``, which
+becomes a quoted text. `deploy.boards.macros.bind` makes bound parameters of them where no Grafana fills them in.
+Energies come out in Wh, power in W, rates as fractions, ages and delays in seconds. Texts are English;
+`deploy.boards.language` has them in Chinese.
 """
 
 from __future__ import annotations
@@ -210,12 +211,16 @@ class Variable:
     name: str
     title: str
     sql: str
+    says: tuple[str, ...] = ()
+    """Texts that stand in the statement in quotes, for a reader."""
 
     def __post_init__(self) -> None:
         if not _KEY.match(self.name):
             raise ValueError(f"not a variable's name: {self.name!r}")
         if ";" in self.sql:
             raise ValueError(f"{self.name}: a statement has no semicolon")
+        if any(f"'{text}'" not in self.sql for text in self.says):
+            raise ValueError(f"{self.name}: a text isn't in the statement")
 
     @property
     def needs(self) -> frozenset[str]:

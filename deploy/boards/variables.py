@@ -17,6 +17,7 @@ select __value, __text
 from ({_ALL} union all select code, name, 1 from grid.unit where kind = 'region') v
 order by rank, __text
 """,
+    says=("All",),
 )
 SUBSTATION = Variable(
     "substation",
@@ -27,6 +28,7 @@ select __value, __text
 from ({_ALL} union all select code, name, 1 from here) v
 order by rank, __text
 """,
+    says=("All",),
 )
 FEEDER = Variable(
     "feeder",
@@ -70,6 +72,7 @@ from (
 order by rank
 limit 5000
 """,
+    says=("All",),
 )
 #: The place on boards of the whole grid, of one feeder, of one area.
 WIDE = (REGION, SUBSTATION)
@@ -95,4 +98,5 @@ from (
 ) v
 order by rank
 """,
+    says=("None",),
 )

@@ -15,6 +15,9 @@ from deploy.stack.spec import StackSpec, write_atomically
 
 SERVICE_SECRETS: Final = ("mqtt-bridge", "db-superuser", "db-owner", "db-app", "db-board", "db-revenue")
 BRIDGE_ACCOUNT: Final = "bridge"
+#: Shown by whoever acts on alerts in the console of this stack; the console itself knows its hash.
+CONSOLE_TOKEN: Final = "console-token"  # noqa: S105 - a file's name
+TOKENS_FILE: Final = "console-tokens.toml"
 # The account's name stands in topics (%u in the access list), so it holds nothing that a topic or a path would read.
 ACCOUNT_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 # Mosquitto's own default. A secret has 256 random bits: stretching it would guard nothing and slow 2,000 reconnects.
@@ -41,6 +44,20 @@ def ensure_secrets(spec: StackSpec) -> dict[str, str]:
     (spec.secrets_dir / "gateways").mkdir(mode=0o700, parents=True, exist_ok=True)
     spec.secrets_dir.chmod(0o700)
     return {name: ensure_secret(spec, name) for name in SERVICE_SECRETS}
+
+
+def write_token_file(spec: StackSpec) -> None:
+    """Bring the console's file of tokens up to date: one token of this stack's own, which may act on all alerts."""
+    text = tokens_toml(ensure_secret(spec, CONSOLE_TOKEN))
+    write_atomically(spec.secret_path(TOKENS_FILE), text, mode=0o600)
+
+
+def tokens_toml(token: str) -> str:
+    """A file of tokens as `console.tokens_file` names one, with the hash of one token."""
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    return (
+        f'# Written by Meterline at each start.\n[[tokens]]\nname = "local"\nsha256 = "{digest}"\nroles = ["admin"]\n'
+    )
 
 
 def password_entry(name: str, password: str, salt: bytes) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from deploy.stack.accounts import TOKENS_FILE
 from deploy.stack.spec import StackSpec
 
 MIB: Final = 1 << 20
@@ -238,6 +239,7 @@ revenue_password_file = "{secret("db-revenue")}"
 
 [console]
 port = {spec.ports.console}
+tokens_file = "{secret(TOKENS_FILE)}"
 """
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from supervisor.xmlrpc import SupervisorTransport
 
-from deploy.stack.accounts import ensure_secrets, write_password_file
+from deploy.stack.accounts import ensure_secrets, write_password_file, write_token_file
 from deploy.stack.config_files import config_toml, mosquitto_acl, supervisord_conf
 from deploy.stack.errors import StackError
 from deploy.stack.host import is_root, java_major, need_tool, privileged, run
@@ -212,6 +212,7 @@ def _write_settings(spec: StackSpec) -> None:
     (spec.home / "mosquitto" / "data").mkdir(parents=True, exist_ok=True)
     ensure_secrets(spec)
     write_password_file(spec)
+    write_token_file(spec)
     write_atomically(spec.home / "mosquitto" / "mosquitto.conf", mosquitto_settings(spec))
     # Mosquitto warns of an access list that others may read.
     write_atomically(spec.home / "mosquitto" / "acl", mosquitto_acl(), mode=0o600)

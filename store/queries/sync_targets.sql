@@ -84,11 +84,17 @@ limit %(limit)s
 
 -- name: drift_counts
 select
-  s.target, count(*) as entities, count(*) filter (where s.since is not null) as drifted, min(s.since) as since,
-  max(s.checked_at) as checked_at
-from sync.target_state s
-group by s.target
-order by s.target
+  z.target, sum(z.entities)::bigint as entities, coalesce(max(d.drifted), 0) as drifted, min(d.since) as since,
+  max(z.checked_at) as checked_at
+from sync.target_size z
+left join (
+  select s.target, count(*) as drifted, min(s.since) as since
+  from sync.target_state s
+  where s.since is not null
+  group by s.target
+) d using (target)
+group by z.target
+order by z.target
 
 -- name: drift_minutes
 select target, kind, count(*) as drifts, sum(minutes)::float8 as minutes

@@ -18,8 +18,9 @@ import pytest
 from console.asking import Asker, AskError, AskLimits
 from console.live import BusyError, Hub, LiveLimits, Question
 from console.window import Range, Window
-from deploy.boards.model import Board, Panel, Picture, Place, Source
-from tests.console_boards import REGION_BOARD, TEST_BOARDS
+from deploy.boards.control_room import CONTROL_ROOM
+from deploy.boards.model import Board, Panel, Picture, Place, Source, Variable
+from tests.console_boards import AREA_BOARD, REGION_BOARD, TEST_BOARDS
 from tests.console_server import serving
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -134,6 +135,31 @@ def test_one_panel_that_fails_leaves_the_others(asker: Asker) -> None:
     assert [data["panel"] for kind, data in events if kind == "trouble"] == ["broken"]
     assert "division by zero" in next(data["message"] for kind, data in events if kind == "trouble")
     assert len([1 for kind, _ in events if kind == "panel"]) == len(REGION_BOARD.places) - 1
+
+
+def test_a_link_to_what_the_list_has_no_room_for_is_followed(database: Any) -> None:
+    every = Variable("one", "One", "select 'V' || n as __value, 'Nr. ' || n as __text from generate_series(1, 3000) n")
+    board = replace(AREA_BOARD, variables=(every,), places=(), links=())
+    with Asker(database.conninfo("board"), AskLimits()) as asker, serving(hub_of(asker, board)) as base:
+        for wanted, last in (("V3000", "V3000"), ("V7", "V2000"), ("V3001", "V2000")):
+            told = httpx.get(f"{base}/api/boards/test-area", params={"var-one": wanted}).json()
+            assert told["values"] == {"one": "V1" if wanted == "V3001" else wanted}
+            assert told["choices"]["one"][-1]["value"] == last
+            assert len(told["choices"]["one"]) == 2_000 + (wanted == "V3000")
+
+
+def test_choices_are_said_in_the_language_of_the_page(database: Any) -> None:
+    with Asker(database.conninfo("board"), AskLimits()) as asker, serving(hub_of(asker, CONTROL_ROOM)) as base:
+        for language, text in (("en", "All"), ("zh", "全部"), ("en", "All")):
+            told = httpx.get(f"{base}/api/boards/meterline-control-room", params={"lang": language}).json()
+            assert told["choices"]["region"] == [{"value": "*", "text": text}]
+            assert "says" not in told["variables"][0]
+
+
+def test_days_are_those_of_the_utility(database: Any) -> None:
+    with Asker(database.conninfo("board"), AskLimits(), zone="Asia/Shanghai") as asker:
+        answer = asker.ask("select timestamptz '2026-06-01T20:00Z' at time zone '$__timezone' as at", DAY, {})
+    assert answer.rows == ((datetime(2026, 6, 2, 4),),)  # noqa: DTZ001 - a wall clock's
 
 
 def test_nobody_looks_and_nothing_is_asked(asker: Asker) -> None:

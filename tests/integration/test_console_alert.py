@@ -36,7 +36,9 @@ def test_an_alert_is_acknowledged_from_its_row(database: Any, tmp_path: Path, si
     tokens.write_text(f'[[tokens]]\nname = "Li"\nsha256 = "{hash_of("secret")}"\nroles = ["control_room"]\n')
     with psycopg.connect(database.conninfo("app")) as app:
         app.execute(UNIT)
-        app.execute(ALERT)
+        row = app.execute(f"{ALERT} returning opened_at at time zone 'Asia/Shanghai'").fetchone()
+        assert row is not None
+        (opened_at,) = row
     pool = ConnectionPool[Connection](database.conninfo("app"), kwargs={"autocommit": True}, min_size=1, open=False)
     limiter = RateLimiter(1_000, 1_000, time.monotonic)
     with pool, Asker(database.conninfo("board"), AskLimits()) as asker, chromium() as browser:
@@ -44,17 +46,22 @@ def test_an_alert_is_acknowledged_from_its_row(database: Any, tmp_path: Path, si
         desk = Desk(pool, Tokens(tokens), limiter, limiter, lambda: datetime.now(UTC))
         with serving(hub, desk_routers(desk)) as base:
             visit = Visit(browser, base, size)
-            page = visit.open("/boards/meterline-control-room")
+            page = visit.open("/boards/meterline-control-room?lang=en")
             page.locator("[data-panel=open_alerts] tbody a").first.click()
             page.wait_for_url("**/alerts/*")
+            assert page.url.endswith("?lang=en")
             visit.check("alert-sign-in")
             page.get_by_label("Token").fill("secret")
             page.get_by_role("button", name="Go on").click()
             expect(page.locator("#fields")).to_contain_text("high_loss")
+            # The utility's time, whatever the browser's zone.
+            expect(page.locator("#fields")).to_contain_text(f"{opened_at:%d/%m/%Y, %H:%M:%S}")
             page.get_by_label("Reason").fill("seen in the control room")
             page.get_by_role("button", name="Submit").click()
             expect(page.locator("#history")).to_contain_text("seen in the control room")
             visit.check("alert")
+            page.locator("#home").click()
+            page.wait_for_url("**/boards/meterline-control-room?lang=en")
     with psycopg.connect(database.conninfo("app")) as app:
         assert app.execute("select state from alerts.alert").fetchall() == [("acknowledged",)]
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -129,6 +132,37 @@ def test_a_choice_changes_what_depends_on_it(browser: Browser, base: str) -> Non
     visit.filled()
     expect(page.locator("#state")).to_contain_text("实时")
     assert visit.wrong == []
+
+
+def test_an_own_range_is_of_the_utility_s_clocks(browser: Browser, base: str) -> None:
+    visit = Visit(browser, base, "desk")
+    page = visit.open("/boards/test-area?lang=en&from=2026-06-01T00:00:00Z&to=2026-06-01T06:30:00Z")
+    page.get_by_text("Other range", exact=True).click()
+    first, last = page.get_by_label("From", exact=True), page.get_by_label("To", exact=True)
+    # In Shanghai it is eight hours later.
+    assert (first.input_value(), last.input_value()) == ("2026-06-01T08:00", "2026-06-01T14:30")
+    first.fill("2026-05-31T23:15")
+    page.get_by_role("button", name="Show", exact=True).click()
+    page.wait_for_url("**from=2026-05-31T15*")
+    query = parse_qs(urlsplit(page.url).query)
+    assert (query["from"], query["to"]) == (["2026-05-31T15:15:00.000Z"], ["2026-06-01T06:30:00.000Z"])
+    visit.filled()
+    assert visit.wrong == []
+
+
+@pytest.mark.parametrize("zone", ["Asia/Shanghai", "Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe", "UTC"])
+def test_the_page_s_clock_is_that_of_the_zone(browser: Browser, base: str, zone: str) -> None:
+    page = Visit(browser, base, "desk").open("/boards/test-area")
+    instants = [datetime(2026, month, day, 3, 20, tzinfo=UTC) for month in range(1, 13) for day in (1, 25, 28)]
+    walls = [f"{at.astimezone(ZoneInfo(zone)):%Y-%m-%dT%H:%M}" for at in instants]
+    script = """async ([zone, instants]) => {
+      const { Clock } = await import("/static/format.js");
+      const clock = new Clock(zone, "en");
+      const walls = instants.map((at) => clock.wall(new Date(at)));
+      return [walls, walls.map((wall) => clock.instant(wall).getTime())];
+    }"""
+    told = page.evaluate(script, [zone, [at.timestamp() * 1000 for at in instants]])
+    assert told == [walls, [at.timestamp() * 1000 for at in instants]]
 
 
 def test_all_of_it_can_be_reached_by_keyboard(browser: Browser, base: str) -> None:

@@ -5,12 +5,14 @@ import itertools
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from deploy.boards.__main__ import DIRECTORY, RULES_FILE, main
 from deploy.boards.chinese import CHINESE
+from deploy.boards.chinese_descriptions import DESCRIPTIONS
 from deploy.boards.control_room import CONTROL_ROOM
 from deploy.boards.grafana import draw, dumps, files, loads
 from deploy.boards.grafana_fields import DATASOURCE_TYPE, DATASOURCE_UIDS, PostgresQuery
@@ -36,7 +38,8 @@ def test_json_in_the_repository_is_up_to_date() -> None:
     assert main(["--check"]) == 0
     there = {path.relative_to(DIRECTORY).as_posix() for path in DIRECTORY.rglob("*.json")}
     assert there == set(dict(files()))
-    assert len(there) == 2 * len(BOARDS)
+    operations = [board for board in BOARDS if board.source is Source.OPERATIONS]
+    assert len(there) == 2 * (len(BOARDS) + len(operations))
 
 
 @pytest.mark.parametrize("language", Language)
@@ -123,17 +126,48 @@ def test_operations_are_not_led_to_boards_of_revenue_protection() -> None:
     for name, text in files():
         if name.startswith("operations/"):
             assert not [uid for uid in hidden if f"/d/{uid}" in text], name
-    # And all others lead to boards that there are, in their own language.
-    uids = {board.uid for board in BOARDS}
-    for name, text in files():
-        ends = set(re.findall(r"/d/([a-z-]+)\?", text))
-        suffix = "-zh" if "/zh/" in name else ""
-        assert all(end.endswith(suffix) and end.removesuffix("-zh") in uids for end in ends), name
+
+
+@pytest.mark.parametrize("folder", ["provisioning", "revenue"])
+def test_links_lead_to_boards_that_are_provisioned_beside_them(folder: str) -> None:
+    text = (DIRECTORY.parents[1] / f"grafana/{folder}/dashboards/meterline.yaml").read_text(encoding="utf-8")
+    mounted = [DIRECTORY / path for path in re.findall(r"^ +path: /etc/meterline/boards/(.*)$", text, re.MULTILINE)]
+    assert all(path.is_dir() for path in mounted)
+    boards = {json.loads(text)["uid"]: text for path in mounted for text in map(_read, sorted(path.glob("*.json")))}
+    # No uid twice: Grafana would refuse both folders.
+    assert len(boards) == sum(len(list(path.glob("*.json"))) for path in mounted)
+    ends = {uid: set(re.findall(r"/d/([a-z-]+)\?", text)) for uid, text in boards.items()}
+    assert {end for found in ends.values() for end in found} <= set(boards)
+    assert all(end.endswith("-zh") == uid.endswith("-zh") for uid, found in ends.items() for end in found)
+    # Down from the area to its meters, where they may be seen.
+    assert ("meterline-usage" in ends["meterline-area"]) == (folder == "revenue")
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def test_every_board_and_panel_is_described_in_chinese_too() -> None:
+    keys = {panel.key for panel in PANELS} | {board.uid for board in BOARDS}
+    assert set(DESCRIPTIONS) == keys
+    said = in_language(CONTROL_ROOM, Language.CHINESE)
+    assert said.description == DESCRIPTIONS["meterline-control-room"]
+    assert all(place.panel.description == DESCRIPTIONS[place.panel.key] for place in said.places)
+    # Nothing is left in English but names of commands, tables and the like.
+    for key, text in DESCRIPTIONS.items():
+        assert text.endswith("。"), key
+        assert not re.findall(r"[A-Za-z]+ [A-Za-z]+ [A-Za-z]+", re.sub(r"`[^`]*`", "", text)), key
+
+
+def test_what_stands_for_all_is_said_in_chinese_too() -> None:
+    region, substation = in_language(CONTROL_ROOM, Language.CHINESE).variables
+    assert "'*' as __value, '全部' as __text" in region.sql
+    assert "'全部'" in substation.sql
+    assert "'All'" not in region.sql + substation.sql
 
 
 def test_every_title_is_in_chinese_too() -> None:
-    descriptions = {p.panel.description for board in BOARDS for p in board.places} | {b.description for b in BOARDS}
-    said = {text for board in BOARDS for text in texts(board)} - descriptions - {""}
+    said = {text for board in BOARDS for text in texts(board)} - {""}
     assert said - set(CHINESE) == set()
     assert set(CHINESE) - said == set()
     assert in_language(CONTROL_ROOM, Language.CHINESE).title == "Meterline：调度控制室"
@@ -201,6 +235,7 @@ def test_links_are_drawn() -> None:
         lambda: Link("L", path="//elsewhere.example.org"),
         lambda: Variable("A", "A", "select 1"),
         lambda: Variable("a", "A", "select 1; select 2"),
+        lambda: Variable("a", "A", "select 'All'", says=("None",)),
         lambda: Annotation("a", "A", "select 1; select 2", Colour.BAD),
         lambda: panel(edges="select 1"),
         lambda: panel(picture=Picture.NETWORK),
@@ -224,6 +259,16 @@ def test_macros_become_literals() -> None:
     assert expand(sql, SINCE, UNTIL, timedelta(minutes=2)) == (
         f"select {since}, interval '120s' from t where t.at between {since} and {until} or t.at = {until}"
     )
+
+
+def test_days_are_counted_in_the_zone_that_is_given() -> None:
+    sql = "select date_trunc('day', a at time zone '$__timezone') at time zone '$__timezone'"
+    drawn = expand(sql, SINCE, UNTIL, MINUTE, zone="Asia/Shanghai")
+    assert drawn == "select date_trunc('day', a at time zone 'Asia/Shanghai') at time zone 'Asia/Shanghai'"
+    text, parameters = bind(sql, SINCE, UNTIL, MINUTE, zone="Asia/Shanghai")
+    assert text == "select date_trunc('day', a at time zone %(zone)s::text) at time zone %(zone)s::text"
+    assert parameters == {"zone": "Asia/Shanghai"}
+    assert expand("select '$__timezone'", SINCE, UNTIL, MINUTE) == "select 'UTC'"
 
 
 def test_variables_become_quoted_texts_and_nothing_else() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -65,6 +66,20 @@ def test_boards_of_revenue_protection_go_only_where_they_are_asked_for(command: 
     assert not server.dashboards
     command("push", "usage", "--revenue")
     assert set(server.dashboards) == {"meterline-usage", "meterline-usage-zh"}
+
+
+def test_operations_lead_to_revenue_protection_only_where_it_is(command: Command, server: GrafanaServer) -> None:
+    command("push", "--language", "en")
+    assert not [name for name, there in server.dashboards.items() if "/d/meterline-usage" in json.dumps(there)]
+    assert command("diff", "--language", "en").exit_code == 0
+    assert command("diff", "--language", "en", "--revenue").exit_code == 1
+    command("push", "--language", "en", "--revenue")
+    assert "/d/meterline-usage?" in json.dumps(server.dashboards["meterline-area"])
+    assert {url for there in server.dashboards.values() for url in _ends(there)} <= set(server.dashboards)
+
+
+def _ends(dashboard: dict[str, Any]) -> list[str]:
+    return re.findall(r"/d/([a-z-]+)\?", json.dumps(dashboard))
 
 
 def test_diff_tells_what_somebody_changed(command: Command, server: GrafanaServer) -> None:
@@ -179,5 +194,17 @@ def test_a_server_that_is_away_is_told() -> None:
 
 def test_differences_pass_over_what_grafana_adds() -> None:
     wanted = {"uid": "a", "id": None, "panels": [{"id": 1, "x": None, "title": "T"}]}
-    assert differences(wanted, {**wanted, "id": 3, "version": 9, "panels": [{"id": 1, "title": "T", "more": 1}]}) == []
+    assert (
+        differences(wanted, {**wanted, "id": 3, "version": 9, "panels": [{"id": 1, "title": "T", "more": False}]}) == []
+    )
     assert differences(wanted, {"uid": "a", "panels": [{"id": 2, "title": "T"}]}) == ["panels[0].id"]
+    variables = {"uid": "a", "templating": {"list": [{"name": "v"}]}}
+    chosen = {"name": "v", "current": {"value": "x"}, "options": [{"value": "x"}], "skipUrlSync": True}
+    assert differences(variables, {"uid": "a", "templating": {"list": [chosen]}, "graphTooltip": 1}) == []
+
+
+def test_differences_tell_what_somebody_switched_on() -> None:
+    wanted = {"uid": "a", "panels": [{"id": 1, "targets": [{"refId": "A"}]}]}
+    target = {"refId": "A", "hide": True, "pluginVersion": "12.2.0"}
+    there = {"uid": "a", "panels": [{"id": 1, "pluginVersion": "12.2.0", "transparent": True, "targets": [target]}]}
+    assert sorted(differences(wanted, there)) == ["panels[0].targets[0].hide", "panels[0].transparent"]

@@ -6,9 +6,11 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import tomllib
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,8 +18,16 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
+from console.api.tokens import Tokens
 from deploy.stack import Ports, ProcessState, StackError, StackSpec, start_programs, status, stop
-from deploy.stack.accounts import parse_password_file, password_entry, write_password_file
+from deploy.stack.accounts import (
+    CONSOLE_TOKEN,
+    TOKENS_FILE,
+    parse_password_file,
+    password_entry,
+    write_password_file,
+    write_token_file,
+)
 from deploy.stack.checks import check_memory, check_ports, check_python, doctor
 from deploy.stack.config_files import (
     KAFKA_MESSAGE_MAX,
@@ -326,6 +336,41 @@ def test_files_that_compose_mounts_are_there() -> None:
 
 def test_compose_makes_the_broker_s_rules_that_the_native_stack_makes() -> None:
     assert (ROOT / "deploy/compose/mosquitto.acl").read_text() == mosquitto_acl()
+
+
+def test_the_console_takes_the_token_of_its_stack(spec: StackSpec) -> None:
+    write_token_file(spec)
+    tokens, secret = spec.secret_path(TOKENS_FILE), spec.secret_path(CONSOLE_TOKEN)
+    assert [path.stat().st_mode & 0o777 for path in (tokens, secret, spec.secrets_dir)] == [0o600, 0o600, 0o700]
+    assert tomllib.loads(config_toml(spec))["console"]["tokens_file"] == str(tokens)
+    token = secret.read_text().strip()
+    assert token not in tokens.read_text()
+    found = Tokens(tokens).find(token, datetime.now(UTC))
+    assert found is not None
+    assert (found.name, found.is_admin) == ("local", True)
+    # A second start keeps it.
+    write_token_file(spec)
+    assert secret.read_text().strip() == token
+
+
+def test_compose_gives_its_console_the_hash_of_a_token(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "deploy/compose", tmp_path / "deploy/compose")
+    told = []
+    for _ in range(2):
+        command = ["bash", str(tmp_path / "deploy/compose/make-secrets.sh")]
+        told.append(subprocess.run(command, check=True, capture_output=True, text=True).stderr)
+    secrets = tmp_path / ".meterline/docker/secrets"
+    assert told[0] == told[1]
+    assert str((secrets / "console-token").relative_to(tmp_path)) in told[0]
+    assert (secrets / "console-token").stat().st_mode & 0o777 == 0o600
+    found = Tokens(secrets / "console-tokens").find((secrets / "console-token").read_text(), datetime.now(UTC))
+    assert found is not None
+    assert found.is_admin
+    config = tomllib.loads((ROOT / "deploy/compose/config.toml").read_text())
+    name = config["console"]["tokens_file"].removeprefix("/run/secrets/")
+    compose = YAML(typ="safe").load(ROOT / "deploy/compose.yaml")
+    assert name in compose["services"]["console"]["secrets"]
+    assert compose["secrets"][name]["file"] == f"../.meterline/docker/secrets/{name}"
 
 
 def test_compose_gives_the_roles_the_settings_of_the_native_stack() -> None:

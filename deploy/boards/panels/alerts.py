@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from deploy.boards.model import Colour, Column, Link, Panel, Picture, Step, Unit, Word
+from deploy.boards.panels.parts import HERE, is_of_here
 
 #: Where the console shows an alert, with what may be done to it.
 TO_ALERT = Link("Open and acknowledge", path="/alerts/{alert_id}")
@@ -37,12 +38,14 @@ ALERTS_BY_STATE = Panel(
     title="Alerts",
     description="Alerts that are not resolved, closed or suppressed, and how many of them nobody has taken up.",
     picture=Picture.FIGURES,
-    sql="""
+    sql=f"""
+with {HERE}
 select
-  count(*) filter (where state <> 'suppressed') as open,
-  count(*) filter (where state = 'open') as untouched
-from alerts.alert
-where state not in ('resolved', 'closed')
+  count(*) filter (where a.state <> 'suppressed') as open,
+  count(*) filter (where a.state = 'open') as untouched
+from alerts.alert a
+join grid.unit u using (unit_id)
+where a.state not in ('resolved', 'closed') and {is_of_here()}
 """,
     columns=(
         Column("open", "Open", Unit.COUNT, below=Colour.GOOD, steps=(Step(1, Colour.WARNING),)),
@@ -90,7 +93,8 @@ OPEN_ALERTS = Panel(
         "What has been raised and not been resolved, the newest first; a row leads to where it is acknowledged."
     ),
     picture=Picture.TABLE,
-    sql=alert_rows("a.state not in ('resolved', 'closed') and a.state <> 'suppressed'", "limit 50"),
+    sql=f"\nwith {HERE}"
+    + alert_rows(f"a.state not in ('resolved', 'closed') and a.state <> 'suppressed' and {is_of_here()}", "limit 50"),
     columns=alert_columns(),
     nothing="No open alert",
 )
@@ -98,12 +102,15 @@ OPEN_ALERTS = Panel(
 ALERTS_OVER_TIME = Panel(
     key="alerts_over_time",
     title="Alerts opened, by kind",
-    description="How many alerts of each kind were opened, a day each, over at most the last year.",
+    description="How many alerts of each kind were opened, a local day each, over at most the last year.",
     picture=Picture.LINES,
     unit=Unit.COUNT,
     span="90d",
     sql="""
-select date_trunc('day', a.opened_at) + interval '1 day' as time, a.kind as metric, count(*)::float8 as alerts
+select
+  (date_trunc('day', a.opened_at at time zone '$__timezone') + interval '1 day') at time zone '$__timezone' as time,
+  a.kind as metric,
+  count(*)::float8 as alerts
 from alerts.alert a
 where $__timeFilter(a.opened_at)
 group by 1, 2

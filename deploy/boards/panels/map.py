@@ -124,6 +124,8 @@ select
   n.node_id::text as id,
   n.code as title,
   coalesce(string_agg(u.name, ', ' order by u.name), '') as subtitle,
+  min(u.code) filter (where u.kind = 'area') as code,
+  ${{feeder:sqlstring}} as feeder_code,
   case
     when bool_or(u.kind = 'feeder') then 'head'
     when count(p.class) filter (where p.class = 'high') > 0 then 'high'
@@ -151,8 +153,10 @@ order by l.element
 limit 1000
 """,
     columns=(
-        Column("title", "Node"),
+        Column("title", "Node", link=to_area()),
         Column("subtitle", "Hangs on it"),
+        CODE,
+        Column("feeder_code", "Feeder code", hidden=True),
         Column(
             "state",
             "State",

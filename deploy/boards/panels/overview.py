@@ -12,6 +12,7 @@ from deploy.boards.panels.parts import (
     CLASS,
     HERE,
     RATES,
+    REGION,
     SERIES,
     STATUS,
     age_of,
@@ -67,6 +68,7 @@ with {HERE}
 select
   u.name as part,
   u.kind,
+  case u.kind when 'region' then u.code else {REGION} end as region,
   coalesce(u.substation, '*') as substation,
   {status_of("b")} as status,
   {age_of("b")} as age_s,
@@ -84,10 +86,9 @@ limit 100
             "part",
             "Part",
             link=Link(
-                "Only this substation",
+                "Only this part",
                 "meterline-control-room",
-                values=(("substation", "substation"),),
-                keep=("region",),
+                values=(("region", "region"), ("substation", "substation")),
             ),
         ),
         Column(
@@ -100,6 +101,7 @@ limit 100
             ),
             width_px=100,
         ),
+        Column("region", "Region", hidden=True),
         Column("substation", "Substation", hidden=True),
         STATUS,
         AGE,

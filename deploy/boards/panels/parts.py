@@ -110,6 +110,22 @@ def has_feeder_here(unit: str = "u") -> str:
   ))"""
 
 
+def is_of_here(unit: str = "u") -> str:
+    """The same of a unit of any kind; needs `HERE`."""
+    return f"({is_here(unit)} or {has_feeder_here(unit)} or {unit}.kind = 'region' and {unit}.code = {REGION})"
+
+
+def of_substation(codes: str) -> str:
+    """Whether switch `s` stands now in one of the substations that a statement lists."""
+    return f"""exists (
+    select
+    from grid.connection c
+    join grid.node n on n.node_id = c.from_node_id
+    where c.element = s.switch_id::bigint * 3 + 1 and upper_inf(c.recorded) and c.valid @> now()
+      and n.substation in ({codes})
+  )"""
+
+
 #: A longer range is drawn from days: a year of quarter-hours of one unit lies on as many pages of the disk.
 _SHORT = "($__timeTo() - $__timeFrom() <= interval '8 days')"
 #: The results of unit `u` in the range that is shown.
@@ -202,9 +218,14 @@ FEEDER_OF = f"""(
   limit 1
 )"""
 
-#: The newest result of every unit. Those of the last 20 minutes are read in one go; only a unit without any is looked
-#: up by itself, so that 20,000 units cost a tenth of 20,000 look-ups.
-FRESH = f"""recent as materialized (
+
+def fresh(condition: str = "true") -> str:
+    """A common table of the newest result of every unit `u` that meets a condition.
+
+    Those of the last 20 minutes are read in one go; only a unit without any is looked up by itself, so that 20,000
+    units cost a tenth of 20,000 look-ups.
+    """
+    return f"""recent as materialized (
   select unit_id, max(observed_at) as observed_at, max(interval_s) as interval_s, max(recorded_at) as recorded_at
   from loss.balance
   where observed_at > now() - interval '20 minutes' and {WITHIN_DAY}
@@ -213,6 +234,7 @@ FRESH = f"""recent as materialized (
   select u.name, u.kind, u.gateway, r.observed_at, r.interval_s, r.recorded_at
   from grid.unit u
   join recent r using (unit_id)
+  where {condition}
   union all
   select u.name, u.kind, u.gateway, b.observed_at, b.interval_s, b.recorded_at
   from grid.unit u
@@ -223,5 +245,5 @@ FRESH = f"""recent as materialized (
     order by observed_at desc
     limit 1
   ) b on true
-  where u.unit_id not in (select unit_id from recent)
+  where u.unit_id not in (select unit_id from recent) and {condition}
 )"""

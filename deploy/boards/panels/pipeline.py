@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from deploy.boards.model import Colour, Column, Panel, Picture, Step, Unit
-from deploy.boards.panels.parts import BUCKET, FRESH, STATUS, WITHIN_DAY, age_of, status_of
+from deploy.boards.panels.parts import BUCKET, HERE, STATUS, WITHIN_DAY, age_of, fresh, is_of_here, status_of
 
 SETTLED = Panel(
     key="settled",
@@ -13,7 +13,7 @@ SETTLED = Panel(
     description="Areas of which an interval was settled within the last 15 minutes, of all that are known.",
     picture=Picture.FIGURES,
     sql=f"""
-with {FRESH}
+with {fresh()}
 select
   count(*) filter (where recorded_at > now() - interval '15 minutes') as settled,
   count(*) as known
@@ -33,7 +33,7 @@ UNITS_BY_STATUS = Panel(
     description="Units by the age of their newest result: stale after 3 intervals or 5 minutes, whichever is more.",
     picture=Picture.FIGURES,
     sql=f"""
-with {FRESH}, unit as (
+with {HERE}, {fresh(is_of_here())}, unit as (
   select {status_of("b")} as status
   from fresh b
 )
@@ -111,15 +111,16 @@ order by time
 )
 
 
-FRESHNESS = Panel(
-    key="freshness",
-    title="Freshness",
-    description=(
-        "Units by the age of their newest result, the oldest first: stale when older than 3 intervals or 5 minutes."
-    ),
-    picture=Picture.TABLE,
-    sql=f"""
-with {FRESH}
+def _freshness(key: str, tables: str) -> Panel:
+    return Panel(
+        key=key,
+        title="Freshness",
+        description=(
+            "Units by the age of their newest result, the oldest first: stale when older than 3 intervals or 5 minutes."
+        ),
+        picture=Picture.TABLE,
+        sql=f"""
+with {tables}
 select
   b.name as unit,
   b.kind,
@@ -132,17 +133,22 @@ from fresh b
 order by b.observed_at nulls first, unit
 limit 50
 """,
-    columns=(
-        Column("unit", "Unit"),
-        Column("kind", "Kind", width_px=80),
-        STATUS,
-        Column("age_s", "Age", Unit.SECONDS, decimals=0, width_px=90),
-        Column("result_age_s", "Written", Unit.SECONDS, decimals=0, width_px=90),
-        Column("interval_s", "Interval", Unit.SECONDS, width_px=80),
-        Column("gateway", "Gateway"),
-    ),
-    nothing="No unit is known",
-)
+        columns=(
+            Column("unit", "Unit"),
+            Column("kind", "Kind", width_px=80),
+            STATUS,
+            Column("age_s", "Age", Unit.SECONDS, decimals=0, width_px=90),
+            Column("result_age_s", "Written", Unit.SECONDS, decimals=0, width_px=90),
+            Column("interval_s", "Interval", Unit.SECONDS, width_px=80),
+            Column("gateway", "Gateway"),
+        ),
+        nothing="No unit is known",
+    )
+
+
+FRESHNESS = _freshness("freshness", fresh())
+#: Of the chosen place.
+FRESHNESS_HERE = _freshness("freshness_here", f"{HERE}, {fresh(is_of_here())}")
 
 
 GAPS = Panel(
@@ -229,7 +235,9 @@ select
     (select min(due_at) from alerts.delivery where delivered_at is null and due_at < now()),
     (select min(due_at) from sync.delivery where delivered_at is null and due_at < now())
   )), 0)::float8 as delivery_age_s,
-  (select count(*) from telemetry.rejected where first_at > now() - interval '1 hour') as rejected
+  (
+    select coalesce(sum(rejected), 0)::float8 from telemetry.worker_state where at > now() - interval '1 hour'
+  ) as rejected
 """,
     columns=(
         Column(

@@ -247,12 +247,12 @@ DOUBTS = Panel(
     sql=f"""
 with {HERE}
 select
-  d.day::timestamptz as day,
+  to_char(d.day, 'YYYY-MM-DD') as day,
   d.rule,
   count(*) as units,
   sum(d.members)::float8 as meters,
   sum(d.doubts)::float8 as doubts,
-  extract(epoch from now() - d.day)::float8 as age_s
+  extract(epoch from now() - d.day::timestamp at time zone '$__timezone')::float8 as age_s
 from telemetry.doubt_count d
 join grid.unit u using (unit_id)
 where d.day > current_date - 30 and ({is_here()} or {has_feeder_here()})

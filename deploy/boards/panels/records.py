@@ -142,7 +142,7 @@ select
   max(rate) filter (where before = 7) as week_rate,
   max(rate) filter (where before = 30) as month_rate,
   max(missing) filter (where before = 0) as missing,
-  extract(epoch from now() - (select day from last))::float8 as age_s
+  extract(epoch from now() - (select day from last)::timestamp at time zone '$__timezone')::float8 as age_s
 from found
 group by system, kind
 order by missing desc nulls last, system, kind
@@ -184,7 +184,7 @@ select
   max(consistent / nullif(relations, 0)::float8) filter (where before = 7) as week_rate,
   max(consistent / nullif(relations, 0)::float8) filter (where before = 30) as month_rate,
   (max(relations - consistent) filter (where before = 0))::float8 as contradicted,
-  extract(epoch from now() - (select day from last))::float8 as age_s
+  extract(epoch from now() - (select day from last)::timestamp at time zone '$__timezone')::float8 as age_s
 from found
 group by relation
 order by array_position(array['station_line', 'line_transformer', 'transformer_customer'], relation)
@@ -218,28 +218,33 @@ DRIFT = Panel(
     ),
     picture=Picture.TABLE,
     sql="""
-with state as (
-  select
-    target,
-    count(*) as entities,
-    count(since) as drifted,
-    extract(epoch from now() - min(since))::float8 as oldest_s,
-    extract(epoch from now() - max(checked_at))::float8 as age_s,
-    -- greatest() passes over a null.
-    coalesce(
-      sum(extract(epoch from now() - greatest(since, now() - interval '1 day'))) filter (where since is not null), 0
-    )::float8 as present_s
-  from sync.target_state
-  group by target
-), over as (
-  select target, sum(extract(epoch from until - greatest(since, now() - interval '1 day')))::float8 as past_s
-  from sync.drift
-  where until > now() - interval '1 day'
+with size as (
+  select target, sum(entities)::bigint as entities, max(checked_at) as checked_at
+  from sync.target_size
   group by target
 )
-select target, entities, drifted, oldest_s, present_s + coalesce(past_s, 0) as day_s, age_s
-from state left join over using (target)
-order by drifted desc, target
+select
+  s.target,
+  s.entities,
+  n.drifted,
+  extract(epoch from now() - n.since)::float8 as oldest_s,
+  (n.present_s + p.past_s)::float8 as day_s,
+  extract(epoch from now() - s.checked_at)::float8 as age_s
+from size s
+cross join lateral (
+  select
+    count(*) as drifted,
+    min(t.since) as since,
+    coalesce(sum(extract(epoch from now() - greatest(t.since, now() - interval '1 day'))), 0) as present_s
+  from sync.target_state t
+  where t.target = s.target and t.since is not null
+) n
+cross join lateral (
+  select coalesce(sum(extract(epoch from d.until - greatest(d.since, now() - interval '1 day'))), 0) as past_s
+  from sync.drift d
+  where d.target = s.target and d.until > now() - interval '1 day'
+) p
+order by n.drifted desc, s.target
 limit 100
 """,
     columns=(

@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 from deploy.boards.model import Colour, Column, Panel, Picture, Step, Unit, Word
-from deploy.boards.panels.parts import NOW
+from deploy.boards.panels.parts import EVERYWHERE, HERE, NOW, is_here, of_substation
+
+_HERE = of_substation("select code from here")
 
 SWITCHES_OFF_NORMAL = Panel(
     key="switches_off_normal",
@@ -90,12 +92,14 @@ OUTAGES = Panel(
     description="Areas that no feeder supplies now, and switches that stand otherwise than in normal state.",
     picture=Picture.FIGURES,
     sql=f"""
+with {HERE}
 select
   (
     select count(*)
     from grid.connection c
     join grid.unit u on u.unit_id = c.unit_id and u.kind in ('area', 'dedicated')
-    where upper_inf(c.recorded) and c.valid @> now() and u.unit_id not in (
+    join grid.node n on n.node_id = c.from_node_id
+    where {is_here("n")} and upper_inf(c.recorded) and c.valid @> now() and u.unit_id not in (
       select m.child_id from grid.member m where m.child_id is not null and m.parent_kind = 3 and {NOW}
     )
   ) as unsupplied,
@@ -103,7 +107,7 @@ select
     select count(*)
     from grid.switch_position p
     join grid.switch s using (switch_id)
-    where upper_inf(p.recorded) and p.valid @> now() and p.position <> s.normal
+    where upper_inf(p.recorded) and p.valid @> now() and p.position <> s.normal and ({EVERYWHERE} or {_HERE})
   ) as off_normal
 """,
     columns=(

@@ -395,7 +395,7 @@ PRECISION = Panel(
     span="365d",
     sql="""
 select
-  date_trunc('week', d.done_at) + interval '7 days' as time,
+  (date_trunc('week', d.done_at at time zone '$__timezone') + interval '7 days') at time zone '$__timezone' as time,
   count(*) filter (where d.result = 'confirmed') / count(*)::float8 as precision
 from (
   select w.done_at, w.result from alerts.work_order w where w.state = 'done' and $__timeFilter(w.done_at)

@@ -39,9 +39,11 @@ def revenue(database: Any) -> Iterator[Connection]:
         yield connection
 
 
-def ask(board: Connection, panel: Panel, since: timedelta = timedelta(hours=24), **values: str) -> list[dict[str, Any]]:
+def ask(
+    board: Connection, panel: Panel, since: timedelta = timedelta(hours=24), zone: str = "UTC", **values: str
+) -> list[dict[str, Any]]:
     now = datetime.now(UTC)
-    sql = expand(panel.sql, now - since, now, timedelta(minutes=1), {**PLACE, **values})
+    sql = expand(panel.sql, now - since, now, timedelta(minutes=1), {**PLACE, **values}, zone)
     return board.execute(sql.encode()).fetchall()
 
 
@@ -261,12 +263,23 @@ def doubt(app: Connection, unit: str, rule: str, position: int) -> None:
 
 def work(app: Connection, worker: str, age: timedelta, part: str = "areas", **figures: Any) -> None:
     """What a worker told of a part of itself, so long ago."""
-    row = {"lag": 3, "batches": 2, "records": 40, "readings": 16_000, "flush_s": 0.2, "slowest_s": 0.4, **figures}
+    row = {
+        "lag": 3,
+        "batches": 2,
+        "records": 40,
+        "readings": 16_000,
+        "rejected": 0,
+        "flush_s": 0.2,
+        "slowest_s": 0.4,
+        **figures,
+    }
     app.execute(
         """
-        insert into telemetry.worker_state
-        select now() - %(age)s, %(worker)s, %(part)s, %(lag)s, %(batches)s, %(records)s, %(readings)s, %(flush_s)s,
-          %(slowest_s)s, 10
+        insert into telemetry.worker_state (
+          at, worker, part, lag_records, batches, records, readings, rejected, flush_s, slowest_flush_s, over_s
+        )
+        select now() - %(age)s, %(worker)s, %(part)s, %(lag)s, %(batches)s, %(records)s, %(readings)s, %(rejected)s,
+          %(flush_s)s, %(slowest_s)s, 10
         """,
         {**row, "worker": worker, "age": age, "part": part},
     )

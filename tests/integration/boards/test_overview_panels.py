@@ -1,11 +1,16 @@
 """What panels of the whole grid say."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
-from deploy.boards.panels import alerts, overview, pipeline, points, ranking
-from tests.integration.boards.conftest import Connection, ask, day, report, settle
+from deploy.boards.annotations import SWITCHING, switching_of
+from deploy.boards.macros import expand
+from deploy.boards.model import Annotation
+from deploy.boards.panels import alerts, overview, pipeline, points, ranking, switching
+from tests.integration.boards.conftest import PLACE, Connection, ask, day, report, settle
+
+DAY = timedelta(days=1)
 
 
 @pytest.mark.usefixtures("grid")
@@ -124,3 +129,74 @@ def test_readings_and_delay(board: Connection) -> None:
     # Two areas of two meters, and half of a dedicated customer's one.
     assert {row["readings"] for row in ask(board, pipeline.READINGS)} == {4.5}
     assert {(row["p50"], row["p99"]) for row in ask(board, pipeline.DELAY)} == {(2.0, 2.0)}
+
+
+@pytest.mark.usefixtures("measured")
+def test_the_control_room_shows_the_chosen_place_alone(app: Connection, board: Connection) -> None:
+    app.execute("insert into grid.substation values ('N', 'North', 110000, 20000)")
+    app.execute("insert into grid.unit (code, kind, name, substation) values ('F9', 'feeder', 'Unit F9', 'N')")
+    app.execute(
+        """
+        insert into alerts.alert (fingerprint, kind, severity, unit_id, evidence)
+        select 'of ' || code, 'high_loss', 'warning', unit_id, '{}' from grid.unit where code in ('A1', 'F9', 'R')
+        """
+    )
+
+    def units(**place: str) -> tuple[set[str], int]:
+        (counts,) = ask(board, alerts.ALERTS_BY_STATE, DAY, **place)
+        rows = ask(board, alerts.OPEN_ALERTS, DAY, **place)
+        return {row["unit"].removeprefix("Unit ") for row in rows}, counts["open"]
+
+    assert units() == ({"F2", "A1", "F9", "R"}, 4)
+    assert units(substation="S") == ({"F2", "A1"}, 2)
+    assert units(substation="N") == ({"F9"}, 1)
+    assert units(region="R") == ({"F2", "A1", "R"}, 3)
+    # A3 hangs on no feeder now, behind a switch of South that is open.
+    assert ask(board, switching.OUTAGES) == ask(board, switching.OUTAGES, substation="S")
+    assert ask(board, switching.OUTAGES, substation="S") == [{"unsupplied": 1, "off_normal": 1}]
+    assert ask(board, switching.OUTAGES, substation="N") == [{"unsupplied": 0, "off_normal": 0}]
+    assert {row["unit"] for row in ask(board, pipeline.FRESHNESS_HERE, substation="N")} == {"Unit F9"}
+    assert {row["unit"] for row in ask(board, pipeline.FRESHNESS_HERE, region="R")} == {
+        f"Unit {code}" for code in ("R", "B", "F1", "F2", "A1", "A2")
+    }
+    assert ask(board, pipeline.UNITS_BY_STATUS, substation="N") == [{"live": 0, "stale": 0, "silent": 1}]
+    assert len(ask(board, pipeline.FRESHNESS)) == 9
+
+
+@pytest.mark.usefixtures("switched")
+def test_switching_is_marked_where_it_is_looked_at(board: Connection) -> None:
+    def marked(annotation: Annotation, **place: str) -> list[str]:
+        now = datetime.now(UTC)
+        values = {**PLACE, **place}
+        sql = expand(annotation.sql, now - timedelta(days=1), now, timedelta(minutes=1), values)
+        return [row["text"] for row in board.execute(sql.encode()).fetchall()]
+
+    assert marked(SWITCHING) == marked(SWITCHING, substation="S") == marked(SWITCHING, region="R") == ["Q1 open"]
+    assert marked(SWITCHING, region="elsewhere") == []
+    assert marked(switching_of("feeder")) == ["Q1 open"]
+    assert marked(switching_of("feeder"), feeder="B9") == []
+
+
+@pytest.mark.usefixtures("grid")
+def test_alerts_are_counted_by_the_day_of_the_utility(app: Connection, board: Connection) -> None:
+    # Two hours before and after a midnight in Shanghai, which is 16:00 UTC.
+    midnight = datetime.combine(datetime.now(UTC).date() - timedelta(days=3), time(16), UTC)
+    for hours in (-2, 2):
+        app.execute(
+            """
+            insert into alerts.alert (fingerprint, kind, severity, unit_id, opened_at, evidence)
+            select %s::text, 'high_loss', 'warning', unit_id, %s, '{}' from grid.unit where code = 'F1'
+            """,
+            (hours, midnight + timedelta(hours=hours)),
+        )
+    days = [(row["time"], row["alerts"]) for row in ask(board, alerts.ALERTS_OVER_TIME, timedelta(days=9))]
+    assert days == [(midnight + timedelta(hours=8), 2)]
+    local = ask(board, alerts.ALERTS_OVER_TIME, timedelta(days=9), zone="Asia/Shanghai")
+    assert [(row["time"], row["alerts"]) for row in local] == [(midnight, 1), (midnight + timedelta(days=1), 1)]
+
+
+@pytest.mark.usefixtures("measured")
+def test_a_part_leads_to_itself(board: Connection) -> None:
+    rows = {row["part"]: (row["region"], row["substation"]) for row in ask(board, overview.PARTS)}
+    assert rows == {"Unit R": ("R", "*"), "Unit B": ("*", "S")}
+    assert {row["part"]: row["region"] for row in ask(board, overview.PARTS, region="R")}["Unit B"] == "R"

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from deploy.boards.control_room import CONTROL_ROOM
 from deploy.boards.registry import BOARDS
 from meterline.config import Settings
 from meterline.console import make_hub
@@ -74,7 +75,12 @@ def reads(app: Connection) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("size", SIZES)
 def test_from_the_region_to_the_meter_and_back(browser: Browser, base: str, app: Connection, size: str) -> None:
     visit = Visit(browser, base, size)
-    page = visit.open("/boards/meterline-control-room?from=now-6h&lang=en&var-region=R")
+    page = visit.open("/boards/meterline-control-room?from=now-6h&lang=en")
+    assert chosen(page) == {}
+    click(visit, "parts", "Unit R", "meterline-control-room")
+    page.wait_for_url("**var-region=R**")
+    assert chosen(page) == {"region": "R"}
+    visit.filled()
     click(visit, "parts", "Unit B", "meterline-control-room")
     page.wait_for_url("**var-substation=S**")
     click(visit, "feeders", "Unit F1", "meterline-feeder")
@@ -112,3 +118,15 @@ def test_from_the_region_to_the_meter_and_back(browser: Browser, base: str, app:
     assert chosen(page) == {"region": "R", "substation": "S"}
     assert visit.wrong == []
     visit.context.close()
+
+
+def test_the_control_room_is_one_screen(browser: Browser, base: str) -> None:
+    visit = Visit(browser, base, "desk")
+    page = visit.open("/boards/meterline-control-room?lang=en")
+    assert page.evaluate("document.documentElement.scrollHeight") <= SIZES["desk"][1]
+    panels = page.locator("[data-panel]").evaluate_all("(all) => all.map((e) => e.getBoundingClientRect().bottom)")
+    assert len(panels) == len(CONTROL_ROOM.places)
+    assert max(panels) <= SIZES["desk"][1]
+    heights = page.locator(".keys dd").evaluate_all("(all) => all.map((e) => parseFloat(getComputedStyle(e).fontSize))")
+    assert min(heights) >= 28
+    assert visit.wrong == []

@@ -1,13 +1,13 @@
 """What panels say of what programs told: workers of themselves, sync of the source systems' records."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 
-from deploy.boards.panels import quality, records, workers
+from deploy.boards.panels import pipeline, quality, records, workers
 from grid.topics import ENERGY_UNIT, TELEMETRY_AREA
 from store.connection import connect
 from streams.counters import Vitals
@@ -32,10 +32,14 @@ def test_a_worker_tells_what_it_did_since_it_told_last(
     assert {(row["lag_records"], row["batches"], row["flush_s"]) for row in rows} == {(None, 0, None)}
     app.execute("delete from telemetry.worker_state")
     vitals.areas.records, vitals.areas.readings = 500, 200_000
+    vitals.areas.rejected, vitals.refusals.rejected, vitals.points.rejected = 2, 7, 3
     for seconds in (0.1, 0.5):
         vitals.areas.flushed(250, seconds)
     vitals.lag = {(TELEMETRY_AREA, 0): 7, (TELEMETRY_AREA, 1): 4, (ENERGY_UNIT, 0): 2}
     told.tell()
+    told_of = app.execute("select part, rejected from telemetry.worker_state where rejected > 0").fetchall()
+    assert {row["part"]: row["rejected"] for row in told_of} == {"areas": 2, "refusals": 7, "scada": 3}
+    assert ask(board, pipeline.STALL)[0]["rejected"] == 12
     (worker,) = ask(board, workers.WORKERS)
     assert (worker["worker"], worker["lag"], worker["slowest_flush_s"]) == ("1", 13, 0.5)
     assert worker["flush_s"] == pytest.approx(0.3)
@@ -146,6 +150,15 @@ def test_the_drift_clock_counts_what_is_over_and_what_is_not(app: Connection, bo
     assert gis["oldest_s"] == pytest.approx(30 * 3_600, abs=60)
     assert gis["day_s"] == pytest.approx(26 * 3_600, abs=60)
     assert (scada["entities"], scada["drifted"], scada["oldest_s"], scada["day_s"]) == (1, 0, None, 0)
+    # What is counted follows what is held, however it is written.
+    app.execute("update sync.target_state set checked_at = now() - interval '1 hour'")
+    app.execute("update sync.target_state set checked_at = now() + interval '5 minutes' where code = 'A2'")
+    app.execute("delete from sync.target_state where target = 'scada' or code = 'A1'")
+    (gis,) = ask(board, records.DRIFT)
+    assert (gis["entities"], gis["drifted"]) == (1, 0)
+    assert gis["age_s"] == pytest.approx(-300, abs=60)
+    app.execute("delete from sync.target_state")
+    assert ask(board, records.DRIFT) == []
 
 
 @pytest.mark.usefixtures("grid")
@@ -156,3 +169,9 @@ def test_doubts_are_counted_by_rule_and_day(app: Connection, board: Connection) 
     rows = [(row["rule"], row["units"], row["meters"], row["doubts"]) for row in ask(board, quality.DOUBTS)]
     assert rows == [("spike", 2, 2, 2), ("flat_run", 1, 1, 1)]
     assert ask(board, quality.DOUBTS, substation="elsewhere") == []
+    # A day is a day, and its age that of the utility's midnight.
+    (day,) = app.execute("select current_date - 1 as day, now() at time zone 'Asia/Shanghai' as now").fetchall()
+    local = ask(board, quality.DOUBTS, zone="Asia/Shanghai")
+    assert {row["day"] for row in local} == {f"{day['day']:%Y-%m-%d}"}
+    since_midnight = day["now"] - datetime.combine(day["day"], datetime.min.time())
+    assert local[0]["age_s"] == pytest.approx(since_midnight.total_seconds(), abs=60)
