@@ -19,6 +19,7 @@ from console.api.tokens import RateLimiter, TokenFileError, Tokens, utc_now
 from console.app import AppOptions, create_app
 from console.asking import Asker, AskLimits
 from console.live import Hub, LiveLimits
+from console.rollout_lists import rollout_lists_router
 from console.rollout_page import rollout_page_router
 from console.server import ConsoleServer
 from deploy.boards.model import Source
@@ -124,7 +125,7 @@ def _rollout_routers(desk: Desk, settings: Settings) -> tuple[APIRouter, ...]:
     routers = rollout_routers(
         desk, zone, lambda connection: desk_rules(connection, settings), limits, lambda site: site_key(settings, site)
     )
-    return (*routers, rollout_page_router(desk, zone))
+    return (*routers, rollout_page_router(desk, zone), rollout_lists_router(desk, zone))
 
 
 class ConsoleMetrics(Collector):
