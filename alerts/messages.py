@@ -9,6 +9,8 @@ from typing import Any, Literal, cast
 
 import msgspec
 
+#: A row of a list of a report, by the names of its columns.
+NoticeRow = dict[str, int | float | str | bool | None]
 #: Of the alerts that one notice tells of, how many are told one by one.
 MAX_EVENTS = 100
 
@@ -68,6 +70,8 @@ class FigureNotice(msgspec.Struct, frozen=True):
     value: float | None
     part: float | None = None
     whole: float | None = None
+    day: str | None = None
+    """The last day that it rests on, where it is of days."""
     link: str | None = None
 
 
@@ -83,8 +87,11 @@ class ReportNotice(msgspec.Struct, frozen=True):
     until: datetime
     title: str
     lines: list[str]
-    """Its figures for people."""
+    """Its figures for people, and what its lists have."""
     figures: list[FigureNotice]
+    lists: dict[str, list[NoticeRow]] = {}
+    """What needs somebody, or did: milestones, tickets, channels, silent, matters, decisions, warnings; of each the
+    first, a figure says how many there are."""
     link: str | None = None
 
 

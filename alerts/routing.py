@@ -119,7 +119,14 @@ DEFAULT_ROUTES: tuple[Route, ...] = (
     ),
     Route(
         Role.WORKING_GROUP,
-        kinds=("milestone_slipped", "promise_broken", "decision_overdue", "channel_slow"),
+        kinds=(
+            "milestone_slipped",
+            "promise_broken",
+            "decision_overdue",
+            "channel_slow",
+            "channel_unknown",
+            "warning_order",
+        ),
         tiers=(Tier(86_400, Role.LEADING_GROUP),),
     ),
     Route(Role.MARKETING, kinds=("high_loss", "theft*", "*theft", "hook*", "uncontracted*", "over_*", "suspected*")),

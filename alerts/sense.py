@@ -69,6 +69,8 @@ DEFAULTS: Mapping[str, SenseRule] = {
     "promise_broken": PEOPLE_RULE,
     "decision_overdue": PEOPLE_RULE,
     "channel_slow": PEOPLE_RULE,
+    "channel_unknown": PEOPLE_RULE,
+    "warning_order": PEOPLE_RULE,
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,8 +24,17 @@ acceptance_app = typer.Typer(
 )
 
 
-def accept(site: str, key: Path, out: Path | None, config: Path | None, as_json: bool) -> None:
-    """Examine the machine and its servers, and sign what was found; ends with 1 where something fails."""
+@dataclass(frozen=True, slots=True)
+class Filing:
+    """Where a report is filed, and with which token."""
+
+    api: str
+    token_file: Path
+    ca_file: Path | None
+
+
+def accept(site: str, key: Path, out: Path | None, filing: Filing | None, config: Path | None, as_json: bool) -> None:
+    """Examine the machine and its servers, sign what was found, and file it; ends with 1 where something fails."""
     from meterline.acceptance import examine
     from meterline.acceptance.machine import release
     from sync.rollout.acceptance import read_report, write_report
@@ -43,9 +52,24 @@ def accept(site: str, key: Path, out: Path | None, config: Path | None, as_json:
     else:
         _show(report)
         print(f"signed with key {signed.key_id[:16]}")
+    if filing is not None:
+        number = _file(filing, signed)
+        if not as_json:
+            print(f"filed as acceptance {number}")
     if not report.passed:
         failed = ", ".join(check.name for check in checks if not check.ok)
         fail(f"{site} isn't accepted: {failed}")
+
+
+def _file(filing: Filing, signed: Signed) -> int:
+    from meterline.centre import Centre, CentreError
+
+    token = _read_bytes(filing.token_file).decode(errors="replace").strip()
+    with Centre(filing.api, token, filing.ca_file) as centre:
+        try:
+            return int(centre.post("acceptances", asdict(signed))["acceptance_id"])
+        except CentreError as error:
+            fail(f"examined, and not filed: {error}")
 
 
 def verify(file: Path, public_key: Path, as_json: bool) -> None:

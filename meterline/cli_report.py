@@ -81,17 +81,20 @@ def figure(
     Example: meterline report figure consistency --unit county-3 --at 2026-11-22T00:00+08:00
     """
     from store.rollout import INDICATORS, read_figure
+    from sync.rollout.report import need_organisation
 
     if name not in INDICATORS:
         fail(f"no indicator is named {name!r}; there are: {', '.join(INDICATORS)}", code=2)
     begin = read_instant(since, "--since")
     with room(config) as desk:
+        need_organisation(desk.connection, unit)
         found = read_figure(desk.connection, name, unit, as_of(at), desk.zone.key, begin)
     if as_json:
         print_json(asdict(found))
     else:
         parts = "" if found.whole is None else f" ({found.part:g} of {found.whole:g})"
-        print(f"{name}: {'unknown' if found.value is None else f'{found.value:g}'}{parts}")
+        day = "" if found.day is None else f", of {found.day}"
+        print(f"{name}: {'unknown' if found.value is None else f'{found.value:g}'}{parts}{day}")
 
 
 def _report(

@@ -130,7 +130,7 @@ def list_packages(
             desk.connection, "plan", "packages",
             at=instant, zone=desk.zone.key, programme=programme, unit=unit, skip=0, limit=limit,
         )  # fmt: skip
-    columns = ("programme", "code", "unit", "owner", "due_on", "milestones", "passed", "is_late")
+    columns = ("programme", "code", "unit", "owner", "due_on", "milestones", "passed", "is_late", "blocked_by")
     print_table(rows, as_json, columns, "no such package")
 
 
@@ -228,7 +228,7 @@ def resource(
     from sync.rollout.planning import add_resource
 
     with room(config, by) as desk:
-        add_resource(desk.connection, programme, package, kind, phase, amount, note, desk.by, desk.now)
+        add_resource(desk.connection, programme, package, kind, phase, amount, note, desk.by, desk.now, desk.zone)
     print(f"{package}: {amount:g} of {kind} {phase}")
 
 

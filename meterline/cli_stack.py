@@ -182,12 +182,23 @@ def doctor(
     out: Annotated[Path | None, typer.Option("--out", help="File to write the signed report to")] = None,
     verify: Annotated[Path | None, typer.Option("--verify", metavar="FILE", help="Prove a signed report")] = None,
     public_key: Annotated[Path | None, typer.Option("--public-key", help="Of the site, PEM, for --verify")] = None,
+    api: Annotated[
+        str | None,
+        typer.Option("--api", metavar="URL", help="The centre's console, where --acceptance files its report"),
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option("--token-file", help="File with a token of the unit, for --api")
+    ] = None,
+    ca_file: Annotated[
+        Path | None, typer.Option("--ca-file", help="Authority of the centre's certificate, for --api")
+    ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check what Meterline needs on this machine and say what to do about what is missing.
 
-    With --acceptance, examine a site against its configuration, servers and interfaces included, and sign the result.
+    With --acceptance, examine a site against its configuration, servers and interfaces included, and sign the result;
+    with --api, file it at the centre too.
 
     Example: meterline doctor --acceptance --site county-3 --key county-3.pem --out county-3.json
     """
@@ -196,7 +207,10 @@ def doctor(
     if acceptance:
         if site is None or key is None or verify is not None:
             fail("--acceptance needs --site and --key", code=2)
-        cli_acceptance.accept(site, key, out, config, as_json)
+        if (api is None) != (token_file is None):
+            fail("--api and --token-file go together", code=2)
+        centre = None if api is None or token_file is None else cli_acceptance.Filing(api, token_file, ca_file)
+        cli_acceptance.accept(site, key, out, centre, config, as_json)
         return
     if verify is not None:
         if public_key is None:

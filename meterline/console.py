@@ -20,6 +20,7 @@ from console.api.tokens import RateLimiter, TokenFileError, Tokens, utc_now
 from console.app import AppOptions, create_app
 from console.asking import Asker, AskLimits
 from console.live import Hub, LiveLimits
+from console.rollout_lists import rollout_lists_router
 from console.rollout_page import rollout_page_router
 from console.server import ConsoleServer
 from deploy.boards.model import Source
@@ -137,7 +138,7 @@ def _rollout_routers(desk: Desk, settings: Settings) -> tuple[APIRouter, ...]:
         lambda site: site_key(settings, site),
         timedelta(days=settings.retention.deliveries_d),
     )
-    return (*routers, rollout_page_router(desk, zone))
+    return (*routers, rollout_page_router(desk, zone), rollout_lists_router(desk, zone))
 
 
 class ConsoleMetrics(Collector):

@@ -1,6 +1,7 @@
 """Runs the services that tell other systems: of alerts, and of changes of the grid model.
 
-The first also keeps days and months up to date, and looks at closed days by validation rules.
+The first also keeps days and months up to date, looks at closed days by validation rules, and lets milestones of the
+roll-out judge themselves.
 The second also brings the ledger of benefits up to date daily, and removes what is older than it has to be kept.
 """
 
@@ -45,6 +46,7 @@ from store.connection import Connection
 from store.deliveries import Target
 from store.loop import keep_running, run_together
 from store.retention import Rule, retention_rules, run_retention
+from sync.rollout.planning import judge
 from sync.rollout.watch import watch
 from sync.service import SyncCounts, run_sync
 
@@ -54,6 +56,8 @@ log = structlog.get_logger("meterline.deliver")
 _DAILY_EVERY_S = 86_400.0
 #: Promises are made in hours, milestones in days.
 _ROLLOUT_EVERY_S = 60.0
+#: What milestones are measured by changes once a day, at no hour that all share.
+_JUDGE_EVERY_S = 3_600.0
 
 
 def run_alert_service(settings: Settings, stop: threading.Event, counts: AlertCounts | None = None) -> None:
@@ -95,6 +99,13 @@ def run_alert_service(settings: Settings, stop: threading.Event, counts: AlertCo
                 stop,
                 _ROLLOUT_EVERY_S,
             ),
+            "milestones": lambda: keep_running(
+                "milestones",
+                opener(settings, "meterline-milestones"),
+                lambda connection: judge_milestones(connection, settings),
+                stop,
+                _JUDGE_EVERY_S,
+            ),
         },
         stop,
     )
@@ -133,6 +144,14 @@ def watch_rollout(connection: Connection, settings: Settings) -> bool:
     watched = watch(connection, datetime.now(UTC), settings.settling.zone())
     if watched.begun or watched.ended:
         log.info("roll-out", begun=watched.begun, ended=watched.ended)
+    return False
+
+
+def judge_milestones(connection: Connection, settings: Settings) -> bool:
+    """Let milestones judge themselves; False, since there is no more to do for now."""
+    for told in judge(connection, datetime.now(UTC), settings.settling.zone()):
+        if told["recorded"] is not None:
+            log.info("milestone", programme=told["programme"], milestone=told["code"], result=told["recorded"])
     return False
 
 

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import date, datetime
 from typing import Any
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 import msgspec
 import structlog
 
-from alerts.messages import FigureNotice, ReportNotice, ReportWebhook
+from alerts.messages import FigureNotice, NoticeRow, ReportNotice, ReportWebhook
 from meterline.config import Settings
 from meterline.settings.alerts import AlertsSection, AlertWebhookTarget, ChannelSection
 from meterline.settings.section import ConfigError
 from meterline.settings.sync import ReportSection
 from store.connection import Connection
 from store.report_queue import owe_report, unsent_targets
+from store.rollout import Row
 from sync.rollout.errors import RolloutError
 from sync.rollout.report import Level, Report, make_report
-from sync.rollout.report_html import link_of, show_figure, title_of
+from sync.rollout.report_html import LISTS, link_of, show_figure, show_plain, title_of
 from sync.rollout.report_words import Language, say
 from sync.rollout.timetable import Span, newest_end
 
 log = structlog.get_logger("meterline.reports")
 
+#: Rows of a list that a notice has, and that its lines for people have.
+_ROWS, _LINES = 50, 10
 _ROLES = {Level.WORKING: "working_group", Level.LEADING: "leading_group"}
 
 
@@ -71,17 +76,49 @@ def notice_of(report: Report, language: Language, base: str | None, now: datetim
     if report.unit is not None:
         asked["unit"] = report.unit
     figures = [
-        FigureNotice(each.name, each.value, each.part, each.whole, link=None if root is None else root + link_of(each))
+        FigureNotice(
+            each.name, each.value, each.part, each.whole, None if each.day is None else each.day.isoformat(),
+            None if root is None else root + link_of(each),
+        )
         for each in report.figures
-    ]
+    ]  # fmt: skip
     data = ReportNotice(
         report=f"{report.span}/{report.level}/{report.unit or ''}/{report.at.isoformat()}",
         span=str(report.span), level=str(report.level), unit=report.unit, since=report.since, until=report.at,
         title=title_of(report, language),
-        lines=[f"{say(each.name, language)}: {show_figure(each, language)}" for each in report.figures],
-        figures=figures, link=None if root is None else f"{root}/rollout?{urlencode(asked)}",
+        lines=[
+            *(f"{say(each.name, language)}: {show_figure(each, language)}" for each in report.figures),
+            *_lines(report, language),
+        ],
+        figures=figures,
+        lists={
+            name: [_row(row, columns) for row in getattr(report, name)[:_ROWS]] for name, columns in LISTS
+        },
+        link=None if root is None else f"{root}/rollout?{urlencode(asked)}",
     )  # fmt: skip
     return dict(msgspec.to_builtins(ReportWebhook("report", now, data)))
+
+
+def _row(row: Row, columns: Sequence[str]) -> NoticeRow:
+    def plain(value: Any) -> int | float | str | bool | None:
+        if isinstance(value, list):
+            return ", ".join(map(str, value))
+        return value.isoformat() if isinstance(value, date) else value
+
+    return {column: plain(row[column]) for column in columns}
+
+
+def _lines(report: Report, language: Language) -> list[str]:
+    """What the lists name, for people; of each the first rows."""
+    lines, zone = [], ZoneInfo(report.zone)
+    for name, columns in LISTS:
+        rows = getattr(report, name)
+        for row in rows[:_LINES]:
+            told = (show_plain(row[column], language, zone) for column in columns)
+            lines.append(f"{say(name, language)}: {' · '.join(text for text in told if text)}")
+        if len(rows) > _LINES:
+            lines.append(f"{say(name, language)}: …")
+    return lines
 
 
 def check_reports(settings: Settings) -> None:

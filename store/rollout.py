@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 import psycopg
@@ -45,6 +45,8 @@ class Figure:
         None where it can't be told.
     part, whole
         What the value is the quotient of; None where it isn't one.
+    day
+        The last day that it rests on, where it is of days that are measured or published later than they end.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Figure:
     value: float | None
     part: float | None
     whole: float | None
+    day: date | None = None
 
 
 def read_figure(
@@ -71,8 +74,12 @@ def read_figure(
     begin = at - timedelta(days=1) if since is None else since
     arguments = {"unit": unit, "at": at, "since": begin, "zone": zone}
     row = connection.execute(_INDICATORS[name], arguments).fetchone()
-    value, part, whole = (None, None, None) if row is None else row
-    return Figure(name, unit, begin, at, value, part, whole)
+    return Figure(name, unit, begin, at, *((None, None, None) if row is None else row))
+
+
+def statement_of(name: str) -> str:
+    """The statement that computes an indicator, as it is asked."""
+    return _INDICATORS[name]
 
 
 def read_rows(connection: Connection, room: Room, name: str, /, **arguments: object) -> list[Row]:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from grid.model import Duty, GridModel, Organisation, OrganisationKind, Responsibility
 from store.connection import Connection
+from sync.load import load_grid
 from tests.small_grid import small_model
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -20,7 +21,7 @@ MONDAY = datetime(2040, 6, 4, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
-def rollout_model() -> GridModel:
+def rollout_model(**areas_on: str) -> GridModel:
     """County 1 answers for feeder F1 and area A1, a crew of county 2 for area A2; the others for nothing."""
     organisations = (
         Organisation("utility", "Utility", OrganisationKind.UNIT),
@@ -33,7 +34,19 @@ def rollout_model() -> GridModel:
         Responsibility("A1", Duty.OPERATION, "county-01"),
         Responsibility("A2", Duty.OPERATION, "county-02-crew"),
     )
-    return replace(small_model(), organisations=organisations, responsibilities=held)
+    return replace(small_model(**areas_on), organisations=organisations, responsibilities=held)
+
+
+def grow(connection: Connection, at: datetime) -> None:
+    """Area A3 comes to feeder F1, known from `at` on."""
+    load_grid(connection, rollout_model(A3="F1"))
+    connection.execute(
+        """
+        update grid.unit_state s set recorded = tstzrange(%s, null)
+        from grid.unit u where u.unit_id = s.unit_id and u.code = 'A3'
+        """,
+        [at],
+    )
 
 
 def write_consistency(connection: Connection, unit: str, day: date, relations: int, consistent: int) -> None:

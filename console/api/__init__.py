@@ -15,10 +15,12 @@ from console.api.council import council_router
 from console.api.desk import Desk
 from console.api.findings import findings_router
 from console.api.flow import flow_router
+from console.api.milestones import milestones_router
 from console.api.norms import norms_router
 from console.api.problems import method_not_allowed
 from console.api.proposals import proposals_router
 from console.api.releases import releases_router
+from console.api.reports import reports_router
 from console.api.rollout import plan_router
 from console.api.sites import PublicKey, sites_router
 from console.api.sync import sync_router
@@ -83,6 +85,8 @@ def rollout_routers(
     """
     return (
         plan_router(desk, zone),
+        milestones_router(desk, zone),
+        reports_router(desk, zone),
         tickets_router(desk, rules),
         releases_router(desk),
         council_router(desk, zone),

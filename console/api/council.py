@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from console.api.desk import After, Desk, Instant, Limit, Number, Prose, Whole, Word, asker, next_of
+from console.api.desk import After, Desk, Instant, Limit, LongProse, Number, Prose, Whole, Word, asker, next_of
 from console.api.problems import ProblemRoute, responses
 from console.api.rollout_scope import (
     ALL_SEEING,
@@ -53,7 +53,7 @@ class NewConference(BaseModel):
     title: Word
     held_at: Instant
     attendants: Annotated[list[Word], Field(min_length=1, max_length=500)]
-    minutes: Prose
+    minutes: LongProse
 
 
 class FollowUp(BaseModel):

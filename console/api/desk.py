@@ -47,6 +47,8 @@ Word = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"
 Kind = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 #: Text of several lines.
 Prose = Annotated[str, StringConstraints(min_length=1, max_length=1_000, pattern=r"^[^\x00]*[^\x00\s][^\x00]*$")]
+#: The same of whole documents: minutes, norms, entries of knowledge.
+LongProse = Annotated[str, StringConstraints(min_length=1, max_length=20_000, pattern=r"^[^\x00]*[^\x00\s][^\x00]*$")]
 Number = Annotated[int, Path(ge=1, le=2**53)]
 After = Annotated[int, Query(ge=0, le=2**53, description="`next` of the page before; 0 for the first")]
 Limit = Annotated[int, Query(ge=1, le=200)]

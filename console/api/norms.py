@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
-from console.api.desk import After, Desk, Limit, Prose, Whole, Word, asker, next_of
+from console.api.desk import After, Desk, Limit, LongProse, Whole, Word, asker, next_of
 from console.api.problems import ProblemRoute, responses
 from console.api.rollout_scope import (
     CONFIRMING,
@@ -33,7 +33,7 @@ class NewVersion(BaseModel):
     """The next version of a norm."""
 
     title: Word
-    body: Prose
+    body: LongProse
     decision_id: Annotated[int, Field(ge=1, le=2**53), Whole] | None = None
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from console.api.desk import After, Desk, Limit, Prose, Word, asker, next_of
+from console.api.desk import After, Desk, Limit, LongProse, Prose, Word, asker, next_of
 from console.api.problems import ProblemRoute, responses
 from console.api.rollout_scope import CONFIRMING, WORKING, Name, Rows, need, opened, scope, visible
 from console.api.tokens import Principal
@@ -25,7 +25,7 @@ class NewRelease(BaseModel):
 
     code: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f/]+$")]
     name: Word
-    changes: Prose
+    changes: LongProse
 
 
 class ReleaseStep(BaseModel):
@@ -46,7 +46,7 @@ def releases_router(desk: Desk) -> APIRouter:
         """Releases, the newest first; a unit sees of them where they concern itself."""
         with opened(desk) as connection:
             found = read_rows(connection, "desk", "releases", code=None, at=desk.now(), after=after, limit=limit)
-            items = _seen(connection, desk, asking, found)
+            items = seen_by(connection, desk, asking, found)
         return Rows(items=items, next=next_of(found, limit, lambda row: int(row["release_id"])))
 
     @router.post("/releases", status_code=201, responses=responses(404, 409))
@@ -63,7 +63,7 @@ def releases_router(desk: Desk) -> APIRouter:
             found = read_release(connection, code, desk.now())
             steps = read_rows(connection, "desk", "release_steps", code=code, at=desk.now())
             mine = visible(connection, asking, desk.now())
-            (seen,) = _seen(connection, desk, asking, [found])
+            (seen,) = seen_by(connection, desk, asking, [found])
         return {**seen, "steps": [step for step in steps if mine is None or step["unit"] in mine]}
 
     @router.post("/releases/{code}/steps", responses=responses(404, 409))
@@ -74,13 +74,13 @@ def releases_router(desk: Desk) -> APIRouter:
             for unit in said.units:
                 scope(connection, asking, unit, desk.now())
             done = release_step(connection, code, said.action, said.units, said.note, asking.name, desk.now())
-            (seen,) = _seen(connection, desk, asking, [done])
+            (seen,) = seen_by(connection, desk, asking, [done])
         return seen
 
     return router
 
 
-def _seen(connection: Connection, desk: Desk, asking: Principal, rows: list[Row]) -> list[Row]:
+def seen_by(connection: Connection, desk: Desk, asking: Principal, rows: list[Row]) -> list[Row]:
     """Releases without what concerns other units."""
     mine = visible(connection, asking, desk.now())
     if mine is None:

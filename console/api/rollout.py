@@ -1,33 +1,22 @@
-"""`/api/v1/rollout`: the plan, milestones and their reviews, resources, and every figure of a report again."""
+"""`/api/v1/rollout`: the plan and its resources."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from console.api.desk import Desk, Instant, Limit, Prose, Word, asker, forbid
-from console.api.problems import ProblemError, ProblemRoute, responses
-from console.api.rollout_scope import DECIDING, GROUPS, Document, Name, Rows, bounded, need, opened, scope, visible
+from console.api.desk import Desk, Limit, Prose, Word, asker, forbid
+from console.api.problems import ProblemRoute, responses
+from console.api.rollout_scope import DECIDING, GROUPS, Document, Name, Rows, Skip, need, opened, scope, visible
 from console.api.tokens import Principal, Right
 from store.connection import Connection
-from store.rollout import INDICATORS, Figure, read_figure, read_rows
+from store.rollout import INDICATORS, read_rows
 from sync.rollout.plan import parse_plan
-from sync.rollout.planning import add_resource, list_milestones, load_plan, review
-
-Skip = Annotated[int, Query(ge=0, le=1_000_000, description="How many rows to leave out")]
-
-
-class NewReview(BaseModel):
-    """What a review of a milestone came to."""
-
-    result: Literal["passed", "conditions", "failed"]
-    evidence: Prose
-    conditions: Prose | None = None
+from sync.rollout.planning import add_resource, load_plan
 
 
 class NewPlan(BaseModel):
@@ -50,37 +39,6 @@ def plan_router(desk: Desk, zone: ZoneInfo) -> APIRouter:
     router = APIRouter(prefix="/api/v1/rollout", tags=["roll-out"], route_class=ProblemRoute)
     who: Any = asker(desk)
 
-    @router.get("/figures/{name}", responses=responses(404))
-    def figure(
-        name: Name,
-        unit: Word | None = None,
-        since: Instant | None = None,
-        at: Instant | None = None,
-        asking: Principal = who,
-    ) -> Figure:
-        """An indicator as it was known at an instant: a figure of a report, computed again."""
-        if name not in INDICATORS:
-            raise ProblemError(404, f"no indicator is named so; there are: {', '.join(INDICATORS)}")
-        instant = bounded(at or desk.now())
-        begin = bounded(since) if since is not None else instant - timedelta(days=1)
-        with opened(desk) as connection:
-            seen = scope(connection, asking, unit, desk.now())
-            return read_figure(connection, name, seen, instant, zone.key, begin)
-
-    @router.get("/milestones", responses=responses())
-    def milestones(
-        programme: Word | None = None,
-        unit: Word | None = None,
-        skip: Skip = 0,
-        limit: Limit = 50,
-        asking: Principal = who,
-    ) -> Rows:
-        """Milestones as they stand, by the day on which they are due."""
-        with opened(desk) as connection:
-            seen = scope(connection, asking, unit, desk.now())
-            found = list_milestones(connection, desk.now(), zone, programme, unit=seen, skip=skip, limit=limit)
-        return Rows(items=found, next=skip + limit if len(found) == limit else None)
-
     @router.get("/packages", responses=responses())
     def packages(
         programme: Word | None = None,
@@ -89,7 +47,7 @@ def plan_router(desk: Desk, zone: ZoneInfo) -> APIRouter:
         limit: Limit = 50,
         asking: Principal = who,
     ) -> Rows:
-        """Work packages with what they were granted and have used."""
+        """Work packages with what they were granted and have used, and what they wait for."""
         with opened(desk) as connection:
             seen = scope(connection, asking, unit, desk.now())
             found = read_rows(
@@ -114,7 +72,7 @@ def plan_router(desk: Desk, zone: ZoneInfo) -> APIRouter:
         with opened(desk) as connection:
             add_resource(
                 connection, programme, _theirs(connection, programme, package, asking), said.resource, said.phase,
-                said.amount, said.note, asking.name, desk.now(),
+                said.amount, said.note, asking.name, desk.now(), zone,
             )  # fmt: skip
         return {"package": package, **said.model_dump()}
 
@@ -125,14 +83,5 @@ def plan_router(desk: Desk, zone: ZoneInfo) -> APIRouter:
         if unit is not None and mine is not None and unit not in mine:
             raise forbid(f"{asking.unit} sees itself and what is below it")
         return package
-
-    @router.post("/programmes/{programme}/milestones/{code}/reviews", status_code=201, responses=responses(404, 409))
-    def reviews(programme: Name, code: Name, said: NewReview, asking: Principal = who) -> dict[str, Any]:
-        """Record the review of a milestone: for the groups."""
-        need(asking, GROUPS)
-        with opened(desk) as connection:
-            return review(
-                connection, programme, code, said.result, said.evidence, asking.name, desk.now(), zone, said.conditions
-            )
 
     return router

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Annotated, Any
 
-from fastapi import Path
+from fastapi import Path, Query
 from pydantic import BaseModel, Field
 
 from alerts.routing import Role
@@ -30,6 +30,7 @@ CONFIRMING = frozenset({Right.ADMIN, Right.UNIT})
 Name = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f/]+$")]
 
 
+Skip = Annotated[int, Query(ge=0, le=1_000_000, description="How many rows to leave out")]
 #: A file as TOML.
 Document = Annotated[str, Field(min_length=1, max_length=4_000_000)]
 Day = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]

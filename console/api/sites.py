@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 
 from console.api.desk import After, Desk, Instant, Limit, Number, Whole, Word, asker, forbid, next_of
 from console.api.problems import ProblemError, ProblemRoute, responses
@@ -24,6 +24,8 @@ PublicKey = Callable[[str], bytes | None]
 #: Who measures at sites: a unit for itself, and the team that helps it.
 MEASURING = CONFIRMING | {Right.SUPPORT}
 Count = Annotated[int, Field(ge=0, le=1_000_000), Whole]
+#: An account at the broker; its findings are named after it.
+Gateway = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Seconds = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 
@@ -39,7 +41,7 @@ class NewProbe(BaseModel):
     """What `meterline probe` has measured; delays are null where nothing came back."""
 
     unit: Word
-    gateway: Word
+    gateway: Gateway
     measured_at: Instant
     sent: Annotated[int, Field(ge=1, le=1_000_000), Whole]
     returned: Count

@@ -7,15 +7,17 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from console.api.desk import (
     After,
     Desk,
     IfMatch,
     Limit,
+    LongProse,
     Number,
     Prose,
+    Whole,
     Word,
     asker,
     forbid,
@@ -24,11 +26,11 @@ from console.api.desk import (
     with_etag,
 )
 from console.api.problems import ProblemRoute, responses
-from console.api.rollout_scope import WORKING, Rows, opened, scope
+from console.api.rollout_scope import WORKING, Rows, need, opened, scope
 from console.api.tokens import Principal
 from store.connection import Connection
 from store.rollout import Row, read_rows
-from sync.rollout.desk import list_tickets, open_ticket, read_ticket, take_step
+from sync.rollout.desk import add_knowledge, list_tickets, open_ticket, read_ticket, take_step
 from sync.rollout.tickets import Action, DeskRules, Kind, Priority
 
 #: What who asked may do with a ticket of theirs; the rest is the support team's.
@@ -53,6 +55,14 @@ class TicketStep(BaseModel):
     reason: Prose
     assignee: Word | None = None
     release: Word | None = None
+
+
+class NewKnowledge(BaseModel):
+    """What was learnt, from a ticket or by itself."""
+
+    title: Word
+    body: LongProse
+    ticket_id: Annotated[int, Field(ge=1, le=2**53), Whole] | None = None
 
 
 def tickets_router(desk: Desk, rules: Callable[[Connection], DeskRules]) -> APIRouter:
@@ -94,12 +104,13 @@ def tickets_router(desk: Desk, rules: Callable[[Connection], DeskRules]) -> APIR
 
     @router.get("/tickets/{ticket_id}", responses=responses(404))
     def ticket(ticket_id: Number, response: Response, asking: Principal = who) -> dict[str, Any]:
-        """One ticket with its history; its ETag is needed to act on it."""
+        """One ticket with what is asked and its history; its ETag is needed to act on it."""
         with opened(desk) as connection:
             found = _visible(connection, ticket_id, asking, desk.now())
             history = read_rows(connection, "desk", "history", ticket_id=ticket_id, at=desk.now())
+            (text,) = read_rows(connection, "desk", "body", ticket_id=ticket_id)
         with_etag(response, found["number"], None)
-        return {**found, "history": history}
+        return {**found, **text, "history": history}
 
     @router.post("/tickets/{ticket_id}/steps", responses=responses(404, 409, 412, 428))
     def act(
@@ -117,6 +128,27 @@ def tickets_router(desk: Desk, rules: Callable[[Connection], DeskRules]) -> APIR
             )  # fmt: skip
         with_etag(response, done["number"], None)
         return done
+
+    @router.get("/knowledge", responses=responses())
+    def knowledge(
+        text: Annotated[Word | None, Query(description="Only entries that have this in their title or text")] = None,
+        after: After = 0,
+        limit: Limit = 50,
+        asking: Principal = who,
+    ) -> Rows:
+        """What was learnt, the newest first: for all who have a part in the roll-out."""
+        with opened(desk) as connection:
+            scope(connection, asking, None, desk.now())
+            found = read_rows(connection, "desk", "knowledge", text=text, after=after, limit=limit)
+        return Rows(items=found, next=next_of(found, limit, lambda row: int(row["knowledge_id"])))
+
+    @router.post("/knowledge", status_code=201, responses=responses(404, 409))
+    def new_knowledge(said: NewKnowledge, asking: Principal = who) -> dict[str, int]:
+        """Keep what was learnt: for the support team and the working group."""
+        need(asking, WORKING)
+        with opened(desk) as connection:
+            number = add_knowledge(connection, said.title, said.body, asking.name, desk.now(), said.ticket_id)
+        return {"knowledge_id": number}
 
     return router
 

@@ -12,12 +12,16 @@ __all__ = ["examine"]
 
 
 def examine(settings: Settings) -> list[Check]:
-    """Look at everything that a site needs. Nothing is changed, and what fails is a check's result."""
+    """Look at everything that a site needs, of the servers at those that it names.
+
+    Nothing is changed, and what fails is a check's result.
+    """
     options = settings.rollout.acceptance
-    return [
-        *check_machine(options),
-        *check_database(settings.database),
-        *check_kafka(settings.kafka),
-        *check_mqtt(settings.mqtt),
-        *check_interfaces(options),
-    ]
+    checks = check_machine(options)
+    if "database" in options.servers:
+        checks += check_database(settings.database)
+    if "kafka" in options.servers:
+        checks += check_kafka(settings.kafka)
+    if "mqtt" in options.servers:
+        checks += check_mqtt(settings.mqtt)
+    return [*checks, *check_interfaces(options)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import ssl
@@ -19,6 +20,7 @@ from sync.rollout.acceptance import Check
 _WITHIN_S = 5.0
 #: Seconds between 1900, from which NTP counts, and 1970.
 _NTP_EPOCH = 2_208_988_800
+_NTP_PORT = 123
 _PORTS = {"http": 80, "https": 443, "ipp": 631, "socket": 9100}
 
 
@@ -92,7 +94,10 @@ def _ipp(url: str, host: str, port: int) -> str:
     if status >= 0x0100:
         raise ValueError(f"refuses with IPP status {status:#06x}")
     place = answer.content.find(b"printer-state\x00\x04")
-    state = None if place < 0 else struct.unpack(">I", answer.content[place + 15 : place + 19])[0]
+    value = answer.content[place + 15 : place + 19]
+    if place >= 0 and len(value) < 4:
+        raise ValueError("its answer breaks off")
+    state = None if place < 0 else int.from_bytes(value, "big")
     if state == 5:
         raise ValueError("the printer is stopped")
     return {3: "idle", 4: "printing"}.get(state or 0, "answers")
@@ -153,10 +158,14 @@ def ntp_offset(address: str) -> tuple[float, float]:
     OSError, ValueError
         When it doesn't answer, or says that it isn't synchronised itself.
     """
-    host, _, port = address.rpartition(":") if ":" in address else (address, "", "123")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+    # An address of IPv6 has colons of its own: [2001:db8::1]:123, or without a port as it is.
+    parts = urlsplit(f"//[{address}]" if address.count(":") > 1 and "]" not in address else f"//{address}")
+    family, kind, protocol, _, place = socket.getaddrinfo(
+        parts.hostname, parts.port or _NTP_PORT, type=socket.SOCK_DGRAM
+    )[0]
+    with socket.socket(family, kind, protocol) as asking:
         asking.settimeout(_WITHIN_S)
-        asking.connect((host, int(port)))
+        asking.connect(place)
         began, begin = time.time(), time.monotonic()
         asking.send(b"\x23" + bytes(47))
         answer = asking.recv(512)
@@ -173,7 +182,10 @@ def ntp_offset(address: str) -> tuple[float, float]:
 
 def _run(command: list[str]) -> str | None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_WITHIN_S)
+        done = subprocess.run(
+            # Their words are looked for: in English, whatever the machine speaks.
+            command, capture_output=True, text=True, check=False, timeout=_WITHIN_S, env={**os.environ, "LC_ALL": "C"},
+        )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None

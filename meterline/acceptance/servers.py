@@ -166,9 +166,9 @@ def _connect(section: MqttSection, username: str | None, password: str | None) -
     client.on_connect = on_connect
     if username is not None:
         client.username_pw_set(username, password)
-    if section.ca_file is not None:
-        client.tls_set(ca_certs=str(section.ca_file))
     try:
+        if section.ca_file is not None:
+            client.tls_set(ca_certs=str(section.ca_file))
         client.connect(section.host, section.port, keepalive=10)
     except OSError as error:
         return _line(error), None

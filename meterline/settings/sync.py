@@ -116,6 +116,8 @@ class AcceptanceSection(Section):
     memory_gib: float = Field(3.5, gt=0)
     disk_gib: float = Field(5, ge=0)
     disk_path: Path = Path("/")
+    servers: tuple[Literal["database", "kafka", "mqtt"], ...] = ("database", "kafka", "mqtt")
+    """Those that the site works with itself; a site that has a gateway alone names mqtt, or none."""
     endpoints: tuple[EndpointSection, ...] = Field((), max_length=100)
     printers: tuple[EndpointSection, ...] = Field((), max_length=100)
     time_service: bool = True

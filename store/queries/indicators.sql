@@ -1,5 +1,6 @@
 -- Indicators (指标) of the roll-out: each gives a value, its part and its whole for an organisation with all below it
 -- (NULL: everything), from `since` to `at`, as it was known at `at`. "The last day" is the last local day that had ended.
+-- Those of days that are measured or published later give that day too, the last one where there are several.
 
 -- name: consistency
 -- Share of right relations station-line-transformer-customer on the last day on which they were compared.
@@ -12,7 +13,7 @@ with compared as (
   order by k.day desc
   limit 1
 )
-select part / nullif(whole, 0), part, whole from compared
+select part / nullif(whole, 0), part, whole, day from compared
 
 -- name: collection
 -- Collection success: of the last published day, the share of areas' time of which everything came. Areas of which
@@ -26,10 +27,10 @@ with days as (
 ), day as (
   select
     sum(covered_s * (1 - coalesce(estimated_wh / nullif(inflow_wh + outflow_wh, 0)::float8, 0))) as part,
-    max(expected_s)::float8 as expected_s
+    max(expected_s)::float8 as expected_s, max(first_day) as day
   from days where first_day = (select max(first_day) from days)
 )
-select part / nullif(expected_s * n.areas, 0), part, expected_s * n.areas
+select part / nullif(expected_s * n.areas, 0), part, expected_s * n.areas, day
 from day, (
   select count(*) as areas from rollout.units_of(%(unit)s, %(at)s) join grid.unit u using (unit_id)
   where u.kind in ('area', 'dedicated')
@@ -45,9 +46,9 @@ with days as (
   where p.period = 'day' and u.kind in ('area', 'dedicated', 'feeder')
     and p.first_day >= (%(at)s::timestamptz at time zone %(zone)s)::date - 62
 )
-select d.normal / nullif(n.assessed, 0)::float8, d.normal::float8, n.assessed::float8
+select d.normal / nullif(n.assessed, 0)::float8, d.normal::float8, n.assessed::float8, d.day
 from (
-  select count(*) filter (where class = 'normal') as normal, count(*) as published
+  select count(*) filter (where class = 'normal') as normal, count(*) as published, max(first_day) as day
   from days where first_day = (select max(first_day) from days)
 ) d, (
   select count(*) as assessed from rollout.units_of(%(unit)s, %(at)s) join grid.unit u using (unit_id)
@@ -65,28 +66,39 @@ with days as (
     and p.first_day >= (%(at)s::timestamptz at time zone %(zone)s)::date - 62
 )
 select sum(estimated_wh) / nullif(sum(inflow_wh + outflow_wh), 0)::float8, sum(estimated_wh)::float8,
-  sum(inflow_wh + outflow_wh)::float8
+  sum(inflow_wh + outflow_wh)::float8, max(first_day)
 from days where first_day = (select max(first_day) from days)
 having count(*) > 0
 
 -- name: area_loss_rate
--- Loss of areas by what went in, over the published days from `since` to `at`.
-select sum(p.loss_wh) / nullif(sum(p.inflow_wh), 0)::float8, sum(p.loss_wh)::float8, sum(p.inflow_wh)::float8
-from loss.periods_as_published(%(at)s) p
-join rollout.units_of(%(unit)s, %(at)s) using (unit_id)
-join grid.unit u using (unit_id)
-where p.period = 'day' and p.computable and u.kind = 'area'
-  and p.begins_at >= %(since)s and p.ends_at <= %(at)s
+-- Loss of areas by what went in, over the published days from `since` to `at`; where none of them is published yet, of the
+-- last one before: a day is published after it has ended.
+with days as (
+  select p.first_day, p.begins_at, p.loss_wh, p.inflow_wh
+  from loss.periods_as_published(%(at)s) p
+  join rollout.units_of(%(unit)s, %(at)s) using (unit_id)
+  join grid.unit u using (unit_id)
+  where p.period = 'day' and p.computable and u.kind = 'area' and p.ends_at <= %(at)s
+    and p.first_day >= least((%(since)s::timestamptz at time zone %(zone)s)::date, (%(at)s::timestamptz at time zone %(zone)s)::date - 62)
+)
+select sum(loss_wh) / nullif(sum(inflow_wh), 0)::float8, sum(loss_wh)::float8, sum(inflow_wh)::float8, max(first_day)
+from days
+where begins_at >= %(since)s or first_day = (select max(first_day) from days)
 having count(*) > 0
 
 -- name: line_loss_rate
 -- The same of lines, their areas left out.
-select sum(p.loss_wh) / nullif(sum(p.inflow_wh), 0)::float8, sum(p.loss_wh)::float8, sum(p.inflow_wh)::float8
-from loss.periods_as_published(%(at)s) p
-join rollout.units_of(%(unit)s, %(at)s) using (unit_id)
-join grid.unit u using (unit_id)
-where p.period = 'day' and p.computable and u.kind = 'feeder'
-  and p.begins_at >= %(since)s and p.ends_at <= %(at)s
+with days as (
+  select p.first_day, p.begins_at, p.loss_wh, p.inflow_wh
+  from loss.periods_as_published(%(at)s) p
+  join rollout.units_of(%(unit)s, %(at)s) using (unit_id)
+  join grid.unit u using (unit_id)
+  where p.period = 'day' and p.computable and u.kind = 'feeder' and p.ends_at <= %(at)s
+    and p.first_day >= least((%(since)s::timestamptz at time zone %(zone)s)::date, (%(at)s::timestamptz at time zone %(zone)s)::date - 62)
+)
+select sum(loss_wh) / nullif(sum(inflow_wh), 0)::float8, sum(loss_wh)::float8, sum(inflow_wh)::float8, max(first_day)
+from days
+where begins_at >= %(since)s or first_day = (select max(first_day) from days)
 having count(*) > 0
 
 -- name: open_conflicts
@@ -119,7 +131,7 @@ with compared as (
   order by day desc
   limit 1
 )
-select part / nullif(whole, 0), part, whole from compared
+select part / nullif(whole, 0), part, whole, day from compared
 
 -- name: progress
 -- Milestones that were passed, of all.
@@ -181,25 +193,25 @@ where t.state in ('open', 'in_progress', 'waiting')
 select count(*)::float8, count(*)::float8, null::float8
 from rollout.tickets_at(%(at)s) t
 where (t.response_broken or t.resolution_broken)
-  and (t.state in ('open', 'in_progress', 'waiting') or t.stepped_at >= %(since)s)
+  and (t.state in ('open', 'in_progress', 'waiting') or t.resolved_at >= %(since)s)
   and (%(unit)s::text is null or t.unit in (select code from rollout.below(%(unit)s, %(at)s)))
 
 -- name: resolve_hours
--- Working hours that a ticket took, on average of those that were resolved or closed since.
+-- Working hours that a ticket took, on average of those that were resolved since, or closed without.
 select avg(t.worked_s) / 3600, sum(t.worked_s) / 3600, count(*)::float8
 from rollout.tickets_at(%(at)s) t
-where t.state in ('resolved', 'closed') and t.stepped_at >= %(since)s
+where t.resolved_at >= %(since)s
   and (%(unit)s::text is null or t.unit in (select code from rollout.below(%(unit)s, %(at)s)))
 having count(*) > 0
 
 -- name: sla_kept
--- Of the tickets that were resolved or closed since: the share of which both promises were kept.
+-- Of the tickets that were resolved since, or closed without: the share of which both promises were kept.
 select
   count(*) filter (where not t.response_broken and not t.resolution_broken) / count(*)::float8,
   count(*) filter (where not t.response_broken and not t.resolution_broken)::float8,
   count(*)::float8
 from rollout.tickets_at(%(at)s) t
-where t.state in ('resolved', 'closed') and t.stepped_at >= %(since)s
+where t.resolved_at >= %(since)s
   and (%(unit)s::text is null or t.unit in (select code from rollout.below(%(unit)s, %(at)s)))
 having count(*) > 0
 
@@ -240,8 +252,14 @@ select count(*) filter (where c.shortfalls = '{}') / nullif(count(*), 0)::float8
 from rollout.channels_at(%(at)s) c
 where %(unit)s::text is null or c.unit in (select code from rollout.below(%(unit)s, %(at)s))
 
+-- name: channels_unknown
+-- Channels that were measured before, and not for a week.
+select count(*)::float8, count(*)::float8, null::float8
+from rollout.channels_silent(%(at)s) c
+where %(unit)s::text is null or c.unit in (select code from rollout.below(%(unit)s, %(at)s))
+
 -- name: sites_accepted
--- Share of the units of the roll-out whose last acceptance passed; who was never examined isn't accepted.
+-- Share of the units of the roll-out that passed when they were last examined; who was never examined isn't accepted.
 with sites as (
   select o.code from grid.organisation o
   join grid.organisation_state s using (organisation_id)
@@ -251,11 +269,27 @@ with sites as (
 ), last as (
   select distinct on (a.site) a.site, a.passed from rollout.acceptance a
   where a.at <= %(at)s
-  order by a.site, a.acceptance_id desc
+  order by a.site, a.examined_at desc, a.acceptance_id desc
 )
 select count(*) filter (where l.passed) / nullif(count(*), 0)::float8,
   (count(*) filter (where l.passed))::float8, count(*)::float8
 from sites s left join last l on l.site = s.code
+
+-- name: score
+-- Score of an organisation by the last assessment of its kind, from 0 to 100, with appeals that were granted.
+select s.score, s.score, null::float8 from rollout.scores_at(%(at)s) s where s.unit = %(unit)s
+
+-- name: rank
+-- Its rank, 1 for the best.
+select s.rank::float8, s.rank::float8, null::float8 from rollout.scores_at(%(at)s) s where s.unit = %(unit)s
+
+-- name: warning_orders
+-- Warning orders that stand: they went out with the last assessment, and the score is still too low.
+select count(*)::float8, count(*)::float8, null::float8
+from rollout.scores_at(%(at)s) s
+where s.warned_at is not null
+  and (%(unit)s::text is null or s.unit in (select code from rollout.below(%(unit)s, %(at)s)))
+
 -- name: benefit_wh
 -- Energy that was booked since: the ledger of benefits as it was known, less that of the begin, whenever it was done. So
 -- consecutive reports add up to the ledger.

@@ -68,6 +68,15 @@ select warning_id, unit, score, at, actor from rollout.warning
 where assessment_id = %(assessment_id)s and at <= %(at)s
 order by unit
 
+-- name: standing
+-- Warning orders that stand at an instant, by the last assessment.
+select s.assessment_id, s.unit, s.score, s.rank, s.warn_below, s.warned_at
+from rollout.scores_at(%(at)s) s
+where s.warned_at is not null
+  and (%(unit)s::text is null or s.unit in (select code from rollout.below(%(unit)s, %(at)s)))
+order by s.unit
+limit %(limit)s
+
 -- name: add_appeal
 insert into rollout.appeal (assessment_id, unit, indicator, claimed, reason, at, actor)
 values (%(assessment_id)s, %(unit)s, %(indicator)s, %(claimed)s, %(reason)s, %(at)s, %(actor)s)

@@ -28,7 +28,7 @@ where t.ticket_id = %(ticket_id)s
 -- name: tickets
 select * from rollout.tickets_at(%(at)s) t
 where (%(ticket_id)s::bigint is null or t.ticket_id = %(ticket_id)s)
-  and (%(states)s::text[] is null or t.state = any(%(states)s))
+  and (%(states)s::text[] is null or t.state = any(%(states)s) or t.resolved_at >= %(resolved_since)s::timestamptz)
   and (%(kind)s::text is null or t.kind = %(kind)s)
   and (%(assignee)s::text is null or t.assignee = %(assignee)s)
   and (%(tier)s::integer is null or t.tier = %(tier)s)

@@ -18,6 +18,9 @@ returning milestone_id
 -- One plan is written at a time.
 select pg_advisory_xact_lock(hashtextextended('rollout plan ' || %(programme)s, 0))
 
+-- name: lock_judging
+select pg_advisory_xact_lock(hashtextextended('rollout judging', 0))
+
 -- name: standing_packages
 select code, name, unit, department, owner, starts_on, due_on, depends_on, planned
 from rollout.packages_at(%(at)s) where programme = %(programme)s
@@ -26,6 +29,8 @@ from rollout.packages_at(%(at)s) where programme = %(programme)s
 select code, package, name, due_on, accept, measures from rollout.milestones_at(%(at)s) where programme = %(programme)s
 
 -- name: packages
+-- `blocked_by` are the packages that one depends on and that aren't done.
+with done as materialized (select programme, code from rollout.packages_done(%(at)s, %(zone)s))
 select
   p.programme, p.code, p.name, p.unit, p.department, p.owner, p.starts_on, p.due_on, p.depends_on, p.planned,
   (
@@ -37,6 +42,11 @@ select
       group by 1
     ) g
   ) as resources,
+  array(
+    select d.code from unnest(p.depends_on) as d (code)
+    where not exists (select from done where done.programme = p.programme and done.code = d.code)
+    order by d.code
+  ) as blocked_by,
   m.milestones, m.passed,
   m.slipped + (case when m.passed < m.milestones and p.due_on < (%(at)s::timestamptz at time zone %(zone)s)::date then 1 else 0 end) > 0
     as is_late
@@ -85,6 +95,14 @@ select review_id, result, evidence, conditions, figures, at, actor
 from rollout.review
 where programme = %(programme)s and milestone = %(milestone)s and at <= %(at)s
 order by review_id
+
+-- name: blocked_by
+select d.code
+from rollout.packages_at(%(at)s) p
+cross join unnest(p.depends_on) as d (code)
+where p.programme = %(programme)s and p.code = %(package)s
+  and (p.programme, d.code) not in (select programme, code from rollout.packages_done(%(at)s, %(zone)s))
+order by d.code
 
 -- name: add_resource
 insert into rollout.resource (programme, package, resource, phase, amount, note, at, actor)

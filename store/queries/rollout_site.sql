@@ -34,6 +34,23 @@ where (%(unit)s::text is null or c.unit in (select code from rollout.below(%(uni
 order by c.probe_id desc
 limit %(limit)s
 
+-- name: fell_short
+-- The last measurement in which a channel fell short: of those that still do, and of those that did since.
+select distinct on (p.unit, p.gateway) p.*, c.shortfalls is not null and c.shortfalls = '{}' as is_good_again
+from rollout.channel_probe p
+left join rollout.channels_at(%(at)s) c using (unit, gateway)
+where p.shortfalls <> '{}' and p.at <= %(at)s and p.at >= least(%(since)s, %(at)s::timestamptz - interval '7 days')
+  and (p.at >= %(since)s or p.probe_id = c.probe_id)
+  and (%(unit)s::text is null or p.unit in (select code from rollout.below(%(unit)s, %(at)s)))
+order by p.unit, p.gateway, p.probe_id desc
+limit %(limit)s
+
+-- name: silent
+select c.* from rollout.channels_silent(%(at)s) c
+where %(unit)s::text is null or c.unit in (select code from rollout.below(%(unit)s, %(at)s))
+order by c.unit, c.gateway
+limit %(limit)s
+
 -- name: add_acceptance
 insert into rollout.acceptance (site, examined_at, passed, report, signature, key_id, at, actor)
 values (

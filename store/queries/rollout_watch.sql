@@ -10,7 +10,8 @@ select o.code,
 from unnest(%(codes)s::text[]) as o (code)
 union all
 select null, (
-  select u.code from grid.unit u
+  select u.code
+  from rollout.units_of(null, %(at)s) join grid.unit u using (unit_id)
   order by array_position(array['region', 'voltage_level', 'feeder', 'element', 'area', 'dedicated'], u.kind), u.code
   limit 1
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 import msgspec
@@ -18,6 +18,8 @@ from sync.rollout.signing import Signed, prove
 Area = Literal["hardware", "software", "database", "middleware", "interfaces"]
 AREAS: tuple[Area, ...] = ("hardware", "software", "database", "middleware", "interfaces")
 MAX_BYTES = 1 << 20
+#: How far a site's clock may be ahead of the centre's; acceptance itself looks how well it is kept.
+MAX_AHEAD = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def file_acceptance(connection: Connection, signed: Signed, public_key_pem: byte
     """
     key_id = prove(signed, public_key_pem)
     report = read_report(signed.text)
-    if report.examined_at > at:
+    if report.examined_at > at + MAX_AHEAD:
         raise RolloutError("the report says that it is of a later time than now: the site's clock is wrong")
     values = {"site": report.site, "examined_at": report.examined_at, "passed": report.passed}
     try:

@@ -147,6 +147,11 @@ def read_assessment(connection: Connection, number: int, at: datetime) -> Row:
     return {**found[0], "results": results, "warnings": warnings, "appeals": appeals}
 
 
+def list_standing(connection: Connection, at: datetime, unit: str | None = None, limit: int = 10_000) -> list[Row]:
+    """Warning orders that stand: they went out with the last assessment, and the score is still too low."""
+    return read_rows(connection, "assessment", "standing", at=at, unit=unit, limit=limit)
+
+
 def appeal(
     connection: Connection, number: int, unit: str, indicator: str, claimed: float, reason: str, by: str, at: datetime
 ) -> int:

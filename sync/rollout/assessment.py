@@ -15,6 +15,9 @@ import msgspec
 
 from sync.rollout.errors import RolloutError
 
+#: Of an indicator: neither infinite nor no number.
+Bound = Annotated[float, msgspec.Meta(ge=-1e15, le=1e15)]
+
 
 class Weight(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an indicator counts for.
@@ -24,8 +27,8 @@ class Weight(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     indicator: str
     weight: Annotated[float, msgspec.Meta(gt=0, le=100)]
-    floor: float
-    target: float
+    floor: Bound
+    target: Bound
     unknown: Literal["zero", "left_out"] = "zero"
 
 

@@ -76,3 +76,13 @@ def list_channels(
 ) -> list[Row]:
     """Channels as last measured within a week before an instant, the newest first; `slow`: those that fall short."""
     return read_rows(connection, "site", "channels", at=at, unit=unit, slow=slow, after=after, limit=limit)
+
+
+def list_short(connection: Connection, since: datetime, at: datetime, unit: str | None, limit: int) -> list[Row]:
+    """Channels that fall short, or did since, by the last measurement that says so; `is_good_again` once they do."""
+    return read_rows(connection, "site", "fell_short", since=since, at=at, unit=unit, limit=limit)
+
+
+def list_silent(connection: Connection, at: datetime, unit: str | None, limit: int) -> list[Row]:
+    """Channels that were measured before and not for a week, as they were last measured."""
+    return read_rows(connection, "site", "silent", at=at, unit=unit, limit=limit)

@@ -1,7 +1,8 @@
 """Acceptance criteria on indicators, which judge themselves; pure.
 
 ``consistency >= 98 % for 7 days`` holds when the indicator keeps the limit now, and kept it, as it was known then, at
-this time of the six days before.
+this time of the six days before. What is measured once a day must have been measured on each of them: an old day that
+is still the last one known doesn't count for the days after it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 
 _FORM = re.compile(
     r"(?P<indicator>[a-z][a-z_]*) (?P<operator>>=|<=|≥|≤) (?P<limit>-?\d+(?:\.\d+)?)(?P<percent> ?%)?"
@@ -41,6 +43,18 @@ class Criterion:
         return all(
             v is not None and (v >= self.limit if self.at_least else v <= self.limit) for v in values[: self.days]
         )
+
+
+def by_day(figures: Sequence[tuple[float | None, date | None]]) -> list[float | None]:
+    """Values that were asked for on consecutive days, the newest first, each with the day that it rests on.
+
+    None where that isn't the day before the one that the newer value rests on: it wasn't measured anew.
+    """
+    newest = figures[0][1] if figures else None
+    return [
+        value if day is None or newest is None or day == newest - timedelta(days=number) else None
+        for number, (value, day) in enumerate(figures)
+    ]
 
 
 def parse_criterion(text: str, indicators: Sequence[str]) -> Criterion:

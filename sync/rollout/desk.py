@@ -124,6 +124,7 @@ def list_tickets(
     ticket_id: int | None = None,
     unit: str | None = None,
     states: list[str] | None = None,
+    resolved_since: datetime | None = None,
     kind: str | None = None,
     assignee: str | None = None,
     tier: int | None = None,
@@ -131,11 +132,19 @@ def list_tickets(
     after: int = 0,
     limit: int = 50,
 ) -> list[Row]:
-    """Tickets as they were at an instant, the newest first; `broken`: only those with a broken promise."""
+    """Tickets as they were at an instant, the newest first.
+
+    Parameters
+    ----------
+    states, resolved_since
+        Only those in one of these states; and those that were resolved since, in whatever state.
+    broken
+        Only those with a broken promise.
+    """
     return read_rows(
         connection, "desk", "tickets",
-        at=at, ticket_id=ticket_id, unit=unit, states=states, kind=kind, assignee=assignee, tier=tier, broken=broken,
-        after=after, limit=limit,
+        at=at, ticket_id=ticket_id, unit=unit, states=states, resolved_since=resolved_since, kind=kind,
+        assignee=assignee, tier=tier, broken=broken, after=after, limit=limit,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from store.connection import Connection
 from store.rollout import INDICATORS, Row, UnknownCodeError, add_row, read_figure, read_rows
-from sync.rollout.criteria import Criterion, parse_criterion
+from sync.rollout.criteria import Criterion, by_day, parse_criterion
 from sync.rollout.errors import NotFoundError, RolloutError
 from sync.rollout.plan import Milestone, Package, Plan
 
@@ -139,6 +139,8 @@ def judge(
     """
     judged: list[Row] = []
     with connection.transaction():
+        # Two services that judge at once record it once.
+        read_rows(connection, "plan", "lock_judging")
         for milestone in list_milestones(connection, at, zone, programme, code):
             if not milestone["measures"] or milestone["passed_at"] is not None:
                 continue
@@ -156,15 +158,23 @@ def judge(
 
 
 def measure(connection: Connection, milestone: Row, at: datetime, zone: ZoneInfo) -> dict[str, Any]:
-    """What the measures of a milestone come to for its unit, as known at an instant: the newest day first."""
+    """What the measures of a milestone come to for its unit, as known at an instant: the newest day first.
+
+    `day` is the one that the newest rests on, where the indicator is one of days.
+    """
     figures: dict[str, Any] = {}
     for text in milestone["measures"]:
         criterion = parse_criterion(text, INDICATORS)
-        values = [
-            read_figure(connection, criterion.indicator, milestone["unit"], instant, zone.key).value
+        found = [
+            read_figure(connection, criterion.indicator, milestone["unit"], instant, zone.key)
             for instant in _instants(at, zone, criterion)
         ]
-        figures[text] = {"values": values, "met": criterion.is_met(values), "at": at.isoformat()}
+        values = by_day([(figure.value, figure.day) for figure in found])
+        last = found[0].day
+        figures[text] = {
+            "values": values, "met": criterion.is_met(values), "at": at.isoformat(),
+            "day": None if last is None else last.isoformat(),
+        }  # fmt: skip
     return figures
 
 
@@ -184,13 +194,17 @@ def add_resource(
     note: str,
     by: str,
     at: datetime,
+    zone: ZoneInfo,
 ) -> None:
     """Record that a package was granted, or has used, so much more of a resource.
+
+    A package that depends on others begins once they are done: before, nothing of it is used. What was used is
+    corrected at any time.
 
     Raises
     ------
     RolloutError
-        When there is no such package, resource or phase.
+        When there is no such package, resource or phase, or it is blocked.
     """
     if resource not in RESOURCES or phase not in {"granted", "used"}:
         raise RolloutError(f"{', '.join(RESOURCES)} are granted or used")
@@ -199,6 +213,11 @@ def add_resource(
     known = {row["code"] for row in read_rows(connection, "plan", "standing_packages", at=at, programme=programme)}
     if package not in known:
         raise NotFoundError(f"programme {programme} has no package {package}")
+    if phase == "used" and amount > 0:
+        asked = {"programme": programme, "package": package, "at": at, "zone": zone.key}
+        blocked_by = [row["code"] for row in read_rows(connection, "plan", "blocked_by", **asked)]
+        if blocked_by:
+            raise RolloutError(f"package {package} begins once these are done: {', '.join(blocked_by)}")
     values = {"programme": programme, "package": package, "resource": resource, "phase": phase, "amount": amount}
     add_row(connection, "plan", "add_resource", **values, note=note, at=at, actor=by)
 

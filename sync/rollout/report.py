@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 from store.benefit import read_told
 from store.connection import Connection
 from store.rollout import Figure, Row, read_figure, read_rows
-from sync.rollout.channels import list_channels
+from sync.rollout.assess import list_standing
+from sync.rollout.channels import list_short, list_silent
 from sync.rollout.desk import list_tickets
 from sync.rollout.errors import NotFoundError
 from sync.rollout.planning import list_milestones
@@ -34,19 +35,22 @@ class Level(StrEnum):
 FIGURES: tuple[str, ...] = (
     "progress", "on_time", "milestones_passed", "milestones_slipped",
     "tickets_opened", "tickets_open", "tickets_broken", "resolve_hours", "sla_kept",
-    "matters_open", "decisions_overdue", "channels_slow", "channels_good",
+    "matters_open", "decisions_overdue", "warning_orders", "channels_slow", "channels_good", "channels_unknown",
     "consistency", "open_conflicts", "collection", "estimated_share", "qualified_rate", "area_loss_rate",
     "line_loss_rate", "benefit_wh", "benefit_cents",
 )  # fmt: skip
+#: And a unit of itself.
+OWN: tuple[str, ...] = ("score", "rank")
 #: And the working and the leading group of each unit.
 BY_UNIT: dict[Level, tuple[str, ...]] = {
     Level.UNIT: (),
     Level.WORKING: (
         "progress", "milestones_slipped", "tickets_open", "tickets_broken", "matters_open", "channels_slow",
-        "consistency", "collection", "qualified_rate", "area_loss_rate",
+        "consistency", "collection", "qualified_rate", "area_loss_rate", "score", "rank",
     ),
     Level.LEADING: (
-        "progress", "milestones_slipped", "tickets_broken", "channels_slow", "consistency", "qualified_rate",
+        "progress", "milestones_slipped", "tickets_broken", "channels_slow", "consistency", "qualified_rate", "score",
+        "rank",
     ),
 }  # fmt: skip
 
@@ -65,9 +69,10 @@ class Report:
         Of the whole.
     by_unit
         Figures of each unit, in the order of `BY_UNIT`.
-    milestones, tickets, channels, matters, decisions
-        Slipped milestones, tickets with a broken promise, channels that fall short, matters and decisions that aren't
-        carried out.
+    milestones, tickets, channels, silent, matters, decisions, warnings
+        Slipped milestones, tickets with a broken promise and channels that fall short, also those that were resolved
+        or are good again since; channels that nobody measures any more, matters and decisions that aren't carried
+        out, warning orders that stand.
     advice, social
         What to do about the flow of the work, and what came to customers, as the last update of the ledger of benefits
         found it; for the groups.
@@ -84,10 +89,18 @@ class Report:
     milestones: tuple[Row, ...]
     tickets: tuple[Row, ...]
     channels: tuple[Row, ...]
+    silent: tuple[Row, ...]
     matters: tuple[Row, ...]
     decisions: tuple[Row, ...]
+    warnings: tuple[Row, ...]
     advice: tuple[Row, ...] = ()
     social: tuple[Row, ...] = ()
+
+
+def need_organisation(connection: Connection, unit: str | None) -> None:
+    """Raises `NotFoundError` where there is no such organisation; None, for everything, is fine."""
+    if unit is not None and not read_rows(connection, "plan", "organisation", code=unit):
+        raise NotFoundError(f"no organisation {unit}")
 
 
 def make_report(
@@ -105,25 +118,28 @@ def make_report(
     since = begin_of(span, at, zone)
     with connection.transaction():
         connection.execute("set transaction isolation level repeatable read read only")
-        if unit is not None and not read_rows(connection, "plan", "organisation", code=unit):
-            raise NotFoundError(f"no organisation {unit}")
+        need_organisation(connection, unit)
 
         def figures(names: tuple[str, ...], code: str | None) -> tuple[Figure, ...]:
             return tuple(read_figure(connection, name, code, at, zone.key, since) for name in names)
 
         units = read_units(connection, at) if BY_UNIT[level] else []
         milestones = [row for row in list_milestones(connection, at, zone, unit=unit) if row["is_slipped"]]
-        tickets = list_tickets(connection, at, unit=unit, states=_LIVE, broken=True, limit=MAX_ROWS)
-        channels = list_channels(connection, at, unit=unit, slow=True, limit=MAX_ROWS)
+        tickets = list_tickets(
+            connection, at, unit=unit, states=_LIVE, resolved_since=since, broken=True, limit=MAX_ROWS
+        )
+        channels = list_short(connection, since, at, unit, MAX_ROWS)
+        silent = list_silent(connection, at, unit, MAX_ROWS)
         # What crosses departments needs the groups; a unit sees all of its own.
         wanted = {"at": at, "unit": unit, "open": True, "after": 0, "limit": MAX_ROWS}
         crossing = True if level is Level.LEADING else None
         matters = read_rows(connection, "council", "matters", matter_id=None, cross_department=crossing, **wanted)
         decisions = read_rows(connection, "council", "decisions", zone=zone.key, decision_id=None, **wanted)
         return Report(
-            span, level, unit, since, at, zone.key, figures(FIGURES, unit),
+            span, level, unit, since, at, zone.key, figures((*FIGURES, *(() if unit is None else OWN)), unit),
             {code: figures(BY_UNIT[level], code) for code in units},
-            tuple(milestones[:MAX_ROWS]), tuple(tickets), tuple(channels), tuple(matters), tuple(decisions),
+            tuple(milestones[:MAX_ROWS]), tuple(tickets), tuple(channels), tuple(silent), tuple(matters),
+            tuple(decisions), tuple(list_standing(connection, at, unit, MAX_ROWS)),
             *(((), ()) if level is Level.UNIT else _told(connection, at)),
         )  # fmt: skip
 

@@ -141,7 +141,7 @@ class Standing:
     responded_s
         The same when it was first taken; None before.
     respond_due_at, resolve_due_at
-        When the promises are broken; None where they can't be: kept, or the clock stands still.
+        When the promises are broken, or were; None where they can't be: kept, or the clock stands still.
     """
 
     state: State
@@ -200,12 +200,21 @@ def step(
 
 def _with_dues(standing: Standing, promise: Promise, hours: Calendar) -> Standing:
     if standing.state not in RUNNING:
-        return replace(standing, respond_due_at=None, resolve_due_at=None)
+        # The clock stands still; what was broken before stays broken since then.
+        return replace(
+            standing,
+            respond_due_at=None if standing.responded_s is not None else _past(standing.respond_due_at, standing.at),
+            resolve_due_at=_past(standing.resolve_due_at, standing.at),
+        )
     respond_due_at = None
     if standing.responded_s is None:
         respond_due_at = _due(standing, promise.respond_s, standing.respond_due_at, hours)
     resolve_due_at = _due(standing, promise.resolve_s, standing.resolve_due_at, hours)
     return replace(standing, respond_due_at=respond_due_at, resolve_due_at=resolve_due_at)
+
+
+def _past(due_at: datetime | None, at: datetime) -> datetime | None:
+    return due_at if due_at is not None and due_at < at else None
 
 
 def _due(standing: Standing, promised_s: int, before: datetime | None, hours: Calendar) -> datetime | None:

@@ -1,4 +1,7 @@
-"""Tells alerts what slipped: milestones, promises of the service desk, decisions, channels. What is over ends."""
+"""Tells alerts what slipped: milestones, promises of the service desk, decisions, channels; and warning orders.
+
+What is over ends.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,19 @@ from grid.finding import Finding, Scalar, Severity
 from store.connection import Connection
 from store.findings import Written, add_findings, read_holding
 from store.rollout import Row, read_rows
-from sync.rollout.channels import list_channels
+from sync.rollout.assess import list_standing
+from sync.rollout.channels import list_channels, list_silent
 from sync.rollout.desk import list_tickets
 from sync.rollout.planning import list_milestones
 
-KINDS = ("milestone_slipped", "promise_broken", "decision_overdue", "channel_slow")
+KINDS = (
+    "milestone_slipped", "promise_broken", "decision_overdue", "channel_slow", "channel_unknown", "warning_order",
+)  # fmt: skip
 _LIVE = ["open", "in_progress", "waiting"]
 _MAX = 10_000
 _DAY = timedelta(days=1)
+#: After so long a measurement tells nothing any more.
+_WEEK = timedelta(days=7)
 
 
 def watch(connection: Connection, at: datetime, zone: ZoneInfo) -> Written:
@@ -36,7 +44,9 @@ def watch(connection: Connection, at: datetime, zone: ZoneInfo) -> Written:
         )  # fmt: skip
         overdue = [row for row in decisions if row["is_overdue"]]
         channels = list_channels(connection, at, slow=True, limit=_MAX)
-        places = _places(connection, [*milestones, *tickets, *overdue, *channels], at)
+        silent = list_silent(connection, at, None, _MAX)
+        warnings = list_standing(connection, at)
+        places = _places(connection, [*milestones, *tickets, *overdue, *channels, *silent, *warnings], at)
         if places[None] is None:
             return Written()
         found = [
@@ -44,6 +54,8 @@ def watch(connection: Connection, at: datetime, zone: ZoneInfo) -> Written:
             *(_ticket(row, places, at) for row in tickets),
             *(_decision(row, places, at, zone) for row in overdue),
             *(_channel(row, places, at) for row in channels),
+            *(_silent(row, places, at) for row in silent),
+            *(_warning(row, places, at) for row in warnings),
         ]
         holds = {finding.fingerprint for finding in found}
         over = [
@@ -101,6 +113,23 @@ def _channel(row: Row, places: dict[str | None, str | None], at: datetime) -> Fi
     }  # fmt: skip
     name = f"channel_slow:{row['unit']}/{row['gateway']}"
     return _finding("channel_slow", severity, row["unit"], name, row["at"], at, places, figures)
+
+
+def _silent(row: Row, places: dict[str | None, str | None], at: datetime) -> Finding:
+    figures: dict[str, Scalar] = {
+        "organisation": row["unit"], "gateway": row["gateway"], "last_at": row["at"].isoformat(),
+    }  # fmt: skip
+    name = f"channel_unknown:{row['unit']}/{row['gateway']}"
+    return _finding("channel_unknown", Severity.WARNING, row["unit"], name, row["at"] + _WEEK, at, places, figures)
+
+
+def _warning(row: Row, places: dict[str | None, str | None], at: datetime) -> Finding:
+    figures: dict[str, Scalar] = {
+        "organisation": row["unit"], "assessment": row["assessment_id"], "score": row["score"], "rank": row["rank"],
+        "warn_below": row["warn_below"],
+    }  # fmt: skip
+    name = f"warning_order:{row['assessment_id']}/{row['unit']}"
+    return _finding("warning_order", Severity.WARNING, row["unit"], name, row["warned_at"], at, places, figures)
 
 
 def _finding(

@@ -10,10 +10,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from datetime import time as clock
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,15 @@ import psycopg
 import pytest
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from psycopg import sql
+from psycopg_pool import ConnectionPool
 
+from console.api import rollout_routers
+from console.api.desk import Desk
+from console.api.tokens import RateLimiter, Tokens, hash_of
+from console.live import Hub, LiveLimits
 from deploy.stack import StackSpec
 from deploy.stack.postgres import superuser_dsn
+from grid.calendar import Calendar
 from meterline.acceptance.interfaces import check_interfaces, ntp_offset
 from meterline.acceptance.machine import check_disk, check_pins
 from meterline.acceptance.servers import check_database, check_kafka, check_mqtt
@@ -37,6 +44,8 @@ from sync.load import load_grid
 from sync.rollout.acceptance import Check, file_acceptance, list_acceptances, read_acceptance, read_report, write_report
 from sync.rollout.errors import NotFoundError, RolloutError
 from sync.rollout.signing import prove, sign
+from sync.rollout.tickets import DeskRules
+from tests.console_server import serving
 from tests.rollout_grid import MONDAY, SHANGHAI, rollout_model
 
 
@@ -118,6 +127,8 @@ def test_a_broker_that_lets_everybody_in_is_found(settings: Settings, broker: An
     assert failed(check_mqtt(open_to_all)) == ["mqtt without an account", "mqtt with a wrong password"]
     assert failed(check_mqtt(settings.mqtt.model_copy(update={"port": 1}))) == ["mqtt account"]
     assert failed(check_mqtt(settings.mqtt.model_copy(update={"username": "nobody"}))) == ["mqtt account"]
+    (lost,) = check_mqtt(settings.mqtt.model_copy(update={"ca_file": Path("/nonexistent/ca.pem")}))
+    assert (lost.ok, "No such file" in lost.found) == (False, True)
 
 
 @contextmanager
@@ -189,10 +200,36 @@ def test_a_printer_of_certificates_is_asked_for_its_state(status: int, state: in
     assert (check.ok, check.found) == expected
 
 
-def test_a_clock_is_compared_with_a_time_server() -> None:
+@pytest.mark.parametrize("left_out", range(1, 6))
+def test_a_printer_whose_answer_breaks_off_is_not_accepted(left_out: int) -> None:
+    with http_server(ipp_answer(0, 3)[:-left_out]) as port:
+        printer = EndpointSection(name="certificates", url=f"ipp://127.0.0.1:{port}/ipp/print")
+        check = interfaces(printers=(printer,))["printer certificates"]
+    # The last byte only ends the attributes.
+    assert (check.ok, check.found) == ((True, "idle") if left_out == 1 else (False, "its answer breaks off"))
+
+
+def test_lpstat_is_asked_in_english(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it says of a stopped queue is looked for in English, whatever language the machine has."""
+    program = tmp_path / "lpstat"
+    said = {True: "printer office disabled since Monday", False: "Drucker office deaktiviert"}
+    program.write_text(f'#!/bin/sh\n[ "$LC_ALL" = C ] && echo "{said[True]}" || echo "{said[False]}"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    check = interfaces(printers=(EndpointSection(name="office", url="cups://office"),))["printer office"]
+    assert (check.ok, "disabled" in check.found) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("family", "host", "shown"),
+    [(socket.AF_INET, "127.0.0.1", "127.0.0.1"), (socket.AF_INET6, "::1", "[::1]")],
+    ids=["IPv4", "IPv6"],
+)
+def test_a_clock_is_compared_with_a_time_server(family: socket.AddressFamily, host: str, shown: str) -> None:
     """A server of SNTP whose clock is a hundred seconds ahead."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.bind(("127.0.0.1", 0))
+    with socket.socket(family, socket.SOCK_DGRAM) as server:
+        server.bind((host, 0))
 
         def answer(first: int) -> None:
             _, who = server.recvfrom(512)
@@ -200,7 +237,7 @@ def test_a_clock_is_compared_with_a_time_server() -> None:
             stamp = struct.pack(">II", int(at), int(at % 1 * 2**32))
             server.sendto(struct.pack(">BB", first, 2) + bytes(22) + bytes(8) + stamp + stamp, who)
 
-        address = f"127.0.0.1:{server.getsockname()[1]}"
+        address = f"{shown}:{server.getsockname()[1]}"
         threading.Thread(target=answer, args=(0x24,), daemon=True).start()
         offset, error = ntp_offset(address)
         assert abs(offset + 100) <= error + 0.01
@@ -210,6 +247,13 @@ def test_a_clock_is_compared_with_a_time_server() -> None:
         threading.Thread(target=answer, args=(0xE4,), daemon=True).start()
         with pytest.raises(ValueError, match="isn't synchronised"):
             ntp_offset(address)
+
+
+@pytest.mark.parametrize("address", ["::1", "[::1]", "127.0.0.1", "localhost:99999", "[::1"])
+def test_an_address_of_a_time_server_that_cant_be_asked_is_a_failed_check(address: str) -> None:
+    """Nobody answers at port 123 here, and the others aren't addresses."""
+    check = interfaces(time_server=address)["time server"]
+    assert (check.ok, check.found != "") == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -240,6 +284,7 @@ def test_the_machine_is_measured_against_what_is_asked(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+ALWAYS = Calendar(SHANGHAI, frozenset(range(7)), clock(0), clock(0))
 GOOD = (Check("hardware", "memory", ok=True, found="8 GiB"),)
 BAD = (*GOOD, Check("database", "fsync", ok=False, found="off", wanted="on"))
 
@@ -269,6 +314,14 @@ def test_a_report_is_filed_once_with_the_sites_key_and_counts(database: Any, key
             False, True,
         ]  # fmt: skip
         assert list_acceptances(connection, now + timedelta(seconds=3), "county-02") == []
+        # One that was examined before and is filed later says nothing of now.
+        old = sign(write_report("county-01", now - timedelta(days=1), "li.wei", "0.1.0", GOOD), private)
+        file_acceptance(connection, old, public, "li.wei", now + timedelta(seconds=4))
+        assert accepted(now + timedelta(seconds=4)) == (0, 12)
+        # A site's clock may be a little ahead.
+        ahead = sign(write_report("county-01", now + timedelta(minutes=4), "li.wei", "0.1.0", GOOD), private)
+        file_acceptance(connection, ahead, public, "li.wei", now + timedelta(seconds=5))
+        assert accepted(now + timedelta(seconds=5)) == (1, 12)
         # As it was filed, it is still proved.
         row = read_acceptance(connection, filed["acceptance_id"], now + timedelta(seconds=3))
         assert prove(replace(good, text=row["report"], signature=row["signature"]), public) == row["key_id"]
@@ -343,6 +396,40 @@ def test_commands(config_path: Path, settings: Settings, keys: Path, tmp_path: P
         "rollout", "acceptance", "file", _signed_for("county-02", keys, tmp_path), code=1
     )
     assert "needs --site and --key" in run("doctor", "--acceptance", code=2)
+    # A site that has a gateway alone looks at no servers of others.
+    mine = json.loads(
+        run(*examine, str(keys / "site.pem"), "--json", METERLINE_ROLLOUT__ACCEPTANCE__SERVERS='["mqtt"]')
+    )
+    names = {check["name"].split()[0] for check in json.loads(mine["text"])["checks"]}
+    assert "mqtt" in names
+    assert not {"postgresql", "kafka", "topic"} & names
+    _files_at_the_centre(run, (*examine, str(keys / "site.pem")), settings, keys, tmp_path)
+
+
+def _files_at_the_centre(
+    run: Callable[..., str], examine: tuple[str, ...], settings: Settings, keys: Path, folder: Path
+) -> None:
+    """By the console's API as it is served, with a token of the unit."""
+    tokens, token = folder / "tokens.toml", folder / "token"
+    token.write_text("secret\n")
+    tokens.write_text(
+        f'[[tokens]]\nname = "Li"\nsha256 = "{hash_of("secret")}"\nroles = ["unit"]\nunit = "county-01"\n'
+    )
+    pool = ConnectionPool[Connection](settings.database.conninfo("app"), kwargs={"autocommit": True}, open=False)
+    limiter = RateLimiter(1_000, 1_000, time.monotonic)
+    public = {"county-01": (keys / "site.pub").read_bytes()}
+    with pool:
+        desk = Desk(pool, Tokens(tokens), limiter, limiter, lambda: datetime.now(UTC))
+        routers = rollout_routers(desk, SHANGHAI, lambda _: DeskRules(ALWAYS), None, public.get)
+        with serving(Hub({}, {}, LiveLimits()), routers) as base:
+            assert "filed as acceptance" in run(*examine, "--api", base, "--token-file", str(token))
+            token.write_text("wrong")
+            assert "examined, and not filed: the centre refuses (401)" in run(
+                *examine, "--api", base, "--token-file", str(token), code=1
+            )
+    with connect(settings.database.conninfo("app"), "test") as opened:
+        assert list_acceptances(opened, datetime.now(UTC), "county-01")[0]["actor"] == "Li"
+    assert "--token-file go together" in run(*examine, "--api", "http://127.0.0.1:1", code=2)
 
 
 def _signed_for(site: str, keys: Path, folder: Path) -> str:

@@ -120,6 +120,7 @@ def test_figures_are_bound_to_the_unit_too(client: TestClient) -> None:
     before = (MONDAY - timedelta(days=1)).isoformat()
     assert progress("worker", at=before).json()["whole"] == 0
     problem(as_(client, "worker").get("/rollout/figures/nothing"), 404)
+    assert "no organisation county-77" in problem(progress("worker", unit="county-77"), 404)
     problem(progress("worker", at="yesterday"), 422)
 
 
@@ -139,6 +140,7 @@ def test_tickets_are_opened_by_a_unit_for_itself_and_worked_on_by_the_desk(clien
     problem(desk.post(f"{path}/steps", {"action": "link", "reason": "x", "release": "9"}, '"2"'), 404)
     desk.post(f"{path}/steps", {"action": "resolve", "reason": "so"}, '"2"')
     assert county.post(f"{path}/steps", {"action": "close", "reason": "works"}, '"3"').json()["state"] == "closed"
+    assert county.get(path).json()["body"] == "How?"
     history = county.get(path).json()["history"]
     assert [(step["actor"], step["action"]) for step in history] == [
         ("county1", "open"), ("desk", "take"), ("desk", "resolve"), ("county1", "close"),
@@ -224,6 +226,8 @@ DEEDS: list[tuple[str, dict[str, Any], set[str]]] = [
     ("/channels", {"unit": "county-01", "gateway": "headend", "measured_at": "2040-06-04T00:00:00Z", "sent": 9,
                    "returned": 0}, {UNIT, SUPPORT}),
     ("/tickets", {**TICKET, "unit": "county-01"}, {UNIT, SUPPORT, WORKER, LEADER}),
+    ("/knowledge", {"title": "Swaps", "body": "Both registers."}, {SUPPORT, WORKER}),
+    ("/judgements", {}, {WORKER, LEADER}),
 ]  # fmt: skip
 
 
@@ -306,6 +310,62 @@ def test_a_decision_leads_to_a_norm_a_ticket_and_a_release(client: TestClient) -
     assert county.get("/rollout/decisions").json()["items"] == []
     names = {row["version"]: row["confirmed"] for row in as_(client, "county2").get("/rollout/norms").json()}
     assert names == {1: [], 2: []}
+
+
+def test_what_was_learnt_is_kept_and_found(client: TestClient) -> None:
+    desk, county = as_(client, "desk"), as_(client, "county1")
+    number = county.post("/rollout/tickets", {**TICKET, "unit": "county-01"}).json()["ticket_id"]
+    body = "Record both registers.\n" * 800
+    made = desk.post("/rollout/knowledge", {"title": "Swaps", "body": body, "ticket_id": number})
+    assert made.status_code == 201
+    desk.post("/rollout/knowledge", {"title": "Seals", "body": "Note their numbers."})
+    problem(desk.post("/rollout/knowledge", {"title": "x", "body": "y", "ticket_id": 999}), 404)
+    problem(desk.post("/rollout/knowledge", {"title": "x", "body": "y" * 20_001}), 422)
+    assert [row["title"] for row in county.get("/rollout/knowledge").json()["items"]] == ["Seals", "Swaps"]
+    (found,) = county.get("/rollout/knowledge", params={"text": "REGISTERS"}).json()["items"]
+    assert (found["title"], found["body"], found["ticket_id"], found["actor"]) == ("Swaps", body, number, "desk")
+    problem(as_(client, "marketer").get("/rollout/knowledge"), 403)
+
+
+def test_minutes_and_norms_are_as_long_as_they_are(client: TestClient) -> None:
+    worker, long = as_(client, "worker"), "x" * 20_000
+    conference = {"title": "C", "held_at": "2040-06-04T00:00:00Z", "attendants": ["li"], "minutes": long}
+    assert worker.post("/rollout/conferences", conference).status_code == 201
+    assert worker.get("/rollout/conferences").json()["items"][0]["minutes"] == long
+    assert worker.post("/rollout/norms/seal", {"title": "Seals", "body": long}).json()["body"] == long
+    problem(worker.post("/rollout/norms/seal", {"title": "Seals", "body": long + "x"}), 422)
+
+
+def test_milestones_are_judged_on_demand_and_their_reviews_listed(client: TestClient) -> None:
+    county, worker = as_(client, "county1"), as_(client, "worker")
+    told = {row["code"]: row for row in worker.post("/rollout/judgements", {"programme": "PILOT"}).json()}
+    assert set(told) == {"M1", "M2"}
+    assert (told["M1"]["met"], told["M1"]["recorded"]) == (False, None)
+    assert worker.post("/rollout/judgements", {"milestone": "M9"}).json() == []
+    path = "/rollout/programmes/PILOT/milestones/{}/reviews"
+    assert county.get(path.format("M1")).json() == []
+    for result, evidence in (("failed", "report 6"), ("passed", "report 7")):
+        worker.post(path.format("M1"), {"result": result, "evidence": evidence})
+    reviews = [(row["result"], row["evidence"], row["actor"]) for row in county.get(path.format("M1")).json()]
+    assert reviews == [("failed", "report 6", "worker"), ("passed", "report 7", "worker")]
+    problem(county.get(path.format("M2")), 403)
+    problem(county.get(path.format("M9")), 404)
+
+
+def test_reports_are_read_by_who_they_are_for(client: TestClient) -> None:
+    county, leader = as_(client, "county1"), as_(client, "leader")
+    own = county.get("/rollout/reports/daily").json()
+    assert (own["level"], own["unit"], own["span"]) == ("unit", "county-01", "daily")
+    told = {figure["name"]: figure["value"] for figure in own["figures"]}
+    asked = {"at": own["at"], "since": own["since"]}
+    assert told["progress"] == county.get("/rollout/figures/progress", params=asked).json()["value"]
+    whole = leader.get("/rollout/reports/weekly", params={"level": "leading"}).json()
+    assert len(whole["by_unit"]) == 12
+    problem(county.get("/rollout/reports/daily", params={"level": "working"}), 403)
+    problem(county.get("/rollout/reports/daily", params={"unit": "county-02"}), 403)
+    problem(leader.get("/rollout/reports/daily"), 404)
+    problem(leader.get("/rollout/reports/daily", params={"unit": "county-77"}), 404)
+    problem(leader.get("/rollout/reports/hourly"), 422)
 
 
 def test_trainings_are_of_their_unit(client: TestClient) -> None:

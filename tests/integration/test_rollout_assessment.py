@@ -7,14 +7,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from store.connection import Connection, connect
-from store.rollout import INDICATORS
+from store.findings import FindingFilter, list_findings
+from store.rollout import INDICATORS, read_figure
 from sync.load import load_grid
 from sync.rollout.assess import (
     Result,
@@ -30,7 +31,10 @@ from sync.rollout.desk import open_ticket, take_step
 from sync.rollout.errors import NotFoundError, RolloutError
 from sync.rollout.plan import parse_plan
 from sync.rollout.planning import load_plan, review
+from sync.rollout.report import Level, make_report
 from sync.rollout.tickets import Action, Kind, Priority
+from sync.rollout.timetable import Span
+from sync.rollout.watch import watch
 from tests.integration.test_rollout_desk import RULES
 from tests.integration.test_rollout_report import plan_of
 from tests.naive.assessment import naive_score
@@ -141,6 +145,46 @@ def test_a_granted_appeal_changes_the_score_by_exactly_that(connection: Connecti
         appeal(connection, number, "county-03", "collection", 1.0, "x", "head.3", END + 3 * DAY)
 
 
+def test_a_warning_order_reaches_its_unit_and_is_lifted(connection: Connection) -> None:
+    number = assess(connection, weigh(connection), "unit", MONDAY, END, "worker", END, SHANGHAI)
+
+    def holding(at: datetime) -> dict[str, str]:
+        watch(connection, at, SHANGHAI)
+        rows = list_findings(connection, FindingFilter(kind="warning_order", holds=True), 0, 50)
+        return {str(row.figures["organisation"]): row.unit for row in rows}
+
+    def told(name: str, unit: str, at: datetime) -> float | None:
+        return read_figure(connection, name, unit, at, SHANGHAI.key).value
+
+    # County 2 answers for area A2; who answers for nothing is told at the highest.
+    assert holding(END + HOUR) == {"county-02": "A2", **dict.fromkeys(UNITS[2:], "F1")}
+    report = make_report(connection, Span.DAILY, Level.UNIT, END + HOUR, SHANGHAI, "county-02")
+    assert [(row["unit"], row["score"], row["rank"]) for row in report.warnings] == [("county-02", 32.5, 2)]
+    shown = {figure.name: figure.value for figure in report.figures}
+    assert (shown["score"], shown["rank"], shown["warning_orders"]) == (32.5, 2, 1)
+    whole = make_report(connection, Span.DAILY, Level.LEADING, END + HOUR, SHANGHAI)
+    assert len(whole.warnings) == 11
+    made = appeal(connection, number, "county-02", "on_time", 1.0, "post", "head.2", END + HOUR)
+    answer_appeal(connection, made, "half of it", "leader", END + DAY, 0.5)
+    assert set(holding(END + DAY)) == set(UNITS[2:])
+    # By statement and by rule: the same scores and ranks, with the appeal and as of before it.
+    for days in (0, 1):
+        for unit, result in results(connection, number, days).items():
+            at = END + days * DAY
+            assert told("score", unit, at) == pytest.approx(result.score)
+            assert told("rank", unit, at) == result.rank
+    # The next assessment is what counts then; one of an earlier time made later doesn't.
+    review(connection, "PILOT", "M-county-03", "passed", "list", "boss", END + DAY, SHANGHAI)
+    kinder = parse_weights(WEIGHTS.replace("warn_below = 50", "warn_below = 0"), INDICATORS)
+    version = propose_weights(connection, kinder, "order 13", "worker", END + DAY)
+    approve_weights(connection, version, "leader", END + DAY)
+    assess(connection, version, "unit", MONDAY, END - DAY, "worker", END + DAY, SHANGHAI)
+    assert set(holding(END + DAY)) == set(UNITS[2:])
+    assess(connection, version, "unit", END, END + DAY, "worker", END + DAY, SHANGHAI)
+    assert holding(END + DAY) == {}
+    assert told("score", "marketing", END + DAY) is None
+
+
 def test_weights_count_once_somebody_else_has_approved_them(connection: Connection) -> None:
     version = propose_weights(connection, parse_weights(WEIGHTS, INDICATORS), "order 12", "worker", MONDAY)
     with pytest.raises(RolloutError, match="approved"):
@@ -164,6 +208,10 @@ def test_weights_count_once_somebody_else_has_approved_them(connection: Connecti
         ('"consistency"', '"on_time"', "twice"),
         ('"consistency"', '"loyalty"', "no indicator"),
         ('"left_out"', '"guess"', "left_out|enum"),
+        ("floor = 0\n", "floor = nan\n", "floor"),
+        ("floor = 10\n", "floor = inf\n", "floor"),
+        ("target = 2\n", "target = -inf\n", "target"),
+        ("warn_below = 50", "warn_below = nan", "warn_below"),
     ],
 )
 def test_weights_say_what_is_wrong(old: str, new: str, said: str) -> None:

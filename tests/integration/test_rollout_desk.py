@@ -91,6 +91,34 @@ def test_a_promise_breaks_with_time_alone_and_is_known_as_of_then(connection: Co
     assert read_ticket(connection, number, MONDAY + 2 * HOUR) == late
 
 
+def test_a_ticket_is_resolved_once_whatever_is_noted_after(connection: Connection) -> None:
+    number, evening = ask(connection), MONDAY + 15 * HOUR
+    take_step(connection, RULES, number, Action.TAKE, "li.na", "mine", MONDAY + HOUR, assignee="li.na")
+    take_step(connection, RULES, number, Action.RESOLVE, "li.na", "done", MONDAY + 2 * HOUR)
+    take_step(connection, RULES, number, Action.NOTE, "li.na", "told them", MONDAY + DAY)
+    take_step(connection, RULES, number, Action.CLOSE, "wu.yan", "works", MONDAY + 2 * DAY)
+    assert [figure(connection, "resolve_hours", evening + n * DAY) for n in range(3)] == [2, None, None]
+    assert [figure(connection, "sla_kept", evening + n * DAY) for n in range(3)] == [1, None, None]
+    assert read_ticket(connection, number, evening + 2 * DAY)["resolved_at"] == MONDAY + 2 * HOUR
+    take_step(connection, RULES, number, Action.REOPEN, "wu.yan", "again", MONDAY + 3 * DAY)
+    assert read_ticket(connection, number, MONDAY + 3 * DAY)["resolved_at"] is None
+    take_step(connection, RULES, number, Action.CLOSE, "wu.yan", "never mind", MONDAY + 3 * DAY + HOUR)
+    assert figure(connection, "resolve_hours", evening + 3 * DAY) == 3
+
+
+def test_a_broken_promise_stays_so_while_others_are_waited_for(connection: Connection) -> None:
+    number = ask(connection)
+    take_step(connection, RULES, number, Action.TAKE, "li.na", "mine", MONDAY + HOUR, assignee="li.na")
+    row = take_step(connection, RULES, number, Action.WAIT, "li.na", "list", MONDAY + 9 * HOUR)
+    # Eight working hours from eight o'clock, when it was opened.
+    assert (row["resolution_broken"], row["resolve_due_at"]) == (True, MONDAY + 8 * HOUR)
+    row = take_step(connection, RULES, number, Action.CLOSE, "wu.yan", "not needed", MONDAY + 10 * HOUR)
+    assert (row["resolution_broken"], row["resolve_due_at"]) == (True, MONDAY + 8 * HOUR)
+    unseen = ask(connection)
+    row = take_step(connection, RULES, unseen, Action.CLOSE, "wu.yan", "not needed", MONDAY + 5 * HOUR)
+    assert (row["response_broken"], row["resolution_broken"]) == (True, False)
+
+
 def test_who_acts_names_the_step_that_was_read(connection: Connection) -> None:
     number = ask(connection)
     take_step(connection, RULES, number, Action.TAKE, "li.na", "mine", MONDAY, assignee="li.na", number=1)

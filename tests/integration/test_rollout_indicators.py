@@ -11,7 +11,7 @@ import pytest
 from store.connection import Connection, connect
 from store.rollout import Figure, read_figure
 from sync.load import load_grid
-from tests.rollout_grid import DAY, MONDAY, SHANGHAI, rollout_model, write_consistency, write_day
+from tests.rollout_grid import DAY, MONDAY, SHANGHAI, grow, rollout_model, write_consistency, write_day
 
 HOUR = timedelta(hours=1)
 
@@ -49,6 +49,39 @@ def test_losses_are_those_that_were_published_then(connection: Connection) -> No
     assert figure(connection, "collection", now, "county-01").value == pytest.approx(0.99)
     assert figure(connection, "collection", now).value == pytest.approx(0.99 / 2)
     assert figure(connection, "collection", now, "county-02").value is None
+
+
+def test_a_day_that_is_published_after_its_report_is_in_the_next(connection: Connection) -> None:
+    """At the end of a day nobody has published it yet: its report has the day before, and says so."""
+    sunday, monday = date(2040, 6, 3), date(2040, 6, 4)
+    midnight = datetime(2040, 6, 5, tzinfo=SHANGHAI)
+    write_day(connection, "A1", sunday, midnight - 20 * HOUR, 1_000_000, 50_000)
+    write_day(connection, "F1", sunday, midnight - 20 * HOUR, 2_000_000, 50_000)
+    write_day(connection, "A1", monday, midnight + 4 * HOUR, 1_000_000, 70_000)
+    for name, value in (("area_loss_rate", 0.05), ("line_loss_rate", 0.025)):
+        told = figure(connection, name, midnight)
+        assert (told.value, told.day) == (value, sunday)
+    later = figure(connection, "area_loss_rate", midnight + DAY)
+    assert (later.value, later.day) == (0.07, monday)
+    # Over a week all of its days that are published count, and no day before.
+    week = figure(connection, "area_loss_rate", midnight + DAY, days=7)
+    assert (week.part, week.whole, week.day) == (120_000, 2_000_000, monday)
+    write_day(connection, "A1", sunday - 30 * DAY, midnight - 25 * DAY, 1_000_000, 90_000)
+    assert figure(connection, "area_loss_rate", midnight + DAY, days=7) == week
+    for name in ("collection", "qualified_rate", "estimated_share"):
+        assert figure(connection, name, midnight, "county-01").day == sunday
+
+
+def test_the_whole_is_what_there_was_then(connection: Connection) -> None:
+    """An area that comes on Thursday changes no figure of Wednesday."""
+    write_day(connection, "A1", date(2040, 6, 4), MONDAY + DAY, 1_000_000, 0)
+    wednesday, friday = MONDAY + 2 * DAY, MONDAY + 4 * DAY
+    before = [figure(connection, name, wednesday) for name in ("collection", "qualified_rate")]
+    assert [each.whole for each in before] == [2 * 86_400, 4]
+    grow(connection, friday)
+    assert [figure(connection, name, wednesday) for name in ("collection", "qualified_rate")] == before
+    after = [figure(connection, name, friday) for name in ("collection", "qualified_rate")]
+    assert [each.whole for each in after] == [3 * 86_400, 5]
 
 
 def test_consistency_is_of_the_last_day_that_has_ended(connection: Connection) -> None:

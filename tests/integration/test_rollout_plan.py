@@ -141,6 +141,39 @@ def test_a_milestone_judges_itself_once_its_indicator_has_kept_the_limit_long_en
     assert judge(connection, after_three, SHANGHAI, "PILOT", "M1") == []
 
 
+def test_one_old_day_isnt_three(connection: Connection) -> None:
+    """The comparison stood still after a good day: that it is still the last one known proves nothing of the others."""
+    write_consistency(connection, "A1", date(2040, 6, 2), 100, 100)
+    (told,) = judge(connection, datetime(2040, 6, 7, 0, 30, tzinfo=SHANGHAI), SHANGHAI, "PILOT", "M1")
+    assert (told["met"], told["recorded"]) == (False, None)
+    figure = told["figures"]["consistency >= 98 % for 3 days"]
+    assert (figure["values"], figure["day"]) == ([1, None, None], "2040-06-02")
+
+
+def test_a_milestone_has_passed_when_it_first_did(connection: Connection) -> None:
+    """With conditions on Monday, without on Wednesday: it passed once, on Monday, and on time."""
+
+    def passed(at: datetime) -> float | None:
+        return read_figure(connection, "milestones_passed", None, at, SHANGHAI.key).value
+
+    def say(result: str, at: datetime) -> datetime | None:
+        conditions = "street 5" if result == "conditions" else None
+        row = review(connection, "PILOT", "M2", result, "report", "zhang.jie", at, SHANGHAI, conditions)
+        return row["passed_at"]  # type: ignore[no-any-return]
+
+    at = [MONDAY + n * DAY for n in range(6)]
+    assert say("failed", at[0]) is None
+    assert say("conditions", at[1]) == at[1]
+    assert say("passed", at[3]) == at[1]
+    assert [passed(when + HOUR) for when in at] == [0, 1, 0, 0, 0, 0]
+    on_time = read_figure(connection, "on_time", "county-02", at[4], SHANGHAI.key)
+    assert (on_time.part, on_time.whole) == (1, 1)
+    # What has failed since passes anew; as of before it is as it was.
+    assert say("failed", at[4]) is None
+    assert say("passed", at[5]) == at[5]
+    assert find_milestone(connection, "PILOT", "M2", at[3], SHANGHAI)["passed_at"] == at[1]
+
+
 def test_a_milestone_fails_by_itself_once_its_day_is_over(connection: Connection) -> None:
     write_consistency(connection, "A1", date(2040, 6, 6), 100, 97)
     night = datetime(2040, 6, 8, 0, 30, tzinfo=SHANGHAI)
@@ -184,12 +217,35 @@ def test_people_review_what_has_criteria_of_theirs(connection: Connection) -> No
 
 def test_resources_are_planned_granted_and_used(connection: Connection) -> None:
     for phase, amount in (("granted", 15_000), ("used", 400), ("used", -100)):
-        add_resource(connection, "PILOT", "W1", "funds", phase, amount, "order 12", "leader", MONDAY)
+        add_resource(connection, "PILOT", "W1", "funds", phase, amount, "order 12", "leader", MONDAY, SHANGHAI)
     row = packages(connection, MONDAY)["W1"]
     assert row["planned"] == {"funds": 20_000, "people": 3, "material": 0}
     assert row["resources"] == {"granted_funds": 15_000, "used_funds": 300}
     with pytest.raises(RolloutError, match="W9"):
-        add_resource(connection, "PILOT", "W9", "funds", "used", 1, "x", "leader", MONDAY)
+        add_resource(connection, "PILOT", "W9", "funds", "used", 1, "x", "leader", MONDAY, SHANGHAI)
+
+
+def test_a_package_begins_once_those_before_it_are_done(connection: Connection) -> None:
+    def use(amount: float, at: datetime) -> None:
+        add_resource(connection, "PILOT", "W2", "people", "used", amount, "week 24", "leader", at, SHANGHAI)
+
+    def blocked(at: datetime) -> list[list[str]]:
+        return [packages(connection, at)[code]["blocked_by"] for code in ("W1", "W2")]
+
+    assert blocked(MONDAY) == [[], ["W1"]]
+    with pytest.raises(RolloutError, match="W2 begins once these are done: W1"):
+        use(2, MONDAY)
+    # It may be promised before, and what was noted wrongly be put right.
+    add_resource(connection, "PILOT", "W2", "people", "granted", 3, "order 4", "leader", MONDAY, SHANGHAI)
+    use(-1, MONDAY)
+    review(connection, "PILOT", "M1", "passed", "list", "zhang.jie", MONDAY + DAY, SHANGHAI)
+    assert (blocked(MONDAY), blocked(MONDAY + DAY)) == ([[], ["W1"]], [[], []])
+    use(2, MONDAY + DAY)
+    # One that has no milestones is done when its day is over.
+    without = PLAN[: PLAN.index('[[milestones]]\ncode = "M1"')] + PLAN[PLAN.index('[[milestones]]\ncode = "M2"') :]
+    load_plan(connection, parse_plan(without, INDICATORS), "planner", MONDAY + DAY)
+    assert blocked(datetime(2040, 6, 8, 23, 59, tzinfo=SHANGHAI)) == [[], ["W1"]]
+    assert blocked(datetime(2040, 6, 9, tzinfo=SHANGHAI)) == [[], []]
 
 
 def test_the_units_of_a_plan_must_be_there(connection: Connection) -> None:

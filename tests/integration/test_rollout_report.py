@@ -43,7 +43,7 @@ from sync.rollout.tickets import Action, Kind, Priority
 from sync.rollout.timetable import Span, begin_of
 from sync.rollout.watch import watch
 from tests.integration.test_rollout_desk import RULES
-from tests.rollout_grid import DAY, MONDAY, SHANGHAI, UNITS, rollout_model, write_consistency, write_day
+from tests.rollout_grid import DAY, MONDAY, SHANGHAI, UNITS, grow, rollout_model, write_consistency, write_day
 
 HOUR = timedelta(hours=1)
 #: Midnight after each day of the week, in Shanghai.
@@ -170,6 +170,9 @@ def test_a_week_of_twelve_units_is_reported_and_every_figure_computed_again(conn
         live_through(connection, number, ledger, dice)
         report = make_report(connection, Span.DAILY, Level.WORKING, evening, SHANGHAI)
         pages.append(draw_report(report, "en"))
+        if number == 3:
+            # The grid grows on Friday morning: what was told before stays as it was.
+            grow(connection, evening + 8 * HOUR)
         today = evening.astimezone(SHANGHAI).date() - timedelta(days=1)
         slipped = {m for m, due in ledger.due.items() if due <= today and ledger.passed.get(m, evening) >= evening}
         assert {row["code"] for row in report.milestones} == slipped
@@ -212,6 +215,11 @@ def test_a_week_of_twelve_units_is_reported_and_every_figure_computed_again(conn
     later = read_figure(connection, "area_loss_rate", None, sunday, SHANGHAI.key, EVENINGS[0] - DAY).value
     assert value(monday, "area_loss_rate") is not None
     assert later != value(monday, "area_loss_rate")
+    # The report of a day whose losses nobody could know yet has the day before, and says which.
+    losses = [figure for page in pages for figure in figures_of(page) if figure[0] == "area_loss_rate"]
+    assert any(text.endswith("(2040-06-09)") for *_, text in losses)
+    whole = [read_figure(connection, "qualified_rate", None, evening, SHANGHAI.key).whole for evening in EVENINGS]
+    assert whole == [None, 4, 4, 4, 5, 5, 5]
 
 
 def test_what_slips_is_in_the_report_of_the_day_and_told_to_alerts_once(connection: Connection) -> None:
@@ -265,6 +273,51 @@ def test_what_slips_is_in_the_report_of_the_day_and_told_to_alerts_once(connecti
     file_probe(connection, "county-02", "gw", again, good, Limits(), "x", again, Traffic(400, 1, 900))
     assert holding(evening + 12 * HOUR) == {}
     assert judge(connection, evening, SHANGHAI) == []
+
+
+def test_what_was_over_by_the_evening_is_in_the_report_all_the_same(connection: Connection) -> None:
+    ticket = open_ticket(connection, RULES, Kind.DEMAND, "county-02", Priority.URGENT, "Down", "All", "x", MONDAY)
+    take_step(connection, RULES, ticket, Action.TAKE, "x", "y", MONDAY + HOUR, assignee="x")
+    take_step(connection, RULES, ticket, Action.RESOLVE, "x", "z", MONDAY + 2 * HOUR)
+    for hours, delay_s in ((2, 2.5), (3, 0.1)):
+        at = MONDAY + hours * HOUR
+        measured = summarise([delay_s] * 5, 1e6, (0.0, 0.1))
+        file_probe(connection, "county-02", "gw", at, measured, Limits(), "x", at, Traffic(400, 1, 900))
+    for level, unit in ((Level.UNIT, "county-02"), (Level.WORKING, None), (Level.LEADING, None)):
+        report = make_report(connection, Span.DAILY, level, EVENINGS[0], SHANGHAI, unit)
+        assert [(row["ticket_id"], row["state"]) for row in report.tickets] == [(ticket, "resolved")]
+        assert value(report, "tickets_broken") == 1
+        assert [(row["gateway"], row["is_good_again"]) for row in report.channels] == [("gw", True)]
+        assert value(report, "channels_slow") == 0
+        page = draw_report(report, "en")
+        assert "2040-06-04 10:00" in page
+        next_day = make_report(connection, Span.DAILY, level, EVENINGS[1], SHANGHAI, unit)
+        assert (next_day.tickets, next_day.channels) == ((), ())
+    other = make_report(connection, Span.DAILY, Level.UNIT, EVENINGS[0], SHANGHAI, "county-01")
+    assert (other.tickets, other.channels) == ((), ())
+
+
+def test_a_site_that_stops_measuring_is_told(connection: Connection) -> None:
+    good = summarise([0.1] * 5, 1e6, (0.0, 0.1))
+    file_probe(connection, "county-02", "gw", MONDAY, good, Limits(), "x", MONDAY, Traffic(400, 1, 900))
+
+    def holding(at: datetime) -> list[tuple[str, datetime]]:
+        watch(connection, at, SHANGHAI)
+        return [(row.fingerprint, row.begin_at) for row in list_findings(connection, FindingFilter(holds=True), 0, 9)]
+
+    assert holding(MONDAY + 7 * DAY - HOUR) == []
+    silent = MONDAY + 7 * DAY
+    assert holding(silent + HOUR) == [("channel_unknown:county-02/gw", silent)]
+    report = make_report(connection, Span.DAILY, Level.UNIT, silent + HOUR, SHANGHAI, "county-02")
+    assert [(row["unit"], row["gateway"]) for row in report.silent] == [("county-02", "gw")]
+    assert value(report, "channels_unknown") == 1
+    assert make_report(connection, Span.DAILY, Level.UNIT, silent + HOUR, SHANGHAI, "county-01").silent == ()
+    again = silent + DAY
+    file_probe(connection, "county-02", "gw", again, good, Limits(), "x", again, Traffic(400, 1, 900))
+    assert holding(again) == []
+    # Who was silent for nine weeks is taken as gone.
+    assert [name for name, _ in holding(again + 62 * DAY)] == ["channel_unknown:county-02/gw"]
+    assert holding(again + 63 * DAY) == []
 
 
 def test_a_slowed_channel_is_told_the_working_group_and_after_a_day_the_leading_group(connection: Connection) -> None:
@@ -349,6 +402,7 @@ def test_commands(config_path: Path, settings: Any, tmp_path: Path) -> None:
     assert "no organisation" in run("weekly", "--level", "unit", "--unit", "county-77", code=1)
     assert "names its unit" in run("monthly", "--level", "unit", code=1)
     assert "no indicator" in run("figure", "luck", code=2)
+    assert "no organisation county-77" in run("figure", "progress", "--unit", "county-77", code=1)
     assert "月报" in run("monthly", "--language", "zh")
     # What the alerts' service does once a minute: a milestone of 2020 has slipped since then.
     with connect(settings.database.conninfo("app"), "test") as opened:

@@ -118,6 +118,10 @@ def test_each_report_goes_out_once_at_its_time(connection: Connection, settings:
     assert working["title"] == "Daily report · Working group · 2040-06-04"
     assert "Milestones slipped: 2" in working["lines"]
     assert told["leading"]["data"]["title"] == "日报 · 领导小组 · 2040-06-04"
+    # What it is about is named, not only counted.
+    assert [row["code"] for row in working["lists"]["milestones"]] == ["M-county-01", "M-county-07"]
+    assert working["lists"]["tickets"] == []
+    assert any(line.startswith("Slipped milestones: PILOT · M-county-01 · county-01") for line in working["lines"])
     # Each figure by its link again, and the whole report by its own.
     for figure in working["figures"]:
         address = urlsplit(figure["link"])
@@ -152,6 +156,34 @@ def test_the_service_sends_it_and_not_again_after_a_restart(
         begun = time.monotonic()
         run(lambda: time.monotonic() > begun + 4)
         assert [body["type"] for body in receiver.bodies if body["type"] == "report"] == ["report"]
+
+
+def test_the_service_lets_milestones_judge_themselves(
+    connection: Connection, database: Any, settings: Settings
+) -> None:
+    """By the service as it runs: one whose measures are met passes, and is not judged again."""
+    text = plan_of(UNITS[:2]).replace("PILOT", "NOW").replace('accept = ["list signed"]', 'measures = ["MEASURE"]')
+    text = text.replace("MEASURE", "open_conflicts <= 0", 1).replace("MEASURE", "open_conflicts >= 1", 1)
+    load_plan(connection, parse_plan(text, INDICATORS), "planner", datetime.now(SHANGHAI))
+
+    def reviews() -> list[tuple[str, str, str]]:
+        return connection.execute("select milestone, result, actor from rollout.review").fetchall()
+
+    stop = threading.Event()
+    ours = settings.model_copy(update={"database": database.section})
+    services = [threading.Thread(target=run_alert_service, args=(ours, stop)) for _ in range(2)]
+    for service in services:
+        service.start()
+    deadline = time.monotonic() + 30
+    while not reviews() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    # The second has had its look too by then.
+    time.sleep(2)
+    stop.set()
+    for service in services:
+        service.join(20)
+        assert not service.is_alive()
+    assert reviews() == [("M-county-01", "passed", "meterline")]
 
 
 def test_two_at_once_owe_it_once(connection: Connection, settings: Settings, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grid.calendar import Calendar
-from sync.rollout.criteria import Criterion, parse_criterion
+from sync.rollout.criteria import Criterion, by_day, parse_criterion
 from sync.rollout.errors import RolloutError
 from sync.rollout.plan import parse_plan
 from sync.rollout.tickets import (
@@ -91,6 +91,17 @@ class TestCriteria:
     def test_refuses_what_it_cant_judge(self, text: str) -> None:
         with pytest.raises(ValueError, match=r"consistency|INDICATOR|days"):
             parse_criterion(text, ("consistency",))
+
+    def test_a_day_counts_only_where_it_was_measured_anew(self) -> None:
+        tuesday, monday, sunday = date(2040, 6, 5), date(2040, 6, 4), date(2040, 6, 3)
+        assert by_day([(1.0, tuesday), (0.9, monday), (0.8, sunday)]) == [1.0, 0.9, 0.8]
+        # Nothing since Sunday; nothing on Monday; and one on which nobody knew anything.
+        assert by_day([(0.8, sunday), (0.8, sunday), (0.8, sunday)]) == [0.8, None, None]
+        assert by_day([(1.0, tuesday), (0.8, sunday), (0.8, sunday)]) == [1.0, None, 0.8]
+        assert by_day([(1.0, tuesday), (None, None)]) == [1.0, None]
+        # What isn't of a day is as it was when it was asked for.
+        assert by_day([(3.0, None), (2.0, None)]) == [3.0, 2.0]
+        assert by_day([]) == []
 
     @given(
         st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=9), st.integers(1, 8), st.floats(0, 1), st.booleans()
@@ -185,7 +196,19 @@ class TestTickets:
         assert noted.resolve_due_at == taken.resolve_due_at
         reopened = after(after(noted, Action.RESOLVE, 1), Action.REOPEN, 20)
         assert (reopened.worked_s, reopened.assignee, reopened.tier) == (11 * HOUR, None, 1)
-        assert reopened.resolve_due_at == reopened.at
+        assert reopened.resolve_due_at == taken.resolve_due_at
+
+    def test_what_was_broken_stays_so_while_others_are_waited_for_and_at_the_end(self) -> None:
+        taken = after(opened(FRIDAY, 2, PROMISE, OFFICE), Action.TAKE, 1, "li.wei")
+        late = after(taken, Action.WAIT, 9)
+        assert late.resolve_due_at == taken.resolve_due_at
+        assert after(late, Action.RESUME, 30).resolve_due_at == taken.resolve_due_at
+        assert after(late, Action.RESOLVE, 1).resolve_due_at == taken.resolve_due_at
+        begun = opened(FRIDAY, 2, PROMISE, OFFICE)
+        dropped = after(begun, Action.CLOSE, 3)
+        assert (dropped.respond_due_at, dropped.resolve_due_at) == (begun.respond_due_at, None)
+        # At the very instant it is still kept.
+        assert after(taken, Action.RESOLVE, 7).resolve_due_at is None
 
     def test_tiers_are_handed_up_and_down(self) -> None:
         begun = opened(FRIDAY, 3, PROMISE, OFFICE)
