@@ -73,7 +73,8 @@ class OutageWatch:
         known = {outage.unit: outage for outage in held if outage.source == GASPS and outage.unit not in by_switch}
         # A feeder's outage that holds grows, and takes in the areas that would be outages of their own.
         covered = {area for outage in known.values() for area in outage.areas}
-        new = gasp_outages(_heard(connection, known.values(), covered, now), self._rule, frozenset(out), now)
+        heard = _heard(connection, self._rule, known.values(), covered, now)
+        new = gasp_outages(heard, self._rule, frozenset(out), now)
         findings = [f for f in new if not set(f.evidence["areas"]) <= covered]
         replaced = {area: finding.unit for finding in findings for area in finding.evidence["areas"]}
         by = out | replaced
@@ -82,21 +83,21 @@ class OutageWatch:
                 goes_on = {TAKEN_OVER: by[outage.areas[0]]} if outage.areas else {}
                 findings.append(ended(unit, outage.begin_at, now, {**outage.figures, **goes_on}))
                 continue
-            back = read_restored(connection, outage.areas, outage.begin_at)
+            back = read_restored(connection, outage.areas, outage.begin_at, now, self._rule.settling_s)
             if back and all(back.values()):
                 findings.append(ended(unit, outage.begin_at, now, outage.figures))
         return findings
 
 
 def _heard(
-    connection: Connection, known: Collection[HeldOutage], covered: set[str], now: datetime
+    connection: Connection, rule: GaspRule, known: Collection[HeldOutage], covered: set[str], now: datetime
 ) -> list[GaspingArea]:
     """Areas heard of lately; where one isn't known to be out, also those that are, however long ago they were heard."""
-    heard = [GaspingArea(*row) for row in read_gasps(connection, now - _GASP_WINDOW, now)]
+    heard = [GaspingArea(*row) for row in read_gasps(connection, now - _GASP_WINDOW, now, rule.settling_s)]
     lately = {area.area for area in heard}
     if known and lately - covered:
         since = min(outage.begin_at for outage in known) - timedelta(milliseconds=1)
-        before = (GaspingArea(*row) for row in read_gasps(connection, since, now))
+        before = (GaspingArea(*row) for row in read_gasps(connection, since, now, rule.settling_s))
         heard += [area for area in before if area.area in covered - lately]
     return heard
 

@@ -62,12 +62,16 @@ class GaspRule:
     alone_s
         An area waits this long after its first last gasp before it is an outage of its own: gateways gather and send
         last gasps for some seconds, and until then the feeder's other areas may be on their way.
+    settling_s
+        A last gasp up to this long after a switch has supplied its area is from before that: a meter takes some
+        seconds to send one, and clocks differ.
     """
 
     min_meters: int = 3
     min_share: float = 0.15
     feeder_share: float = 0.3
     alone_s: float = 20.0
+    settling_s: float = 5.0
 
 
 def dead_areas(wiring: Wiring, positions: Positions, at_us: int) -> dict[str, str | None]:

@@ -75,16 +75,26 @@ def read_held_outages(connection: Connection) -> list[HeldOutage]:
     return [HeldOutage(r[0], r[1], r[2], tuple(r[3]), r[4]) for r in connection.execute(_SQL["held"])]
 
 
-def read_gasps(connection: Connection, since: datetime, now: datetime) -> list[tuple[Any, ...]]:
+def read_gasps(connection: Connection, since: datetime, now: datetime, settling_s: float) -> list[tuple[Any, ...]]:
     """Areas from which last gasps came in (since, now] and nothing after: area, feeder, first, how many, meters,
     areas of the feeder.
+
+    Parameters
+    ----------
+    settling_s
+        What came up to so long after a switch had supplied the area is from before that.
     """
-    return connection.execute(_SQL["gasps"], {"since": since, "now": now}).fetchall()
+    return connection.execute(_SQL["gasps"], {"since": since, "now": now, "settling_s": settling_s}).fetchall()
 
 
-def read_restored(connection: Connection, areas: Sequence[str], since: datetime) -> dict[str, bool]:
-    """Whether areas whose meters gasped from `since` on were heard of again: most meters came back, or all was read."""
-    return dict(connection.execute(_SQL["restored"], {"areas": list(areas), "since": since}).fetchall())
+def read_restored(
+    connection: Connection, areas: Sequence[str], since: datetime, now: datetime, settling_s: float
+) -> dict[str, bool]:
+    """Whether areas whose meters gasped from `since` on have their supply back: most meters said so, all was read, or
+    a switch brought it.
+    """
+    arguments = {"areas": list(areas), "since": since, "now": now, "settling_s": settling_s}
+    return dict(connection.execute(_SQL["restored"], arguments).fetchall())
 
 
 def find_meter_outage(connection: Connection, meter: str, now: datetime) -> list[MeterOutage]:

@@ -61,10 +61,29 @@ where f.kind = 'outage' and f.ended_at is null
 order by u.code
 
 -- name: gasps
-with gasped as (
+-- What was said before a switch brought the supply back is over.
+with heard as (
+  select distinct unit_id
+  from telemetry.event
+  where observed_at > %(since)s and observed_at <= %(now)s and kind = 'last_gasp'
+), supply as materialized (
+  select h.unit_id, m.feeder, m.feeder_id, m.supplied_from
+  from heard h
+  cross join lateral (
+    select f.code as feeder, f.unit_id as feeder_id, lower(m.valid) as supplied_from
+    from grid.member m
+    join grid.unit f on f.unit_id = m.unit_id and f.kind = 'feeder'
+    where m.child_id = h.unit_id and upper_inf(m.recorded) and not coalesce(lower(m.valid) > %(now)s, false)
+    order by upper(m.valid) desc nulls first
+    limit 1
+  ) m
+), gasped as (
   select e.unit_id, e.meter, min(e.observed_at) as first_at, max(e.observed_at) as last_at
-  from telemetry.event e
-  where e.observed_at > %(since)s and e.observed_at <= %(now)s and e.kind = 'last_gasp'
+  from supply s
+  join telemetry.event e using (unit_id)
+  where e.observed_at > greatest(%(since)s, s.supplied_from + %(settling_s)s * interval '1 second')
+    and e.observed_at <= %(now)s
+    and e.kind = 'last_gasp'
   group by e.unit_id, e.meter
 ), silent as (
   select g.unit_id, min(g.first_at) as first_at, count(*) as gasping
@@ -89,19 +108,13 @@ select
       and c.valid @> %(since)s::timestamptz
   )
 from silent s
+join supply m using (unit_id)
 join grid.unit u using (unit_id)
-cross join lateral (
-  select f.code as feeder, f.unit_id as feeder_id
-  from grid.member m
-  join grid.unit f on f.unit_id = m.unit_id and f.kind = 'feeder'
-  where m.child_id = u.unit_id and upper_inf(m.recorded) and not coalesce(lower(m.valid) > %(now)s, false)
-  order by upper(m.valid) desc nulls first
-  limit 1
-) m
 order by u.code
 
 -- name: restored
--- Heard of again: at least half of the meters that gasped say so, or an interval that began after it was read whole.
+-- Heard of again: at least half of the meters that gasped say so, or an interval that began after it was read whole. Or
+-- a switch has brought the supply back.
 select
   u.code,
   coalesce(
@@ -123,6 +136,11 @@ select
     select from loss.balance b
     where b.unit_id = u.unit_id and b.observed_at - b.interval_s * interval '1 second' > %(since)s
       and b.interval_s <= 3600 and b.coverage between 0.9 and 1 and b.inflow_wh > 0
+  ) or exists (
+    select from grid.member m
+    join grid.unit f on f.unit_id = m.unit_id and f.kind = 'feeder'
+    where m.child_id = u.unit_id and upper_inf(m.recorded) and m.valid @> %(now)s::timestamptz
+      and lower(m.valid) + %(settling_s)s * interval '1 second' >= %(since)s
   )
 from grid.unit u
 where u.code = any(%(areas)s)

@@ -282,6 +282,43 @@ class TestLastGasps:
         assert desk.look(s(10)) == []
         assert len(desk.alerts()) == 1
 
+    def test_gasps_of_areas_that_a_tie_has_supplied_since_are_no_outage_of_its_feeder(self, desk: Desk) -> None:
+        apply_switch_position(desk.connection, "F1-B", OPEN, NOW)
+        apply_switch_position(desk.connection, "F1-Q", OPEN, NOW)
+        for area in ("F1-C", "F1-D"):
+            self.send(desk, area, range(8), s(1))
+        assert desk.look(s(3)) == [("opened", "outage:F1")]
+        apply_switch_position(desk.connection, "T12", CLOSED, s(90))
+        assert desk.look(s(91)) == [("updated", "outage:F1")]
+        for second in (95, 100, 150, 300):
+            assert desk.look(s(second)) == []
+        assert [code for code, _, _ in desk.alerts()] == ["outage:F1"]
+        # Their new feeder's own gasps count.
+        for area in ("F1-C", "F1-D"):
+            self.send(desk, area, range(8), s(310))
+        assert desk.look(s(313)) == [("opened", "outage:F2")]
+
+    def test_a_breaker_that_recloses_at_once_leaves_gasps_that_alarm_nobody(self, desk: Desk) -> None:
+        apply_switch_position(desk.connection, "F1-B", OPEN, NOW)
+        apply_switch_position(desk.connection, "F1-B", CLOSED, s(1))
+        for area in ("F1-A", "F1-C", "F1-D"):
+            self.send(desk, area, range(3), s(0.2))
+            # The slowest of them come after the supply is back.
+            self.send(desk, area, range(3, 8), s(2))
+        for second in (2.5, 5, 25, 120):
+            assert desk.look(s(second)) == []
+        assert desk.alerts() == []
+
+    def test_gasps_that_came_before_the_reclosing_breakers_points_are_over_with_them(self, desk: Desk) -> None:
+        for area in ("F1-A", "F1-C", "F1-D"):
+            self.send(desk, area, range(5), s(0.2))
+        assert desk.look(s(1)) == []
+        apply_switch_position(desk.connection, "F1-B", OPEN, NOW)
+        apply_switch_position(desk.connection, "F1-B", CLOSED, s(1))
+        for second in (1.5, 3, 25, 120):
+            assert desk.look(s(second)) == []
+        assert desk.alerts() == []
+
     def test_what_spreads_after_an_area_was_told_becomes_its_feeders_alert(self, desk: Desk) -> None:
         self.send(desk, "F1-C", range(5), NOW)
         assert desk.look(s(20)) == [("opened", "outage:F1-C")]
