@@ -3,8 +3,9 @@
 python -m benchmarks.boards --scale 1 --json
 
 See `benchmarks.boards_database` for what is in it. Each statement runs as its board's role, as Grafana sends it: over
-the range that the board opens with, and, where it depends on the range, over a year. The time is the median of five
-after one to warm up, with all rows fetched.
+the range that the board opens with, and, where it depends on the range, over a year. What depends on the place runs a
+second time with a region and a substation chosen. The rules of health run as operations' role. The time is the median
+of five after one to warm up, with all rows fetched.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ from rich.table import Table
 
 from benchmarks.boards_database import catch_up, fill
 from benchmarks.stack import benchmark_stack
+from deploy.boards.health import RULES
 from deploy.boards.macros import expand
-from deploy.boards.model import Board, Source
+from deploy.boards.model import Board, Source, variables_of
 from deploy.boards.registry import BOARDS
 from deploy.stack.postgres import superuser_dsn
 from meterline.config import Settings
@@ -38,6 +40,8 @@ from meterline.config import Settings
 _MOST_MS = 200.0
 _BUILD_S = 900.0
 _RUNS = 5
+#: What a reader narrows first.
+_WIDE = frozenset({"region", "substation"})
 _SPANS = {"m": "minutes", "h": "hours", "d": "days"}
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -63,34 +67,48 @@ class Timing:
 
 
 def measure(settings: Settings, only: str | None = None) -> Iterator[Timing]:
-    """Time every panel, variable and annotation, of all boards or of the one with a uid."""
+    """Time every panel, variable and annotation, of all boards or of the one with a uid; and the rules of health."""
     for board in [board for board in BOARDS if only in {None, board.uid}]:
         role = "board" if board.source is Source.OPERATIONS else "revenue"
         with psycopg.connect(settings.database.conninfo(role), autocommit=True) as connection:  # type: ignore[arg-type]
-            yield from _measure(connection, board)
+            yield from _measure(connection, board, narrowed=False)
+            if _WIDE.issubset(variable.name for variable in board.variables):
+                yield from _measure(connection, board, narrowed=True)
+    if only is None:
+        with psycopg.connect(settings.database.conninfo("board"), autocommit=True) as connection:
+            for rule in RULES:
+                yield _time(connection, "rules of health", rule.uid, rule.sql, "1h", {})[0]
 
 
-def _measure(connection: Connection, board: Board) -> Iterator[Timing]:
+def _measure(connection: Connection, board: Board, *, narrowed: bool) -> Iterator[Timing]:
+    """With the first choice of each variable, or with a region and a substation: then only what depends on them."""
     values: dict[str, str] = {}
+    at = " at a place" if narrowed else ""
     for variable in board.variables:
-        timing, first = _time(connection, board, f"variable {variable.name}", variable.sql, "1h", values)
-        values[variable.name] = first
-        yield timing
+        name = f"variable {variable.name}{at}"
+        timing, rows = _time(connection, board.uid, name, variable.sql, "1h", values)
+        # The first choice is all of them.
+        values[variable.name] = str(rows[1 if narrowed and variable.name in _WIDE else 0][0])
+        if not narrowed or variable.needs & _WIDE:
+            yield timing
     usual = board.since.removeprefix("now-")
     for panel in (place.panel for place in board.places):
+        if narrowed and not panel.variables & _WIDE:
+            continue
         for name, sql in ((panel.key, panel.sql), (f"{panel.key} edges", panel.edges)):
             if sql is None:
                 continue
-            depends = panel.span is None and "$__time" in sql
+            depends = panel.span is None and "$__time" in sql.replace("$__timezone", "")
             for span in (panel.span or usual, *(["365d"] if depends else [])):
-                yield _time(connection, board, name, sql, span, values)[0]
+                yield _time(connection, board.uid, name + at, sql, span, values)[0]
     for annotation in board.annotations:
-        yield _time(connection, board, f"annotation {annotation.key}", annotation.sql, usual, values)[0]
+        if not narrowed or variables_of(annotation.sql) & _WIDE:
+            yield _time(connection, board.uid, f"annotation {annotation.key}{at}", annotation.sql, usual, values)[0]
 
 
 def _time(
-    connection: Connection, board: Board, what: str, sql: str, span: str, values: dict[str, str]
-) -> tuple[Timing, str]:
+    connection: Connection, board: str, what: str, sql: str, span: str, values: dict[str, str]
+) -> tuple[Timing, list[tuple[Any, ...]]]:
     now = datetime.now(UTC)
     length = timedelta(**{_SPANS[span[-1]]: int(span[:-1])})
     # As many points as a panel is wide.
@@ -109,10 +127,8 @@ def _time(
     assert answer is not None
     plan = answer[0]
     scans = sorted({node["Relation Name"] for node in _nodes(plan[0]["Plan"]) if _scans_hypertable(node)})
-    first = str(rows[0][0]) if rows else ""
     median_ms = round(1e3 * statistics.median(seconds[1:]), 1)
-    timing = Timing(board.uid, what, span, len(rows), median_ms, round(processor_ms, 1), scans, plan)
-    return timing, first
+    return Timing(board, what, span, len(rows), median_ms, round(processor_ms, 1), scans, plan), rows
 
 
 def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -2,8 +2,9 @@
 
 1,000 feeders of 20 substations, 20,000 areas of 80 meters each. At scale 1: a year of quarter-hours of feeders and of
 what is above them, a year of days of all units, 7 days of quarter-hours of areas, a day of their blocks. A smaller
-scale shortens the times and leaves the units. A day of results is made once and copied to the others, so the same
-values return every day: plans and times don't depend on them. Rows lie in the order of time, as workers write them.
+scale shortens the times and leaves the units, and what was found of them: alerts, findings, doubts, copies, benefits.
+A day of results is made once and copied to the others, so the same values return every day: plans and times don't
+depend on them. Rows lie in the order of time, as workers write them.
 
 Each step notes its end in its own transaction: who was interrupted goes on where he was.
 """
@@ -118,6 +119,8 @@ def _fill(connect: Connect, scale: float) -> bool | None:
             "period_key",
             "period_first_day",
             "told",
+            "findings",
+            "records",
         ):
             _step(connection, done, name)
         connection.execute("set default_statistics_target = 20")

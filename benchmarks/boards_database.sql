@@ -261,5 +261,110 @@ from loss.period p
 join grid.unit u using (unit_id)
 where u.kind = 'feeder' and p.period = 'day' and p.revision > 0
 
+-- name: findings
+-- Of two years: 200,000 findings of 50,000 alerts with their history, 10,000 work orders, 40,000 findings of usage.
+insert into alerts.transition (alert_id, at, actor, action, from_state, to_state, reason)
+select a.alert_id, a.opened_at + s.after, s.actor, s.action, s.from_state, s.to_state, 'benchmark'
+from alerts.alert a
+cross join (values
+  ('0'::interval, 'meterline', 'open', null, 'open'), ('20 minutes', 'li.wei', 'acknowledge', 'open', 'acknowledged'),
+  ('2 days', 'li.wei', 'resolve', 'acknowledged', 'resolved')
+) s (after, actor, action, from_state, to_state)
+where s.to_state = 'open' or a.state = 'resolved'
+order by a.opened_at + s.after;
+insert into alerts.finding (
+  fingerprint, kind, severity, unit_id, meter, begin_at, seen_at, ended_at, figures, evidence, alert_id, result
+)
+select
+  'f' || n, (array['high_loss', 'stopped', 'under_recording', 'voltage'])[1 + n %% 4],
+  (array['critical', 'warning', 'info'])[1 + n %% 3], u.unit_id,
+  'm' || (substr(u.code, 2)::int * %(meters)s + n %% %(meters)s), now() - n * interval '5 minutes',
+  now() - n * interval '4 minutes', case when n >= 3000 then now() - n * interval '3 minutes' end,
+  '{"loss_wh": 1200, "rate": 0.12}', '{"members": [1, 2, 3]}', case when n %% 4 = 0 then a.alert_id end,
+  case when n %% 20 = 0 then (array['confirmed', 'refuted', 'not_found'])[1 + n %% 3] end
+from generate_series(0, 199999) n
+join grid.unit u on u.code = 'A' || n %% %(areas)s
+join alerts.alert a on a.fingerprint = 'f' || n / 4;
+insert into alerts.work_order (
+  alert_id, state, assignee, created_at, created_by, deadline, expected_wh, evidence, result, found_wh, done_at, done_by
+)
+select
+  alert_id, case when n < 500 then 'issued' else 'done' end, 'li.wei', now() - n * interval '1 hour', 'benchmark',
+  now() - n * interval '1 hour' + interval '14 days', 100000, '{}',
+  case when n >= 500 then (array['confirmed', 'refuted', 'not_found'])[1 + n %% 3] end,
+  case when n >= 500 then 80000 end, case when n >= 500 then now() - n * interval '50 minutes' end,
+  case when n >= 500 then 'li.wei' end
+from (select alert_id, row_number() over (order by alert_id) as n from alerts.alert limit 10000) a;
+insert into usage.finding (
+  unit_id, meter, kind, source, confidence, begin_at, opened_at, seen_at, ended_at, expected_wh, expected_money, reasons,
+  evidence, alert_finding_id
+)
+select
+  u.unit_id, 'm' || (substr(u.code, 2)::int * %(meters)s + n %% %(meters)s),
+  (array['under_recording', 'stopped', 'bypass', 'phase_missing'])[1 + n %% 4], 'daily', 0.5 + n %% 50 * 0.01,
+  now() - n * interval '25 minutes', now() - n * interval '24 minutes', now() - n * interval '20 minutes',
+  case when n >= 5000 then now() - n * interval '18 minutes' end, 1000 + n * 37 %% 100000, n %% 500,
+  array['loss follows', 'low voltage'], '{"series": "0123456789abcdef", "voltage": {"found_area": "A7"}}', n + 1
+from generate_series(0, 39999) n
+join grid.unit u on u.code = 'A' || n %% %(areas)s
+order by n;
+insert into usage.field_check
+select finding_id, (array['confirmed', 'refuted', 'not_found'])[1 + finding_id %% 3], seen_at, 'li.wei', ''
+from usage.finding
+where finding_id %% 10 = 0
+
+-- name: records
+-- What rules and comparisons found: a month of doubts of half the areas, a year of completeness, a copy of all meters
+-- in one target and of all areas in another, 20,000 disagreements that are over, 20,000 entries of the ledger.
+insert into telemetry.doubt
+select
+  u.unit_id, current_date - d, (u.unit_id + d) %% %(meters)s,
+  (array['spike', 'zero_run', 'flat_run', 'multiplier'])[1 + u.unit_id / 2 %% 4], (current_date - d)::timestamptz,
+  (current_date - d)::timestamptz + interval '1 hour', 9000, 3000, now()
+from generate_series(30, 0, -1) d
+cross join grid.unit u
+where u.kind = 'area' and (u.unit_id + d) %% 2 = 0;
+insert into sync.completeness
+select s, k, current_date - d, 20000, (d + length(k)) %% 40
+from unnest(array['gis', 'pms', 'marketing']) s, unnest(array['area', 'feeder', 'meter', 'account', 'switch', 'node']) k,
+  generate_series(0, 365) d;
+insert into sync.target_state (target, kind, code, expected, seen, checked_at, since)
+select
+  'gis', 'meter', code, sha256(code::bytea), sha256((case when meter_id %% 100 = 0 then 'x' else '' end || code)::bytea),
+  now(), case when meter_id %% 100 = 0 then now() - meter_id %% 5000 * interval '1 minute' end
+from grid.meter
+union all
+select
+  'pms', 'unit', code, sha256(code::bytea), sha256((case when unit_id %% 50 = 0 then 'x' else '' end || code)::bytea),
+  now(), case when unit_id %% 50 = 0 then now() - unit_id %% 5000 * interval '1 minute' end
+from grid.unit;
+insert into sync.drift
+select
+  (array['gis', 'pms'])[1 + n %% 2], 'unit', 'A' || n, now() - n * interval '10 minutes' - interval '1 hour',
+  now() - n * interval '10 minutes'
+from generate_series(0, 19999) n;
+insert into benefit.parameters (hash, body, reason, recorded_by) values ('\x01', '{}', 'benchmark', 'benchmark');
+insert into benefit.effect (
+  key, version, units, method, first_day, repaired_from, repaired_to, last_day, recovered_wh, low_wh, high_wh, sigma_wh,
+  before_after_wh, placebo_rank, shown, days_before, days_after, controls, evidence, digest
+)
+select
+  'k' || n, 1, array[1], 'control', current_date - 90, current_date - 60, current_date - 59, current_date - 30, 50000,
+  40000, 60000, 5000, 70000, 0.05, n %% 5 > 0, 28, 28, 20, '{"n": 1}', '\x01'
+from generate_series(1, 5000) n;
+insert into benefit.entry (
+  source, source_id, item, version, kind, unit_id, organisation, done_at, energy_wh, sigma_wh, shown, money_cents,
+  visits_milli, work_s, outage_customer_s, co2_g, basis, method, parameters_id, effect_id, evidence, digest, reason
+)
+select
+  'work_order', n, case when n %% 4 = 0 then 'loss_avoided' else 'recovered' end, v, 'high_loss', u.unit_id,
+  'unit ' || n %% 12, now() - n * interval '50 minutes', 50000, 5000, n %% 5 > 0, 2500, 0, 0, 0, 28000,
+  case when n %% 3 = 0 then 'estimate' else 'measured' end, 'control', 1, case when n %% 4 = 0 then n / 4 end, '{"n": 1}',
+  '\x01', 'benchmark'
+from generate_series(1, 20000) n
+cross join generate_series(1, 2) v
+join grid.unit u on u.code = 'A' || n %% %(areas)s
+where v = 1 or n %% 10 = 0
+
 -- name: analyze
 analyze
