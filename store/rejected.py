@@ -33,29 +33,33 @@ class RejectedRow:
 
 def add_rejections(connection: Connection, rejections: Iterable[Rejection], at: datetime) -> None:
     """Store rejections inside the caller's transaction; the same input again is counted, not stored again."""
-    rows: list[dict[str, Any]] = []
-    for rejection in rejections:
-        digest = hashlib.sha256()
-        for part in (rejection.reason.value.encode(), _storable(rejection.topic).encode(), rejection.original):
-            digest.update(len(part).to_bytes(8, "big"))
-            digest.update(part)
-        rows.append(
-            {
-                "fingerprint": digest.digest(),
-                "reason": rejection.reason.value,
-                "detail": _storable(rejection.detail),
-                "quarantined": rejection.quarantined,
-                "topic": _storable(rejection.topic),
-                "meters": [_storable(meter) for meter in rejection.meters],
-                "original": rejection.original,
-                "original_size": len(rejection.original),
-                "at": at,
-            }
-        )
     # In one order, so that two workers can't wait for each other.
-    rows.sort(key=lambda row: row["fingerprint"])
+    ordered = sorted(((_fingerprint(rejection), rejection) for rejection in rejections), key=lambda each: each[0])
     with connection.cursor() as cursor:
-        cursor.executemany(_SQL["add"], rows)
+        # One after the other: a rejection may name thousands of meters, and have megabytes.
+        cursor.executemany(_SQL["add"], (_row(fingerprint, rejection, at) for fingerprint, rejection in ordered))
+
+
+def _fingerprint(rejection: Rejection) -> bytes:
+    digest = hashlib.sha256()
+    for part in (rejection.reason.value.encode(), _storable(rejection.topic).encode(), rejection.original):
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.digest()
+
+
+def _row(fingerprint: bytes, rejection: Rejection, at: datetime) -> dict[str, Any]:
+    return {
+        "fingerprint": fingerprint,
+        "reason": rejection.reason.value,
+        "detail": _storable(rejection.detail),
+        "quarantined": rejection.quarantined,
+        "topic": _storable(rejection.topic),
+        "meters": [_storable(meter) for meter in rejection.meters],
+        "original": rejection.original,
+        "original_size": len(rejection.original),
+        "at": at,
+    }
 
 
 def list_rejected(

@@ -57,7 +57,7 @@ T = TypeVar("T")
 _REFUSALS = 8
 #: Records that are taken from Kafka's buffers at a time, where they lie compressed: no more than fit between the mark
 #: from which a queue wants no more and its bound, even of the largest blocks.
-_POLL = 256
+_POLL = 200
 #: Messages of device events in a batch, and waiting for the next one: each may have thousands of events.
 _EVENTS = 64
 

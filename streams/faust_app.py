@@ -16,7 +16,7 @@ from mode.utils.queues import ThrowableQueue
 
 #: Bytes of messages that wait in one queue, whatever their number: blocks of the greatest areas have 30 kB, refused
 #: inputs up to 16 MB.
-QUEUE_BYTES = 40_000_000
+QUEUE_BYTES = 32_000_000
 
 
 class _Rest:

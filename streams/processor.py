@@ -48,8 +48,9 @@ _PAGE = 200
 #: Intervals that orders to publish name in one transaction.
 _MAX_DUE = 1_000
 
-#: Bytes of records in one transaction: decoded and merged they take several times that.
-_MAX_BYTES = 16_000_000
+#: Bytes of records in one transaction: decoded and merged they take several times that, and most where all of their
+#: meters are unknown, of which each is named.
+_MAX_BYTES = 8_000_000
 
 #: What is to be settled, and what is refused.
 Joined = tuple[list[Contribution], list[Rejection]]

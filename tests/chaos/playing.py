@@ -47,8 +47,9 @@ def play(stack: Stack, name: str, seed: int, folder: Path) -> Played:
     fault = FAULTS[name]
     chance = random.Random(seed)  # noqa: S311  # the same round at each run
     stack.until_ready()
-    with fault.around(stack):
-        with stack.load(folder, fault.publish) as load, Memory(stack.spec) as memory:
+    # Memory is watched to the end: what has come is settled while it is compared.
+    with fault.around(stack), Memory(stack.spec) as memory:
+        with stack.load(folder, fault.publish) as load:
             began = time.monotonic()
             time.sleep(chance.uniform(0.0, 1.5))
             recovered_s = 0.0
