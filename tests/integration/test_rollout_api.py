@@ -368,6 +368,15 @@ def test_reports_are_read_by_who_they_are_for(client: TestClient) -> None:
     problem(leader.get("/rollout/reports/hourly"), 422)
 
 
+def test_a_gateway_has_a_name_that_a_finding_can_bear(client: TestClient) -> None:
+    probe = {"unit": "county-01", "measured_at": "2040-06-04T00:00:00Z", "sent": 9, "returned": 0}
+    traffic = {"meters": 9, "blocks": 1, "interval_s": 900}
+    desk = as_(client, "desk")
+    problem(desk.post("/rollout/channels", {**probe, "gateway": "g" * 101, "traffic": traffic}), 422)
+    filed = desk.post("/rollout/channels", {**probe, "gateway": "g" * 100, "traffic": traffic})
+    assert filed.json()["shortfalls"] == ["unreachable"]
+
+
 def test_trainings_are_of_their_unit(client: TestClient) -> None:
     county = as_(client, "county1")
     said = {"unit": "county-01", "topic": "Swaps", "held_on": "2040-06-01", "people": 12, "norm": "swap/1"}
@@ -443,6 +452,7 @@ def test_a_token_of_a_unit_names_it(roles: str, unit: str) -> None:
     assert datetime.now(UTC) < MONDAY
 
 
+@pytest.mark.timeout(200)
 @pytest.mark.parametrize("token", ["leader", "county1"])
 def test_schemathesis_finds_no_error(client: TestClient, token: str, tmp_path: Path) -> None:
     """Requests made from the description, right and wrong: no error of ours, and no answer that isn't described."""
