@@ -22,14 +22,14 @@ _DIGEST = 333_333_333_333_333_333
 _RANDOM = np.random.default_rng(11)
 
 
-def make_model(areas: int, feeders: int) -> GridModel:
-    """Areas of 400 meters A0, A1, … on feeders F0, F1, … in turn, each with a gateway meter."""
+def make_model(areas: int, feeders: int, size: int = METERS) -> GridModel:
+    """Areas of `size` meters A0, A1, … on feeders F0, F1, … in turn, each with a gateway meter."""
     of_areas, meters = [], []
     for a in range(areas):
         code = f"A{a}"
         of_areas.append(TransformerArea(code, code, UnitKind.AREA, "headend", f"F{a % feeders}"))
         meters.append(Meter(f"{code}-master", code, Role.GATEWAY, 40, 0.5))
-        meters += [Meter(f"{code}-{m}", code, Role.CUSTOMER) for m in range(1, METERS)]
+        meters += [Meter(f"{code}-{m}", code, Role.CUSTOMER) for m in range(1, size)]
     codes = [f"F{f}" for f in range(feeders)]
     meters += [Meter(f"{code}-head", code, Role.GATEWAY, 60, 0.2) for code in codes]
     return GridModel(

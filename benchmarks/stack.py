@@ -20,7 +20,7 @@ from deploy.stack import StackSpec, destroy, start_servers, status, stop
 from meterline.bootstrap import opener, prepare
 from meterline.config import Settings, load_settings
 
-_TIMEOUT_S = 300.0
+_TIMEOUT_S = 600.0
 
 
 @contextlib.contextmanager
@@ -104,6 +104,13 @@ def processor_seconds(spec: StackSpec) -> dict[str, float]:
     return seconds
 
 
+def event_loop_seconds(spec: StackSpec) -> float:
+    """Processor time of the workers' first threads: what takes messages from Kafka, and does nothing else."""
+    pids = [process.pid for process in status(spec) if process.group == "worker" and process.pid is not None]
+    threads = [thread for pid in pids for thread in psutil.Process(pid).threads() if thread.id == pid]
+    return float(sum(thread.user_time + thread.system_time for thread in threads))
+
+
 def worker_memory_mib(spec: StackSpec) -> float:
     """Resident memory of the largest worker."""
     pids = [process.pid for process in status(spec) if process.group == "worker" and process.pid is not None]
@@ -124,8 +131,10 @@ class Measured:
         return self.rows / self.seconds
 
 
-def measured(spec: StackSpec, count: Callable[[], int], wanted: int, begun: Callable[[], bool]) -> Measured:
-    """From the moment at which every worker has begun until all rows are there.
+def measured(
+    spec: StackSpec, count: Callable[[], int], wanted: int, begun: Callable[[], bool], every_s: float = 0.1
+) -> Measured:
+    """From the moment at which every worker has begun until all rows are there, asked for every so many seconds.
 
     Raises
     ------
@@ -140,7 +149,7 @@ def measured(spec: StackSpec, count: Callable[[], int], wanted: int, begun: Call
         while not done():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{what}; {count():,} of {wanted:,} rows came")
-            time.sleep(0.1)
+            time.sleep(every_s)
 
     wait(begun, "not every worker has begun")
     before = processor_seconds(spec)

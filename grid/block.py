@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from grid.arrow import InvalidBlockError, read_record, write_record
+from grid.block_layout import Layouts
 from grid.channels import CHANNELS, MEASURED, SIGMA, Values
 from grid.quality import MAX_SEQUENCE
 
@@ -24,6 +25,7 @@ INTERVALS_S = (60, 300, 900, 1800, 3600)
 DAYS_S = (82_800, 86_400, 90_000)
 
 _METADATA_KEY = b"block"
+_LAYOUTS = Layouts()
 #: What a block may carry, in the order of its columns.
 BLOCK_CHANNELS = (*MEASURED, SIGMA)
 
@@ -107,27 +109,45 @@ def decode_block(data: bytes) -> Block:
     InvalidBlockError
         When `data` is not a block.
     """
-    header, batch = read_record(data, None, _METADATA_KEY)
-    names = tuple(batch.schema.names)
-    if not batch.schema.equals(_schema(names), check_metadata=False):
-        raise InvalidBlockError(f"columns are {batch.schema}")
+    layout = _LAYOUTS.of(data)
     try:
-        unit, gateway, observed, interval, received, first = header.split("\n")
-        columns = {name: column.to_numpy() for name, column in zip(names[1:], batch.columns[1:], strict=True)}
+        if layout is None:
+            text, meters, columns = _read(data)
+        else:
+            text, meters, columns = layout.text(data), layout.meters(data), layout.values(data)
         quality = columns.pop("quality")
         sequence = columns.pop("sequence", None)
-        if not 0 <= int(first) < MAX_SEQUENCE:
-            raise InvalidBlockError(f"sequence {first} is out of bounds")
+        unit, gateway, observed, interval, received, first = text.split("\n")
+        number = _sequence(first)
         return Block(
             unit=unit,
             gateway=gateway,
             observed_at_us=int(observed),
             interval_s=int(interval),
             received_at_us=int(received),
-            meters=batch.column(0),
-            sequence=np.full(len(quality), int(first), np.int64) if sequence is None else sequence,
+            meters=meters,
+            sequence=np.full(len(quality), number, np.int64) if sequence is None else sequence,
             channels=columns,
             quality=quality,
         )
+    except InvalidBlockError:
+        raise
     except ValueError as error:  # ArrowInvalid, for a column with nulls, is one too
         raise InvalidBlockError(str(error)) from error
+
+
+def _sequence(text: str) -> int:
+    if not 0 <= int(text) < MAX_SEQUENCE:
+        raise ValueError(f"sequence {text} is out of bounds")
+    return int(text)
+
+
+def _read(data: bytes) -> tuple[str, pa.StringArray, dict[str, Values]]:
+    """Header, meters and the other columns as Arrow reads them."""
+    text, batch = read_record(data, None, _METADATA_KEY)
+    names = tuple(batch.schema.names)
+    if not batch.schema.equals(_schema(names), check_metadata=False):
+        raise InvalidBlockError(f"columns are {batch.schema}")
+    columns = {name: column.to_numpy() for name, column in zip(names[1:], batch.columns[1:], strict=True)}
+    _LAYOUTS.learn(data, text, batch)
+    return text, batch.column(0), columns

@@ -47,6 +47,10 @@ def quality_rank(quality: NDArray[np.uint8]) -> NDArray[np.int64]:
     return _RANK[quality]
 
 
+# Least precedence by flag byte.
+_LEAST: NDArray[np.int64] = _RANK[np.arange(256) & ~int(Quality.MISSING)] * MAX_SEQUENCE
+
+
 #: Of an energy from registers that took the place of a substitute or an estimate: above theirs, below a meter's own.
 COUNTED = int(_RANK[Quality.SUSPECT]) * MAX_SEQUENCE - 1
 
@@ -57,4 +61,4 @@ def precedence(quality: NDArray[np.uint8], sequence: NDArray[np.int64] | int) ->
     Whether a single channel is there is said by its value: a reading whose energy alone is missing ranks by its other
     flags. `sequence` lies in 0 … `MAX_SEQUENCE` − 1.
     """
-    return quality_rank(quality & np.uint8(0xFF ^ Quality.MISSING)) * MAX_SEQUENCE + sequence
+    return np.asarray(_LEAST[quality] + sequence)

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
 TRAILER = struct.pack(">h", -1)
-NULL = struct.pack(">i", -1)
 
 #: Microseconds from 1970 to 2000, PostgreSQL's epoch.
 EPOCH_US = 946_684_800_000_000
@@ -32,6 +31,11 @@ _ELEMENTS: dict[np.dtype[Any], tuple[int, np.dtype[Any]]] = {
 }
 _TYPES = {oid: (native, element) for native, (oid, element) in _ELEMENTS.items()}
 _ARRAY_HEAD = struct.Struct(">iiiiii")
+
+
+def oid_of(native: np.dtype[Any]) -> int:
+    """The server's number of the type of a NumPy array's elements."""
+    return _ELEMENTS[native][0]
 
 
 class ArrayColumn:

@@ -11,92 +11,87 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from grid.channels import CHANNELS, EXPORT, FOLLOWING, IMPORT, VOTING, Values
 from grid.quality import NO_PRECEDENCE, Quality
 from grid.rows import NEVER_US, BlockRows, any_by_row
-from store.pgbinary import ArrayColumn
-
-_I64 = np.iinfo(np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layout:
-    """Columns of a batch's rows; row r's elements lie at span(r) in both.
+    """Columns of a batch's k rows; row r's elements lie at starts[r]:starts[r + 1] in both.
 
     `there` says of each channel in which rows it has its column.
     """
 
-    precedence: ArrayColumn
-    received_us: ArrayColumn
-    starts: list[int]
-    there: Mapping[str, list[bool]]
-
-    def span(self, row: int) -> tuple[int, int]:
-        """Where a row's elements lie."""
-        return self.starts[row], self.starts[row + 1]
+    precedence: NDArray[np.int64]
+    received_us: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    there: Mapping[str, NDArray[np.bool_]]
 
 
 def pack(rows: BlockRows) -> Layout:
     """Lay out the precedences and times of receipt of rows."""
-    starts, sizes = rows.starts, np.diff(rows.starts)
-    total = len(rows.quality)
-    lowest, highest = np.full(total, _I64.max), np.full(total, NO_PRECEDENCE)
-    first, last = np.full(total, _I64.max), np.full(total, NEVER_US)
-    literal = np.zeros(total, np.bool_)
+    k = len(rows)
+    one, one_us = np.full(k, NO_PRECEDENCE), np.full(k, NEVER_US)
+    differs = np.zeros(k, np.bool_)
     there: dict[str, NDArray[np.bool_]] = {}
     for name, precedence in rows.precedence.items():
-        received_us = rows.received_us[name]
-        said = precedence != NO_PRECEDENCE
-        literal |= said != _says(name, rows.channels[name], rows.quality)
-        lowest = np.where(said, np.minimum(lowest, precedence), lowest)
-        highest = np.maximum(highest, precedence)
-        first = np.where(said, np.minimum(first, received_us), first)
-        last = np.where(said, np.maximum(last, received_us), last)
-        there[name] = any_by_row(said | (rows.channels[name] != CHANNELS[name].missing), starts)
-    for name in (IMPORT, EXPORT):
-        there[name] = np.ones(len(rows), np.bool_)
+        there[name] = np.full(k, name in (IMPORT, EXPORT))
+        # Energies that were derived from registers weren't received.
+        not_received = np.uint8(Quality.DERIVED if name in (IMPORT, EXPORT) else 0)
+        held = (rows.channels[name], precedence, rows.received_us[name], rows.quality)
+        _fold(rows.starts, *held, CHANNELS[name].missing, not_received, one, one_us, differs, there[name])
     for name in FOLLOWING:
         if name in rows.channels:
-            there[name] = any_by_row(rows.channels[name] != CHANNELS[name].missing, starts)
-    # A position of which nothing is said goes with any.
-    silent = highest == NO_PRECEDENCE
-    literal |= ~silent & ((lowest != highest) | (first != last))
-    by_channel = any_by_row(literal, starts)
-    one = np.maximum.reduceat(highest, starts[:-1])
-    one_us = np.maximum.reduceat(last, starts[:-1])
-    differs = ~silent & ((highest != np.repeat(one, sizes)) | (last != np.repeat(one_us, sizes)))
-    by_position = any_by_row(differs, starts) & ~by_channel
-    if not by_channel.any() and not by_position.any():
-        return Layout(ArrayColumn(one), ArrayColumn(one_us), list(range(len(rows) + 1)), _lists(there))
-    return _ragged(rows, (one, one_us), (highest, last), by_channel, by_position, there)
+            there[name] = any_by_row(rows.channels[name] != CHANNELS[name].missing, rows.starts)
+    if not differs.any():
+        return Layout(one, one_us, np.arange(k + 1), there)
+    pieces = {r: _piece(rows, r, there) for r in np.flatnonzero(differs).tolist()}
+    sizes = np.ones(k, np.int64)
+    sizes[list(pieces)] = [len(precedence) for precedence, _ in pieces.values()]
+    starts = np.concatenate(([0], np.cumsum(sizes)))
+    columns = np.empty((2, starts[-1]), np.int64)
+    columns[0, starts[:-1]], columns[1, starts[:-1]] = one, one_us
+    for r, piece in pieces.items():
+        columns[:, starts[r] : starts[r + 1]] = piece
+    return Layout(columns[0], columns[1], starts, there)
 
 
-def _ragged(
-    rows: BlockRows,
-    one: tuple[NDArray[np.int64], NDArray[np.int64]],
-    of_position: tuple[NDArray[np.int64], NDArray[np.int64]],
-    by_channel: NDArray[np.bool_],
-    by_position: NDArray[np.bool_],
-    there: Mapping[str, NDArray[np.bool_]],
-) -> Layout:
-    pieces: tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]] = ([], [])
-    for r in range(len(rows)):
-        part = rows.part(r)
-        if by_channel[r]:
-            names = [name for name in VOTING if name in rows.precedence and there[name][r]]
-            pieces[0].append(np.concatenate([rows.precedence[name][part] for name in names]))
-            pieces[1].append(np.concatenate([rows.received_us[name][part] for name in names]))
-        elif by_position[r]:
-            pieces[0].append(of_position[0][part])
-            pieces[1].append(of_position[1][part])
-        else:
-            pieces[0].append(one[0][r : r + 1])
-            pieces[1].append(one[1][r : r + 1])
-    starts = np.concatenate(([0], np.cumsum([len(p) for p in pieces[0]])))
-    columns = [ArrayColumn(np.concatenate(p)) for p in pieces]
-    return Layout(columns[0], columns[1], starts.tolist(), _lists(there))
+@njit(cache=True, nogil=True)
+def _fold(  # type: ignore[no-untyped-def]  # numba infers
+    starts, values, precedence, received_us, quality, missing, not_received, one, one_us, differs, there
+):
+    """Find rows of which one number doesn't tell all that a channel has, and whether the channel has anything."""
+    for r in range(len(one)):
+        for i in range(np.uint64(starts[r]), np.uint64(starts[r + 1])):
+            said = precedence[i] != NO_PRECEDENCE
+            has_value = values[i] != missing
+            if said or has_value:
+                there[r] = True
+            if said != (has_value and quality[i] & not_received == 0):
+                differs[r] = True
+            elif said:
+                if one[r] == NO_PRECEDENCE:
+                    one[r], one_us[r] = precedence[i], received_us[i]
+                elif one[r] != precedence[i] or one_us[r] != received_us[i]:
+                    differs[r] = True
+
+
+def _piece(rows: BlockRows, r: int, there: Mapping[str, NDArray[np.bool_]]) -> NDArray[np.int64]:
+    """Precedence and time of receipt of a row that needs more than one number: of its positions, or of its values."""
+    part = rows.part(r)
+    names = [name for name in VOTING if name in rows.precedence and there[name][r]]
+    precedence = np.array([rows.precedence[name][part] for name in names])
+    received_us = np.array([rows.received_us[name][part] for name in names])
+    said = precedence != NO_PRECEDENCE
+    literal = said != [_says(name, rows.channels[name][part], rows.quality[part]) for name in names]
+    highest, last = precedence.max(axis=0), np.where(said, received_us, NEVER_US).max(axis=0)
+    if literal.any() or np.any(said & ((precedence != highest) | (received_us != last))):
+        return np.array([precedence.ravel(), received_us.ravel()])
+    return np.array([highest, last])
 
 
 def unpack(
@@ -127,7 +122,3 @@ def _says(name: str, values: Values, quality: NDArray[np.uint8]) -> NDArray[np.b
     if name in (IMPORT, EXPORT):
         there &= quality & np.uint8(Quality.DERIVED) == 0
     return np.asarray(there)
-
-
-def _lists(there: Mapping[str, NDArray[np.bool_]]) -> dict[str, list[bool]]:
-    return {name: mask.tolist() for name, mask in there.items()}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
+from typing import Any, cast
 
 import faust
 from faust.transport.drivers.aiokafka import Consumer, Transport
-from faust.types import AppT, EventT, Message
+from faust.types import AppT, ChannelT, EventT, Message
 from faust.types.transports import TransportT
 from mode import Service, ServiceT
 from mode.services import WaitResults
@@ -102,6 +102,51 @@ def _size(event: Any) -> int:
     return len(event.value or b"")
 
 
+class LeanStream(faust.Stream[bytes]):
+    """Takes messages in batches straight from what the consumer put there.
+
+    Faust's own iterator hands out one message in each turn of the event loop, which costs more than all else that is
+    done for it.
+    """
+
+    async def noack_take(self, max_: int, within: Any) -> AsyncGenerator[Any, None]:
+        """As Faust's, but the seconds within which a batch is full count from its first message."""
+        await self.maybe_start()
+        queue = cast("ChannelT[bytes]", self.channel).queue
+        while not self.should_stop:
+            events = self._current([await queue.get()])
+            end_s = self.loop.time() + within
+            while len(events) < max_:
+                if queue.empty():
+                    try:
+                        event = await asyncio.wait_for(queue.get(), end_s - self.loop.time())
+                    except TimeoutError:
+                        break
+                    events += self._current([event])
+                else:
+                    there: list[EventT[bytes]] = []
+                    while len(events) + len(there) < max_ and not queue.empty():
+                        there.append(queue.get_nowait())
+                    events += self._current(there)
+            if events:
+                yield events
+
+    async def ack(self, event: EventT[bytes]) -> bool:
+        """Count a message as done."""
+        return event.ack()
+
+    def _current(self, events: Sequence[EventT[bytes]]) -> list[EventT[bytes]]:
+        """Those of partitions as they are assigned now, of which Faust now knows that they are being worked on."""
+        app = self.app
+        if not app.flow_control.is_active():
+            return []
+        consumer = app.consumer
+        current = [event for event in events if event.message.generation_id == app.consumer_generation_id]
+        for event in current:
+            consumer.track_message(event.message)
+        return current
+
+
 class LeanApp(faust.App):
     """With queues bounded in bytes, and without Faust's own monitor, which is asked several times a message."""
 
@@ -110,6 +155,9 @@ class LeanApp(faust.App):
     ) -> ThrowableQueue[Any]:
         """As Faust's."""
         return QueueOfBytes(maxsize or 0, flow_control=self.flow_control, clear_on_resume=clear_on_resume)
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, Stream=LeanStream, **settings)
 
     def on_init_dependencies(self) -> Iterable[ServiceT]:
         services = super().on_init_dependencies()

@@ -22,7 +22,8 @@ from grid.loss_rules import LossRules
 from grid.model import UnitKind
 from grid.resettle import Resettle
 from grid.unit_energy import UnitEnergies
-from store.blocks import StaleVersionError, lock_units, read_blocks, write_blocks
+from store.block_writer import write_blocks
+from store.blocks import StaleVersionError, lock_units, read_blocks
 from store.connection import STORE_ERRORS, Connection
 from store.held import HeldConnection
 from store.line_networks import LineNetworks

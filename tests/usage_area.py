@@ -14,7 +14,8 @@ from grid.limits import Limits
 from grid.loss_rules import LossRules
 from grid.quality import MISSING_WH, Quality, precedence
 from grid.roster import UnitView
-from store.blocks import read_blocks, write_blocks
+from store.block_writer import write_blocks
+from store.blocks import read_blocks
 from store.connection import Connection
 from streams.steps.contribution import Contribution
 from streams.steps.settle import keys_to_read, settle

@@ -29,9 +29,26 @@ join loss.balance l
   and l.observed_at between %(first)s and %(last)s
 where b.observed_at between %(first)s and %(last)s
 
+-- name: copy_new_blocks
+copy telemetry.block (
+  unit_id, observed_at, interval_s, version, received_at, precedence, received_us,
+  import_wh, export_wh, register_import_wh, register_export_wh,
+  voltage_a_dv, voltage_b_dv, voltage_c_dv, current_a_ca, current_b_ca, current_c_ca,
+  power_factor_permille, opening_import_wh, opening_export_wh, final_us, loss_wh, sigma_wh,
+  technical_milli_wh, sold_sigma_wh, sold_systematic_wh, sigma_systematic_wh, quality
+) from stdin (format binary)
+
+-- name: copy_new_balances
+copy loss.balance (
+  unit_id, observed_at, interval_s, inflow_wh, outflow_wh, loss_wh, members_loss_wh, uncontracted_wh,
+  sigma_wh, coverage, computable,
+  generation_wh, estimated_wh, technical_wh, averaging_wh, technical_sigma_wh, members_technical_wh,
+  systematic_sigma_wh, ends_sigma_wh, total_sigma_wh, total_systematic_sigma_wh, export_sigma_wh, class,
+  reasons, status, revision, published_at, due_at, received_at
+) from stdin (format binary)
+
 -- name: stage
--- Made once a connection. Compressing a row that is read once, a moment later, is waste. Results come without NULL: what
--- isn't known is NaN, an instant that there is none of -infinity, and class and status are numbers.
+-- Made once a connection. Compressing a row that is read once, a moment later, is waste.
 create temporary table if not exists stage_block (
   unit_id integer,
   observed_at timestamptz,
@@ -60,13 +77,18 @@ create temporary table if not exists stage_block (
   sold_sigma_wh bigint[] storage external,
   sold_systematic_wh bigint[] storage external,
   sigma_systematic_wh bigint[] storage external,
-  quality bytea storage external,
+  quality bytea storage external
+) on commit delete rows;
+create temporary table if not exists stage_balance (
+  unit_id integer,
+  observed_at timestamptz,
+  interval_s integer,
   inflow_wh bigint,
   outflow_wh bigint,
-  own_loss_wh bigint,
+  loss_wh bigint,
   members_loss_wh bigint,
   uncontracted_wh bigint,
-  own_sigma_wh double precision,
+  sigma_wh double precision,
   coverage real,
   computable boolean,
   generation_wh bigint,
@@ -80,13 +102,23 @@ create temporary table if not exists stage_block (
   total_sigma_wh double precision,
   total_systematic_sigma_wh double precision,
   export_sigma_wh double precision,
-  class smallint,
+  class text,
   reasons integer,
-  status smallint,
+  status text,
   revision integer,
   published_at timestamptz,
-  due_at timestamptz
-) on commit delete rows;
+  due_at timestamptz,
+  received_at timestamptz
+) on commit delete rows
+
+-- name: copy_stage_blocks
+copy pg_temp.stage_block from stdin (format binary)
+
+-- name: copy_stage_balances
+copy pg_temp.stage_balance from stdin (format binary)
+
+-- name: stage_superseded
+-- Made once a connection.
 create temporary table if not exists stage_superseded (
   unit_id integer,
   observed_at timestamptz,
@@ -116,9 +148,6 @@ create temporary table if not exists stage_superseded (
   revision integer,
   published_at timestamptz
 ) on commit delete rows
-
--- name: copy
-copy pg_temp.stage_block from stdin (format binary)
 
 -- name: copy_superseded
 copy pg_temp.stage_superseded from stdin
@@ -185,10 +214,22 @@ select
   l.generation_wh, l.estimated_wh, l.technical_wh, l.averaging_wh, l.technical_sigma_wh, l.members_technical_wh,
   l.systematic_sigma_wh, l.ends_sigma_wh, l.total_sigma_wh, l.total_systematic_sigma_wh, l.export_sigma_wh, l.class,
   l.reasons, l.status, l.published_at
-from pg_temp.stage_block s
+from pg_temp.stage_block b
+join pg_temp.stage_balance s using (unit_id, observed_at, interval_s)
 join loss.balance l using (unit_id, observed_at, interval_s)
-where l.observed_at between %(first)s and %(last)s and l.revision > 0 and s.revision > l.revision and s.version >> 32 > 0
-union all
+where l.observed_at between %(first)s and %(last)s and l.revision > 0 and s.revision > l.revision and b.version >> 32 > 0
+order by 1, 2, 3, 4
+on conflict do nothing
+
+-- name: write_superseded
+-- What was published by one message of a batch and replaced by another.
+insert into loss.superseded (
+  unit_id, observed_at, interval_s, revision, inflow_wh, outflow_wh, loss_wh, members_loss_wh, uncontracted_wh,
+  sigma_wh, coverage, computable,
+  generation_wh, estimated_wh, technical_wh, averaging_wh, technical_sigma_wh, members_technical_wh,
+  systematic_sigma_wh, ends_sigma_wh, total_sigma_wh, total_systematic_sigma_wh, export_sigma_wh, class,
+  reasons, status, published_at
+)
 select
   unit_id, observed_at, interval_s, revision, inflow_wh, outflow_wh, loss_wh, members_loss_wh, uncontracted_wh,
   sigma_wh, coverage, computable,
@@ -210,14 +251,12 @@ insert into loss.balance as l (
   reasons, status, revision, published_at, due_at, received_at
 )
 select
-  unit_id, observed_at, interval_s, inflow_wh, outflow_wh, own_loss_wh, members_loss_wh, uncontracted_wh,
-  own_sigma_wh, coverage, computable,
-  generation_wh, estimated_wh, nullif(technical_wh, 'NaN'), nullif(averaging_wh, 'NaN'),
-  nullif(technical_sigma_wh, 'NaN'), nullif(members_technical_wh, 'NaN'),
-  systematic_sigma_wh, ends_sigma_wh, total_sigma_wh, total_systematic_sigma_wh, export_sigma_wh,
-  (%(classes)s::text[])[class + 1], reasons, (%(statuses)s::text[])[status + 1], revision,
-  nullif(published_at, '-infinity'), nullif(due_at, '-infinity'), received_at
-from pg_temp.stage_block
+  unit_id, observed_at, interval_s, inflow_wh, outflow_wh, loss_wh, members_loss_wh, uncontracted_wh,
+  sigma_wh, coverage, computable,
+  generation_wh, estimated_wh, technical_wh, averaging_wh, technical_sigma_wh, members_technical_wh,
+  systematic_sigma_wh, ends_sigma_wh, total_sigma_wh, total_systematic_sigma_wh, export_sigma_wh, class,
+  reasons, status, revision, published_at, due_at, received_at
+from pg_temp.stage_balance
 order by unit_id, observed_at, interval_s
 on conflict (unit_id, observed_at, interval_s) do update set
   inflow_wh = excluded.inflow_wh,

@@ -31,7 +31,8 @@ _DIRECTIONS = tuple(zip((IMPORT, EXPORT), CLOSING, OPENING, strict=True))
 
 def with_registers(contributions: Sequence[Contribution]) -> list[Contribution]:
     """Those whose rows count from registers: they carry closing ones, or the model knows what their members' showed."""
-    return [c for c in contributions if _carries(c) or (_is_read(c.roster) and _speaks(c))]
+    some = [c for c in contributions if c.roster.parts or CLOSING[0] in c.channels or CLOSING[1] in c.channels]
+    return [c for c in some if _carries(c) or (_is_read(c.roster) and _speaks(c))]
 
 
 def _carries(c: Contribution) -> bool:

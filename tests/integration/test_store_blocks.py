@@ -19,7 +19,8 @@ from grid.channels import VOTING, Values
 from grid.errors import Reason, Rejection
 from grid.quality import MAX_SEQUENCE, MISSING_WH, NO_PRECEDENCE, Quality
 from grid.rows import NEVER_US, BalanceRows, BlockRows, Superseded, empty_balances
-from store.blocks import _SQL, LostBlockError, StaleVersionError, lock_units, read_blocks, to_datetime, write_blocks
+from store.block_writer import write_blocks
+from store.blocks import _SQL, LostBlockError, StaleVersionError, lock_units, read_blocks, to_datetime
 from store.connection import Connection, connect
 from store.migrate import migrate
 from store.rejected import add_rejections, list_rejected, read_original
@@ -361,13 +362,16 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def test_writing_leaves_the_catalog_alone(connection: Connection, database: Database, stack: StackSpec) -> None:
-    write(connection, make_rows([2], [JUNE_US]))
+    rows = make_rows([2], [JUNE_US])
+    write(connection, rows)
+    rows.read_version[:], rows.version[:] = 1, 2
+    write(connection, rows)
     with psycopg.connect(superuser_dsn(stack, database.section.name), autocommit=True) as superuser:
         newest = "select max(xmin::text::bigint) from pg_attribute"
         before = superuser.execute(newest).fetchone()
-        rows = make_rows([2], [JUNE_US])
-        rows.read_version[:], rows.version[:] = 1, 2
+        rows.read_version[:], rows.version[:] = 2, 3
         write(connection, rows)
+        write(connection, make_rows([2], [JUNE_US + 900_000_000]))
         assert superuser.execute(newest).fetchone() == before
 
 

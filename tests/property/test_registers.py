@@ -12,7 +12,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from grid.block import Block
 from grid.loss_rules import LossRules
@@ -20,7 +19,6 @@ from grid.model import UnitKind
 from grid.quality import MISSING_WH, NO_PRECEDENCE, Quality
 from grid.roster import BEGINNING_US, END_US, Membership, UnitView
 from grid.rows import FIGURES, NEVER_US
-from store.pgbinary import ArrayColumn, parse_array
 from store.precedence import pack, unpack
 from streams.steps.contribution import Contribution, from_block
 from tests.memory import MemoryStore
@@ -161,10 +159,6 @@ def history(store: MemoryStore) -> Any:
     return state(store), store.superseded, {k: (r.version, r.received_at_us, r.balance) for k, r in store.rows.items()}
 
 
-def elements(column: ArrayColumn, span: tuple[int, int]) -> NDArray[np.int64]:
-    return np.asarray(parse_array(column.field(*span)[4:]), np.int64)
-
-
 messages = st.lists(
     st.builds(
         lambda n, meter, sequence, quality, channels: block(n, meter, sequence, quality, **channels),
@@ -226,11 +220,9 @@ def test_what_counts_from_registers_is_kept_as_it_is_laid_out(blocks: list[Block
     rows = MemoryStore().take(contributions(blocks, UnitView(5, "A", UnitKind.AREA, (HEAD, member), ()))).rows
     layout = pack(rows)
     for r in range(len(rows)):
-        part, span = rows.part(r), layout.span(r)
+        part, span = rows.part(r), slice(layout.starts[r], layout.starts[r + 1])
         kept = {name: values[part] for name, values in rows.channels.items() if layout.there[name][r]}
-        precedence, received_us = unpack(
-            kept, rows.quality[part], elements(layout.precedence, span), elements(layout.received_us, span)
-        )
+        precedence, received_us = unpack(kept, rows.quality[part], layout.precedence[span], layout.received_us[span])
         for name in precedence:
             assert precedence[name].tolist() == rows.precedence[name][part].tolist()
             assert received_us[name].tolist() == rows.received_us[name][part].tolist()

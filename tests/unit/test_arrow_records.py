@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import itertools
+from dataclasses import fields
+
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from grid import block, unit_energy
+from grid import block, block_layout, unit_energy
 from grid.arrow import InvalidBlockError, write_record
 
 HEADER = {b"block": b"A1\ng\n900000000\n900\n1\n1"}
@@ -53,3 +57,43 @@ def test_nulls_are_no_energies() -> None:
     schema = unit_energy._PLAIN.with_metadata({b"parents": b"1 F1"})
     with pytest.raises(InvalidBlockError):
         unit_energy.decode_unit_energies(write_record(schema, [pa.array([None], field.type) for field in schema]))
+
+
+def test_what_looks_like_a_record_before_is_read_as_arrow_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    with_sequence = block._schema(("meter", "quality", "sequence", "import_wh", "voltage_a_dv"))
+    records = []
+    for text, meters, schema in itertools.product(
+        (b"A1\ng\n900000000\n900\n1\n1", b"B7\ng\n800000001\n900\n2\n9", b"AREA1\ng\n900000000\n900\n1\n1"),
+        (["m1", "m2", "m3"], ["n1", "n2", "n3"], ["m1", "m22", ""], ["m1"]),
+        (PLAIN, with_sequence),
+    ):
+        columns = [pa.array(rng.integers(0, 99, len(meters)), field.type) for field in list(schema)[1:]]
+        records.append(write_record(schema.with_metadata({b"block": text}), [pa.array(meters), *columns]))
+    layouts = block_layout.Layouts()
+    for _ in range(2):
+        for data in records:
+            monkeypatch.setattr(block, "_LAYOUTS", block_layout.Layouts())
+            wanted = block.decode_block(data)
+            monkeypatch.setattr(block, "_LAYOUTS", layouts)
+            found = block.decode_block(data)
+            assert plain(found) == plain(wanted)
+    assert all(layouts.of(data) for data in records)
+    # Another text of the same length, and a record that is cut short.
+    assert block.decode_block(records[0].replace(b"A1\ng\n9", b"Z9\nh\n7")).unit == "Z9"
+    with pytest.raises(InvalidBlockError):
+        block.decode_block(records[0].replace(b"A1\ng\n9", b"Z9\nh\nx"))
+    with pytest.raises(InvalidBlockError):
+        block.decode_block(records[0].replace(b"A1\ng\n9", b"\xff\xff\ng\n9"))
+    assert layouts.of(records[0][:-8]) is None
+
+
+def plain(found: block.Block) -> dict[str, object]:
+    values = {f.name: getattr(found, f.name) for f in fields(found)}
+    channels = {name: (values.dtype, values.tolist()) for name, values in found.channels.items()}
+    arrays = {
+        "sequence": found.sequence.tolist(),
+        "quality": found.quality.tolist(),
+        "meters": found.meters.to_pylist(),
+    }
+    return {**values, **arrays, "channels": channels}

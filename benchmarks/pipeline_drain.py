@@ -1,0 +1,281 @@
+"""Blocks that wait on Kafka, or in the bridge's session at the broker, drained into rows as fast as it goes."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import psycopg
+from kafka import KafkaProducer
+from kafka.admin import KafkaAdminClient, NewTopic
+
+from benchmarks.peers.faust_rows import TABLE, TOPIC
+from benchmarks.report import Result, result
+from benchmarks.scene import BlockTemplate, make_model, meters_of, whole_intervals_us
+from benchmarks.stack import Measured, benchmark_stack, bytes_on_disk, event_loop_seconds, measured, peers, worker_sums
+from deploy.stack import StackSpec, set_gateways, start_programs, stop_programs
+from deploy.stack.postgres import superuser_dsn
+from grid.model import GridModel
+from grid.topics import TELEMETRY_AREA
+from meterline.bootstrap import make_producer, opener
+from meterline.config import Settings
+from meterline.ready import wait_until_ready
+from meterline.settings.section import read_secret
+from store.blocks import to_datetime
+from sync.load import load_grid
+from twin.gateway import GatewayClient
+
+_WORKERS = 2
+_FEEDERS = 20
+_INTERVAL_S = 60
+_MINUTE_US = _INTERVAL_S * 1_000_000
+#: How often the workers are asked what they have written.
+_ASKED_S = 0.5
+_PEER_READINGS = 100_000
+_READY_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """So many areas of `size` meters and so many intervals of a minute, and the readings a second to reach."""
+
+    size: int
+    areas: int
+    intervals: int
+    target: float
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks that is."""
+        return self.areas * self.intervals
+
+
+#: Within six hours, so that the rules that look at the last hours have all of them to look at.
+LARGE = Drain(size=400, areas=500, intervals=350, target=2_000_000)
+SMALL = Drain(size=80, areas=1_000, intervals=350, target=700_000)
+#: Young enough for the lane of live data, and over before the first would be too old for it.
+_BY_MQTT = Drain(size=400, areas=500, intervals=90, target=1_000_000)
+#: 100 million meters: these areas, each as often as there are intervals.
+_ROUND = Drain(size=400, areas=1_000, intervals=250, target=0)
+_ROUND_S = 60.0
+
+
+def from_kafka(drain: Drain) -> list[Result]:
+    """Fill the topic of live data, then start the workers; and so the peer's, on the same servers."""
+    model = make_model(drain.areas, _FEEDERS, drain.size)
+    with benchmark_stack(_WORKERS) as (spec, settings):
+        _load(settings, model)
+        _fill(settings, model, drain)
+        start_programs(spec, ["worker"])
+        drained = _drained(spec, drain)
+        loop_s = event_loop_seconds(spec)
+        _check(settings, drain)
+        stop_programs(spec, ["worker"])
+        size = bytes_on_disk(settings, "telemetry.block")
+        peer = _peer(spec, settings)
+    rate = drained.rate * drain.size
+    what = f"blocks of {drain.size}, 3 channels, workers: {_WORKERS}"
+    return [
+        result(
+            f"Kafka to queryable rows, {what}",
+            rate,
+            "readings/s",
+            drain.target,
+            "Faust, a JSON event and a row a reading",
+            peer,
+        ),
+        result(f"over the peer, blocks of {drain.size}", rate / peer, "times", 150 if drain is LARGE else None),
+        *_processor_times(drained, drain),
+        result(
+            f"of the worker's, taking messages, blocks of {drain.size}",
+            loop_s / (drain.blocks * drain.size / 1e6),
+            "s/million",
+        ),
+        result(
+            f"block of {drain.size} on disk",
+            size / (drain.blocks * drain.size),
+            "bytes/reading",
+            12 if drain is LARGE else None,
+            less_is_better=True,
+        ),
+    ]
+
+
+def from_mqtt() -> list[Result]:
+    """Fill the bridge's session while the bridge is stopped, then start it again."""
+    drain = _BY_MQTT
+    model = make_model(drain.areas, _FEEDERS, drain.size)
+    with benchmark_stack(_WORKERS) as (spec, settings):
+        _load(settings, model)
+        set_gateways(spec, ["headend"])
+        start_programs(spec, ["bridge", "worker"])
+        # Before the bridge has subscribed, the broker has nobody to keep a message for.
+        wait_until_ready(settings, _WORKERS, _READY_S)
+        stop_programs(spec, ["bridge"])
+        _publish(settings, model, drain)
+        start_programs(spec, ["bridge"])
+        drained = _drained(spec, drain)
+        _check(settings, drain)
+    name = f"MQTT to queryable rows, blocks of {drain.size}, 3 channels, workers: {_WORKERS}"
+    return [
+        result(name, drained.rate * drain.size, "readings/s", drain.target),
+        *_processor_times(drained, drain, ("bridge", "mosquitto")),
+    ]
+
+
+def whole_round() -> list[Result]:
+    """A round of all meters arrives within a minute at workers that run already."""
+    drain = _ROUND
+    model = make_model(drain.areas, _FEEDERS, drain.size)
+    with benchmark_stack(_WORKERS) as (spec, settings):
+        _load(settings, model)
+        start_programs(spec, ["worker"])
+        wait_until_ready(settings, _WORKERS, _READY_S)
+        with ThreadPoolExecutor(1) as sender:
+            arrived = sender.submit(_fill, settings, model, drain, _ROUND_S)
+            drained = measured(spec, lambda: _written(spec), drain.blocks, lambda: True, _ASKED_S)
+        _check(settings, drain)
+    return [
+        result("meters in the round", drain.blocks * drain.size, "meters", 100_000_000),
+        result("arrived within", arrived.result(), "s", 1.05 * _ROUND_S, less_is_better=True),
+        result("from the first message to the last row", drained.seconds, "s", 120, less_is_better=True),
+        *_processor_times(drained, drain),
+    ]
+
+
+def _load(settings: Settings, model: GridModel) -> None:
+    with opener(settings, "benchmark")() as connection:
+        load_grid(connection, model)
+
+
+def _drained(spec: StackSpec, drain: Drain) -> Measured:
+    def begun() -> bool:
+        return all(worker_sums(spec, "meterline_worker_rows_written_total", units="areas"))
+
+    return measured(spec, lambda: _written(spec), drain.blocks, begun, _ASKED_S)
+
+
+def _written(spec: StackSpec) -> int:
+    """Rows of areas, as the workers count them: asking the database would cost it what it should write with."""
+    return int(sum(worker_sums(spec, "meterline_worker_rows_written_total", units="areas")))
+
+
+def _check(settings: Settings, drain: Drain) -> None:
+    with opener(settings, "benchmark")() as connection:
+        row = connection.execute(
+            "select count(*), sum(cardinality(b.import_wh)), count(l.computable or null)"
+            " from telemetry.block b join loss.balance l using (unit_id, observed_at, interval_s)"
+            " where b.loss_wh is null"
+        ).fetchone()
+    blocks = drain.blocks
+    assert row == (blocks, blocks * drain.size, blocks), f"blocks, readings, computable results: {row}"
+
+
+def _processor_times(drained: Measured, drain: Drain, programs: tuple[str, ...] = ()) -> list[Result]:
+    million = drained.rows * drain.size / 1e6
+    seconds = {name: drained.processor_s[name] / million for name in (*programs, "worker", "postgres", "kafka")}
+    return [
+        *(result(f"processor time, {name}, blocks of {drain.size}", s, "s/million") for name, s in seconds.items()),
+        result(f"processor time, together, blocks of {drain.size}", sum(seconds.values()), "s/million"),
+    ]
+
+
+def _fill(settings: Settings, model: GridModel, drain: Drain, within_s: float = 0.0) -> float:
+    """Send all blocks, an interval after another, evenly over `within_s` or as fast as it goes; returns the seconds."""
+    templates = {code.encode(): BlockTemplate(code, meters, _INTERVAL_S) for code, meters in meters_of(model).items()}
+    first_us = whole_intervals_us(_INTERVAL_S) - (drain.intervals + 5) * _MINUTE_US
+    producer = make_producer(settings)
+    begin_s = time.monotonic()
+    for i in range(drain.intervals):
+        time.sleep(max(0.0, begin_s + i / drain.intervals * within_s - time.monotonic()))
+        at_us = first_us + i * _MINUTE_US
+        for key, template in templates.items():
+            producer.send(TELEMETRY_AREA, key=key, value=template.at(at_us, at_us + 5_000_000))
+    producer.flush()
+    seconds = time.monotonic() - begin_s
+    producer.close()
+    return seconds
+
+
+def _publish(settings: Settings, model: GridModel, drain: Drain) -> None:
+    folder = settings.mqtt.gateway_passwords_dir
+    assert folder is not None
+    client = GatewayClient(settings.mqtt.host, settings.mqtt.port, "headend", read_secret(folder / "headend"))
+    client.connect()
+    areas = [_Messages(code, meters.to_pylist()) for code, meters in meters_of(model).items()]
+    first_us = whole_intervals_us(_INTERVAL_S) - (drain.intervals + 1) * _MINUTE_US
+    sequence = 0
+    for i in range(drain.intervals):
+        observed_at = to_datetime(first_us + i * _MINUTE_US).isoformat()
+        for area in areas:
+            while not client.ready:
+                time.sleep(0.001)
+                client.answers()
+            sequence += 1
+            client.publish(area.topic, area.message(sequence, observed_at), sequence)
+    while client.outstanding:
+        time.sleep(0.01)
+        client.answers()
+    client.close()
+
+
+class _Messages:
+    """A gateway's messages of one area, of which only number and time are filled in."""
+
+    def __init__(self, code: str, meters: list[str]) -> None:
+        random = np.random.default_rng(len(code) + len(meters))
+        fields = {
+            "meter": meters,
+            "import_wh": random.gamma(0.8, 120, len(meters)).astype(int).tolist(),
+            "export_wh": [0] * len(meters),
+            "voltage_a_v": np.round(random.normal(230, 2, len(meters)), 1).tolist(),
+            "interval_s": _INTERVAL_S,
+        }
+        self.topic = f"meterline/v1/headend/block/{code}"
+        self._begin = json.dumps(fields).removesuffix("}")
+
+    def message(self, sequence: int, observed_at: str) -> bytes:
+        """The message of that number."""
+        return f'{self._begin}, "sequence": {sequence}, "observed_at": "{observed_at}"}}'.encode()
+
+
+def _peer(spec: StackSpec, settings: Settings) -> float:
+    admin = KafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap)
+    admin.create_topics([NewTopic(TOPIC, settings.kafka.partitions, 1)])
+    admin.close()
+    conninfo = superuser_dsn(spec, settings.database.name)
+    with psycopg.connect(conninfo, autocommit=True) as connection, tempfile.TemporaryDirectory() as folder:
+        connection.execute(TABLE)
+        producer = KafkaProducer(bootstrap_servers=settings.kafka.bootstrap, linger_ms=20, batch_size=256 * 1024)
+        readings = spec.workers * _PEER_READINGS
+        for event in _events(readings):
+            producer.send(TOPIC, value=event)
+        producer.flush()
+        producer.close()
+
+        def count() -> int:
+            row = connection.execute("select count(*) from public.peer_reading").fetchone()
+            return int(row[0]) if row else 0
+
+        def begun() -> bool:
+            row = connection.execute("select count(distinct writer) from public.peer_reading").fetchone()
+            return row == (spec.workers,)
+
+        arguments = [settings.kafka.bootstrap, folder]
+        environment = {**os.environ, "PEER_CONNINFO": conninfo}
+        with peers("benchmarks.peers.faust_rows", arguments, environment, spec.workers):
+            return measured(spec, count, readings, begun).rate
+
+
+def _events(readings: int) -> Iterator[bytes]:
+    observed_at = datetime.now(UTC).replace(minute=0, second=0, microsecond=0).isoformat()
+    for n in range(readings):
+        energies = {"import_wh": n % 500, "export_wh": 0, "voltage_v": 230.1}
+        yield json.dumps({"meter": f"M{n}", "observed_at": observed_at, **energies}).encode()
