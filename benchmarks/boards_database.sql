@@ -117,7 +117,8 @@ select
   case when n < 1000 then 'open' else 'resolved' end, now() - n * interval '10 minutes', now() - n * interval '10 minutes',
   '{}'
 from generate_series(0, 49999) n
-join grid.unit u on u.code = 'A' || n %% %(areas)s;
+join grid.unit u on u.code = 'A' || n %% %(areas)s
+order by n desc;
 insert into telemetry.rejected (fingerprint, reason, detail, quarantined, topic, meters, original, original_size, first_at)
 select sha256(n::text::bytea), (array['unknown_meter', 'bad_json', 'time_ahead'])[1 + n %% 3], 'detail', n %% 3 = 0, 't', '{}', '{}', 2, now() - n * interval '1 minute'
 from generate_series(1, 20000) n;
@@ -238,14 +239,14 @@ select
 from generate_series(1, 8640) n, generate_series(1, 8) w,
   unnest(array['areas', 'greater', 'scada', 'events', 'again', 'backfill', 'refusals']) with ordinality p (part, k);
 insert into sync.conflict (
-  fingerprint, kind, entity_kind, field, system, dataset, department, said, confidence, opened_at, closed_at, seen_at
+  fingerprint, kind, entity_kind, field, system, dataset, department, said, confidence, opened_at, seen_at
 )
 select
   sha256(n::text::bytea), (array['missing', 'orphan', 'duplicate', 'field_differs', 'relation_differs'])[1 + n %% 5],
   'meter', 'area', (array['gis', 'pms', 'marketing'])[1 + n %% 3], 'rows',
-  (array['marketing', 'distribution', 'metering'])[1 + n %% 3], '{}', 0.9, now() - n * interval '10 minutes',
-  case when n %% 2 = 0 then now() end, now()
+  (array['marketing', 'distribution', 'metering'])[1 + n %% 3], '{}', 0.9, now() - n * interval '10 minutes', now()
 from generate_series(1, 40000) n;
+update sync.conflict set closed_at = least(now(), opened_at + interval '3 days') where conflict_id %% 2 = 0;
 insert into sync.consistency
 select u.unit_id, r.relation, current_date - d, 80, 80 - (u.unit_id + d) %% 3
 from grid.unit u
@@ -294,7 +295,7 @@ select
   case when n >= 500 then (array['confirmed', 'refuted', 'not_found'])[1 + n %% 3] end,
   case when n >= 500 then 80000 end, case when n >= 500 then now() - n * interval '50 minutes' end,
   case when n >= 500 then 'li.wei' end
-from (select alert_id, row_number() over (order by alert_id) as n from alerts.alert limit 10000) a;
+from (select alert_id, row_number() over (order by alert_id desc) as n from alerts.alert limit 10000) a;
 insert into usage.finding (
   unit_id, meter, kind, source, confidence, begin_at, opened_at, seen_at, ended_at, expected_wh, expected_money, reasons,
   evidence, alert_finding_id

@@ -89,14 +89,15 @@ def write_day(
     """Make these the doubts and sums of a day, by unit."""
     with connection.cursor() as cursor:
         cursor.execute(_SQL["forget"], {"unit_ids": list(found), "day": day})
-        cursor.executemany(
-            _SQL["doubts"],
-            [
-                (unit_id, day, d.position, d.rule.value, *_bounds(d), d.value_wh, d.limit_wh, as_of)
-                for unit_id, (doubts, _) in found.items()
-                for d in doubts
-            ],
-        )
+        rows = [
+            (unit_id, d.position, d.rule.value, *_bounds(d), d.value_wh, d.limit_wh)
+            for unit_id, (doubts, _) in found.items()
+            for d in doubts
+        ]
+        if rows:
+            names = ("unit_ids", "positions", "rules", "begins_at", "ends_at", "values_wh", "limits_wh")
+            columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+            cursor.execute(_SQL["doubts"], {"day": day, "as_of": as_of, **columns})
         cursor.executemany(
             _SQL["validated"], [(unit_id, day, as_of, sums.tolist()) for unit_id, (_, sums) in found.items()]
         )

@@ -83,7 +83,7 @@ model_changes|在所示范围内 sync 每小时写入的变更数。
 deliveries|欠发到各目标的数据条数、尝试次数最多的一条，以及最早一条的距今时间。
 drift|各目标持有多少电网模型实体，其中多少与模型不同，最早的差异从何时开始，以及最近一天内差异时长的总和。
  `meterline sync drift` 列出每一个。
-doubts|最近 30 天内各本地日校验规则判为可疑的数据。实测值保持不变；`meterline validation list` 列出每一条。
+doubts|最近 7 天内各本地日校验规则判为可疑的数据。实测值保持不变；`meterline validation list` 列出每一条。
 completeness|各系统的档案数，占其与所缺（其他系统已知）之和的比例：最近一次比对，以及一周前和一月前。
 resolved_conflicts|最近 1、7 和 30 天内关闭的冲突，按部门统计，以及 30 天内关闭的冲突曾经持续的时间。
  `meterline sync indicators` 给出已结束的日、周、月。

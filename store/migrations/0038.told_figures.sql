@@ -52,17 +52,54 @@ referencing old table as changed for each statement execute function sync.note_r
 insert into sync.target_size
 select target, kind, count(*), max(checked_at) from sync.target_state group by target, kind;
 
+-- The same of doubtful readings: units' days with their doubts, where a view had to count a month of them.
+drop view telemetry.doubt_count;
+create table telemetry.doubt_count (
+  unit_id integer not null,
+  day date not null,
+  rule text not null,
+  doubts bigint not null,
+  members bigint not null,
+  primary key (day, unit_id, rule)
+);
+comment on table telemetry.doubt_count is 'How many of telemetry.doubt a unit''s day has by a rule, and of how many members: of nobody in particular';
+
+create function telemetry.count_doubts() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from telemetry.doubt_count c
+  using (select distinct unit_id, day from changed) k
+  where c.day = k.day and c.unit_id = k.unit_id;
+  insert into telemetry.doubt_count (unit_id, day, rule, doubts, members)
+  select d.unit_id, d.day, d.rule, count(*), count(distinct d.position)
+  from (select distinct unit_id, day from changed) k
+  join telemetry.doubt d using (unit_id, day)
+  group by d.unit_id, d.day, d.rule;
+  return null;
+end
+$$;
+create trigger count_added after insert on telemetry.doubt
+referencing new table as changed for each statement execute function telemetry.count_doubts();
+create trigger count_changed after update on telemetry.doubt
+referencing new table as changed for each statement execute function telemetry.count_doubts();
+create trigger count_removed after delete on telemetry.doubt
+referencing old table as changed for each statement execute function telemetry.count_doubts();
+insert into telemetry.doubt_count
+select unit_id, day, rule, count(*), count(distinct position) from telemetry.doubt group by unit_id, day, rule;
+
 do $$
 declare
   role text;
 begin
   foreach role in array array['meterline_board', 'meterline_revenue'] loop
     if exists (select from pg_roles where rolname = role) then
-      execute format('grant select on sync.target_size to %I', role);
+      execute format('grant select on sync.target_size, telemetry.doubt_count to %I', role);
     end if;
   end loop;
   if exists (select from pg_roles where rolname = 'meterline_app') then
-    grant select, insert, update, delete on sync.target_size to meterline_app;
+    grant select, insert, update, delete on sync.target_size, telemetry.doubt_count to meterline_app;
   end if;
 end
 $$;

@@ -38,8 +38,13 @@ where v.unit_id = any (%(unit_ids)s) and v.day >= %(first)s and v.day < %(day)s
 delete from telemetry.doubt where unit_id = any (%(unit_ids)s) and day = %(day)s
 
 -- name: doubts
+-- In one statement: a unit's day is counted anew with each (`telemetry.doubt_count`).
 insert into telemetry.doubt (unit_id, day, position, rule, begins_at, ends_at, value_wh, limit_wh, as_of)
-values (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+select d.unit_id, %(day)s, d.position, d.rule, d.begins_at, d.ends_at, d.value_wh, d.limit_wh, %(as_of)s
+from unnest(
+  %(unit_ids)s::integer[], %(positions)s::integer[], %(rules)s::text[], %(begins_at)s::timestamptz[],
+  %(ends_at)s::timestamptz[], %(values_wh)s::bigint[], %(limits_wh)s::bigint[]
+) d (unit_id, position, rule, begins_at, ends_at, value_wh, limit_wh)
 
 -- name: validated
 insert into telemetry.validated_day (unit_id, day, as_of, sums_wh)

@@ -240,7 +240,7 @@ DOUBTS = Panel(
     key="doubts",
     title="Doubtful readings by rule and day",
     description=(
-        "What the validation rules found doubtful on a local day, of the last 30 days. What was measured stands; "
+        "What the validation rules found doubtful on a local day, of the last 7 days. What was measured stands; "
         "`meterline validation list` has each."
     ),
     picture=Picture.TABLE,
@@ -255,7 +255,7 @@ select
   extract(epoch from now() - d.day::timestamp at time zone '$__timezone')::float8 as age_s
 from telemetry.doubt_count d
 join grid.unit u using (unit_id)
-where d.day > current_date - 30 and ({is_here()} or {has_feeder_here()})
+where d.day > current_date - 8 and ({is_here()} or {has_feeder_here()})
 group by d.day, d.rule
 order by d.day desc, doubts desc
 limit 200
