@@ -69,6 +69,7 @@ DEFAULTS: Mapping[str, SenseRule] = {
     "promise_broken": PEOPLE_RULE,
     "decision_overdue": PEOPLE_RULE,
     "channel_slow": PEOPLE_RULE,
+    "order_overdue": PEOPLE_RULE,
 }
 
 
@@ -104,7 +105,7 @@ class Circumstances:
     own_alert
         Whether that alert was opened for, or has taken, this very finding.
     holds_again
-        The same condition has come back as another finding.
+        The same condition has come back as another finding, which holds or isn't over for long enough.
     in_maintenance, out_of_supply, without_data
         Of its unit, or what is above it.
     """

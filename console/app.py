@@ -73,6 +73,7 @@ def create_app(hub: Hub, options: AppOptions, routers: Iterable[APIRouter] = ())
     if _has_page(app, "/api/v1/alerts/{alert_id}"):
         # Where alerts can be acted on there is a page to do so.
         app.add_api_route("/alerts/{alert_id}", _alert_page, include_in_schema=False)
+        app.add_api_route("/alerts", _alerts_page, include_in_schema=False)
     app.mount("/static", _Files(directory=STATIC), name="static")
     app.add_middleware(GZipMiddleware, minimum_size=1_000)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(options.hosts))
@@ -107,6 +108,10 @@ def _pages(hub: Hub) -> APIRouter:
 
 
 def _alert_page(alert_id: str) -> Response:  # noqa: ARG001 - the page's script reads it in the address
+    return FileResponse(STATIC / "alert.html")
+
+
+def _alerts_page() -> Response:
     return FileResponse(STATIC / "alert.html")
 
 
