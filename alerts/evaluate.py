@@ -1,4 +1,4 @@
-"""One evaluation of losses: sums from the store, findings from the rules, and a look at what is due."""
+"""One evaluation: findings from sums of losses and from late work orders, and a look at what is due."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from alerts.look import BATCH, AlertEvent, look
+from alerts.overdue import find_overdue
 from alerts.routing import Routing
 from alerts.rules import AlertPolicy, Kind, find_losses
 from alerts.sense import SenseRules
@@ -25,10 +26,9 @@ def evaluate(
     rules: SenseRules | None = None,
     defaults: Sequence[Threshold] = DEFAULTS,
     recorded_since: datetime | None = None,
-    with_losses: bool = True,
     limit: int = BATCH,
 ) -> list[AlertEvent]:
-    """Find losses in the window that ends at `now`, and open, update and resolve alerts by all that was found.
+    """Find losses in the window that ends at `now`, and late work orders; open, update and resolve alerts by findings.
 
     One transaction. The same again changes nothing. While another evaluator is at work nothing is done.
 
@@ -42,16 +42,14 @@ def evaluate(
         Thresholds where none is recorded.
     recorded_since
         Only units of which results were recorded since then; None: all.
-    with_losses
-        False: losses aren't summed up, and only what others have found is looked at.
     limit
         Of findings that are looked at.
     """
     with connection.transaction():
         if not lock_evaluation(connection):
             return []
-        if with_losses:
-            _find(connection, policy, now, defaults, recorded_since)
+        _find(connection, policy, now, defaults, recorded_since)
+        find_overdue(connection, now)
         return look(connection, rules or SenseRules(), routing, now, limit)
 
 

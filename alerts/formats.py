@@ -117,6 +117,7 @@ def _lines(event: Notice) -> list[str]:
     alert = event["data"]
     lines = [f"{alert['unit_kind']} {alert['unit']} ({alert['unit_name']}), since {alert['opened_at']}"]
     lines += [f"{name}: {value}" for name, value in alert["figures"].items() if value is not None]
+    lines += [f"expected until {alert['expected_at']}"] if alert.get("expected_at") else []
     return lines + [alert["link"]] * bool(alert.get("link"))
 
 

@@ -26,6 +26,7 @@ class Action(StrEnum):
 
     ACKNOWLEDGE = "acknowledge"
     ASSIGN = "assign"
+    EXPECT = "expect"  # say until when it is expected to last
     START = "start"
     SUPPRESS = "suppress"
     ESCALATE = "escalate"
@@ -47,6 +48,7 @@ TRANSITIONS: dict[State, dict[Action, State]] = {
     State.OPEN: {
         Action.ACKNOWLEDGE: State.ACKNOWLEDGED,
         Action.ASSIGN: State.OPEN,
+        Action.EXPECT: State.OPEN,
         Action.START: State.IN_PROGRESS,
         Action.SUPPRESS: State.SUPPRESSED,
         Action.ESCALATE: State.OPEN,
@@ -56,6 +58,7 @@ TRANSITIONS: dict[State, dict[Action, State]] = {
     },
     State.ACKNOWLEDGED: {
         Action.ASSIGN: State.ACKNOWLEDGED,
+        Action.EXPECT: State.ACKNOWLEDGED,
         Action.START: State.IN_PROGRESS,
         Action.SUPPRESS: State.SUPPRESSED,
         Action.RESOLVE: State.RESOLVED,
@@ -64,6 +67,7 @@ TRANSITIONS: dict[State, dict[Action, State]] = {
     },
     State.IN_PROGRESS: {
         Action.ASSIGN: State.IN_PROGRESS,
+        Action.EXPECT: State.IN_PROGRESS,
         # After an order was called back.
         Action.START: State.IN_PROGRESS,
         Action.RESOLVE: State.RESOLVED,
@@ -75,9 +79,9 @@ TRANSITIONS: dict[State, dict[Action, State]] = {
         Action.RESOLVE: State.RESOLVED,
         Action.CLOSE: State.CLOSED,
     },
-    # A crew may come home after the condition has passed.
+    # A crew may come home after the condition has passed, and after somebody has closed it.
     State.RESOLVED: {Action.CLOSE: State.CLOSED, Action.REOPEN: State.OPEN, **_CHECKED},
-    State.CLOSED: {Action.REOPEN: State.OPEN},
+    State.CLOSED: {Action.REOPEN: State.OPEN, **dict.fromkeys(OUTCOMES, State.CLOSED)},
 }
 
 

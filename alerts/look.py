@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -18,9 +18,11 @@ from store.alerts import (
     change_alert,
     due_escalations,
     ended_suppressions,
+    note_told,
     open_alerts,
     read_alerts,
     resolve_alerts,
+    set_escalations,
     take_events,
     update_figures,
 )
@@ -29,6 +31,8 @@ from store.findings import DueFinding, note_looked_at, read_due, read_without_da
 
 #: Who does what nobody did.
 SYSTEM = "meterline"
+#: After these targets know how it stands.
+_TOLD_AGAIN = frozenset({"alert.updated", "alert.escalated", "alert.reopened"})
 #: Findings looked at in one transaction.
 BATCH = 5_000
 _PEOPLE_BATCH = 500
@@ -52,7 +56,7 @@ class _Steps:
     """What a look comes to."""
 
     opening: dict[str, NewAlert] = field(default_factory=dict)
-    updating: dict[int, tuple[DueFinding, str]] = field(default_factory=dict)
+    updating: dict[int, DueFinding] = field(default_factory=dict)
     resolving: dict[int, DueFinding] = field(default_factory=dict)
     looked_at: list[tuple[DueFinding, Decision]] = field(default_factory=list)
 
@@ -67,6 +71,9 @@ def look(
     alerts = read_alerts(connection, [each.alert_id for each in happened])
     told = [Event(each.type, alerts[each.alert_id], each.role) for each in happened if each.type is not None]
     owe_events(connection, routing, told, now)
+    again = [event.alert for event in told if event.type in _TOLD_AGAIN]
+    if again:
+        note_told(connection, [(alert.alert_id, alert.severity, _meters(alert.figures)) for alert in again])
     return [AlertEvent(each.alert_id, each.name, alerts[each.alert_id].fingerprint) for each in happened]
 
 
@@ -96,7 +103,7 @@ def _decide_all(
                 owners[subject] = routing.owner(subject)
             steps.opening[finding.fingerprint] = _new_alert(finding, *owners[subject], now)
         elif decision.do is Do.UPDATE and finding.alert_id is not None:
-            steps.updating[finding.alert_id] = (finding, finding.severity)
+            steps.updating[finding.alert_id] = finding
         elif decision.do is Do.RESOLVE and finding.alert_id is not None:
             steps.resolving[finding.alert_id] = finding
     return steps
@@ -127,7 +134,22 @@ def _new_alert(finding: DueFinding, role: str, tiers: tuple[Tier, ...], now: dat
         role=role,
         group_key=group_of(finding.kind, finding.feeder),
         escalate_at=now + timedelta(seconds=tiers[0].after_s) if tiers else None,
+        meters=_meters(finding.figures),
     )
+
+
+def _meters(figures: Mapping[str, object]) -> int | None:
+    found = figures.get("meters")
+    return found if isinstance(found, int) and not isinstance(found, bool) else None
+
+
+def _is_worse(finding: DueFinding) -> bool:
+    """Whether targets are to learn how it stands: it is more severe than they were told, or has twice the meters."""
+    if finding.alert_state == State.SUPPRESSED or finding.told_severity is None:
+        return False
+    meters = _meters(finding.figures)
+    grown = meters is not None and finding.told_meters is not None and meters >= 2 * max(1, finding.told_meters)
+    return grown or Severity(finding.severity).rank > Severity(finding.told_severity).rank
 
 
 def _take(connection: Connection, steps: _Steps, now: datetime) -> list[_Happened]:
@@ -135,28 +157,27 @@ def _take(connection: Connection, steps: _Steps, now: datetime) -> list[_Happene
         return []
     opened = open_alerts(connection, list(steps.opening.values()), "the condition holds") if steps.opening else {}
     if steps.updating:
-        updates = [(number, severity, now, f.figures) for number, (f, severity) in steps.updating.items()]
+        updates = [(number, finding.severity, now, finding.figures) for number, finding in steps.updating.items()]
         update_figures(connection, updates)
-    quiet = _suppressed(connection, list(steps.resolving))
-    if steps.resolving:
-        ended = [(number, finding.figures) for number, finding in steps.resolving.items()]
-        resolve_alerts(connection, ended, now, "the condition has passed")
+    worse = {number for number, finding in steps.updating.items() if _is_worse(finding)}
+    ended = [(number, finding.figures) for number, finding in steps.resolving.items()]
+    resolved = resolve_alerts(connection, ended, now, "the condition has passed") if ended else {}
     note_looked_at(
         connection,
-        [(f.finding_id, d.due_at, d.held_by, opened.get(f.fingerprint, f.alert_id)) for f, d in steps.looked_at],
+        [
+            (f.finding_id, d.due_at, d.held_by, opened.get(f.fingerprint, f.alert_id))
+            for f, d in steps.looked_at
+            # An alert of it was reopened meanwhile: it stays due, and is looked at with that one.
+            if d.do is not Do.OPEN or f.fingerprint in opened
+        ],
     )
     happened = [_Happened(number, "opened", "alert.opened") for number in opened.values()]
-    happened += [_Happened(number, "updated", None) for number in steps.updating]
+    happened += [_Happened(n, "updated", "alert.updated" if n in worse else None) for n in steps.updating]
     happened += [
-        _Happened(number, "resolved", None if number in quiet else "alert.resolved") for number in steps.resolving
+        _Happened(number, "resolved", None if before == State.SUPPRESSED else "alert.resolved")
+        for number, before in resolved.items()
     ]
     return happened
-
-
-def _suppressed(connection: Connection, alert_ids: Sequence[int]) -> set[int]:
-    if not alert_ids:
-        return set()
-    return {n for n, alert in read_alerts(connection, alert_ids).items() if alert.state == State.SUPPRESSED}
 
 
 def _by_the_clock(connection: Connection, routing: Routing, now: datetime) -> list[_Happened]:
@@ -165,27 +186,43 @@ def _by_the_clock(connection: Connection, routing: Routing, now: datetime) -> li
     for alert in read_alerts(connection, ended_suppressions(connection, now, _PEOPLE_BATCH)).values():
         change_alert(connection, alert.alert_id, _change(alert, Action.REOPEN, now, "its suppression is over"))
         happened.append(_Happened(alert.alert_id, "reopened", "alert.reopened"))
-    for alert in read_alerts(connection, due_escalations(connection, now, _PEOPLE_BATCH)).values():
-        happened += _escalate(connection, alert, routing, now)
+    due = due_escalations(connection, now, _PEOPLE_BATCH)
+    for alert in read_alerts(connection, list(due)).values():
+        happened += _escalate(connection, alert, routing, due[alert.alert_id], now)
     happened += [_Happened(n, event, _EVENTS[event]) for n, event in take_events(connection, _PEOPLE_BATCH)]
+    _begin_escalations(connection, [each.alert_id for each in happened if each.name == "reopened"], routing, now)
     return happened
+
+
+def _begin_escalations(connection: Connection, alert_ids: Sequence[int], routing: Routing, now: datetime) -> None:
+    """What was reopened escalates like what was opened."""
+    times = {}
+    for alert in read_alerts(connection, alert_ids).values() if alert_ids else ():
+        _, tiers = routing.owner(subject_of(alert))
+        if tiers:
+            times[alert.alert_id] = now + timedelta(seconds=tiers[0].after_s)
+    if times:
+        set_escalations(connection, times)
 
 
 _EVENTS: dict[str, EventType] = {
     "resolved": "alert.resolved",
     "closed": "alert.closed",
     "reopened": "alert.reopened",
+    "updated": "alert.updated",
 }
 
 
-def _escalate(connection: Connection, alert: AlertRow, routing: Routing, now: datetime) -> list[_Happened]:
+def _escalate(
+    connection: Connection, alert: AlertRow, routing: Routing, due_at: datetime, now: datetime
+) -> list[_Happened]:
     _, tiers = routing.owner(subject_of(alert))
     if alert.tier >= len(tiers):  # the routes have changed since it was opened
         change_alert(connection, alert.alert_id, _change(alert, Action.ESCALATE, now, "no further tier"))
         return []
     role, following = str(tiers[alert.tier].role), None
     if alert.tier + 1 < len(tiers):
-        following = max(now, alert.opened_at + timedelta(seconds=tiers[alert.tier + 1].after_s))
+        following = max(now, due_at + timedelta(seconds=tiers[alert.tier + 1].after_s - tiers[alert.tier].after_s))
     step = _change(alert, Action.ESCALATE, now, f"nobody took it: {role} is told")
     change_alert(connection, alert.alert_id, replace(step, tier=alert.tier + 1, escalate_at=following))
     return [_Happened(alert.alert_id, "escalated", "alert.escalated", role)]

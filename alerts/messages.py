@@ -13,6 +13,10 @@ import msgspec
 NoticeRow = dict[str, int | float | str | bool | None]
 #: Of the alerts that one notice tells of, how many are told one by one.
 MAX_EVENTS = 100
+#: The same for a receiver that is told of every end.
+MAX_ENDS = 10_000
+#: What such a receiver must learn of, or it shows what isn't so.
+_ENDS = frozenset({"alert.resolved", "alert.closed", "alert.reopened"})
 
 
 class AlertNotice(msgspec.Struct, frozen=True):
@@ -34,12 +38,16 @@ class AlertNotice(msgspec.Struct, frozen=True):
     """Numbers and short texts by name, with units in the names; which, depends on the kind."""
     meter: str | None = None
     link: str | None = None
+    expected_at: datetime | None = None
+    """Until when it is expected to last, as a person said."""
 
 
 class AlertWebhook(msgspec.Struct, frozen=True):
     """Body of a webhook that tells of an alert; its id is in header ``webhook-id``."""
 
-    type: Literal["alert.opened", "alert.escalated", "alert.resolved", "alert.closed", "alert.reopened"]
+    type: Literal[
+        "alert.opened", "alert.updated", "alert.escalated", "alert.resolved", "alert.closed", "alert.reopened"
+    ]
     timestamp: datetime
     data: AlertNotice
 
@@ -51,8 +59,9 @@ class GroupNotice(msgspec.Struct, frozen=True):
     """Cause and feeder."""
     count: int
     events: list[AlertWebhook]
-    """The first of them; the others can be asked for."""
+    """The first of them; the others can be asked for by the group."""
     link: str | None = None
+    """Where all alerts of the group are listed."""
 
 
 class GroupWebhook(msgspec.Struct, frozen=True):
@@ -104,11 +113,18 @@ class ReportWebhook(msgspec.Struct, frozen=True):
 
 
 def compose(
-    before: dict[str, Any] | None, group: str, events: Sequence[AlertWebhook], link: str | None, more: int = 0
+    before: dict[str, Any] | None,
+    group: str,
+    events: Sequence[AlertWebhook],
+    link: str | None,
+    more: int = 0,
+    *,
+    every_end: bool = False,
 ) -> Any:
     """Body of a notice that tells of `events`, after what it told `before` they were added; plain values.
 
-    One event is told as itself, several as a group; `more` come after them, and are only counted.
+    One event is told as itself, several as a group; `more` come after them, and are only counted. With `every_end` ends
+    are told one by one however many there are, up to `MAX_ENDS`.
     """
     told: list[dict[str, Any]] = []
     count = len(events) + more
@@ -116,8 +132,9 @@ def compose(
         is_group = before["type"] == "alert.group"
         told = list(before["data"]["events"]) if is_group else [before]
         count += before["data"]["count"] if is_group else 1
-    fresh = events[: max(0, MAX_EVENTS - len(told))]
-    told += cast("list[dict[str, Any]]", msgspec.to_builtins(list(fresh)))
+    room = max(0, MAX_EVENTS - len(told))
+    fresh = [event for n, event in enumerate(events) if n < room or (every_end and event.type in _ENDS)]
+    told += cast("list[dict[str, Any]]", msgspec.to_builtins(fresh[: max(room, MAX_ENDS - len(told))]))
     if count == 1:
         return told[0]
     timestamp = msgspec.to_builtins(events[-1].timestamp) if events else told[-1]["timestamp"]

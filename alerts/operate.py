@@ -57,7 +57,8 @@ def operate(
     until
         When a suppression is over, at most 90 days ahead; needed for that action.
     expected_at
-        Until when the condition is expected to last, as customers are told.
+        Until when the condition is expected to last, as customers are told; needed for that action, and possible with
+        an acknowledgement. Targets are told.
 
     Raises
     ------
@@ -65,7 +66,11 @@ def operate(
         Nothing was written.
     """
     _check(action, actor, reason, now, assignee, until)
+    _check_expected(action, now, expected_at)
     with connection.transaction():
+        # Findings before alerts, as a look does: two that wait for each other would not end.
+        if action in OUTCOMES or action is Action.REOPEN:
+            set_result(connection, alert_id, OUTCOMES.get(action))
         alert = read_alerts(connection, [alert_id], lock=True).get(alert_id)
         if alert is None:
             raise UnknownAlertError(f"no alert {alert_id}")
@@ -83,7 +88,7 @@ def operate(
             suppressed_until=until,
             outcome=OUTCOMES.get(action),
             expected_at=expected_at,
-            event=_event(before, state),
+            event=_event(before, state) or (None if expected_at is None else "updated"),
         )
         try:
             # A step that fails is undone alone.
@@ -91,8 +96,6 @@ def operate(
                 change_alert(connection, alert_id, change)
         except psycopg.errors.UniqueViolation:
             raise LiveAlertError(f"another alert of {alert.fingerprint} is live: look at that one") from None
-        if action in OUTCOMES:
-            set_result(connection, alert_id, OUTCOMES[action])
         return read_alerts(connection, [alert_id])[alert_id]
 
 
@@ -109,6 +112,17 @@ def _check(
         raise OperationError("a suppression says until when, and nothing else does")
     if until is not None and not now < until <= now + _MAX_SUPPRESSION:
         raise OperationError("a suppression ends in the future, within 90 days")
+
+
+def _check_expected(action: Action, now: datetime, expected_at: datetime | None) -> None:
+    if (action is Action.EXPECT) and expected_at is None:
+        raise OperationError("until when it is expected to last must be said")
+    if expected_at is None:
+        return
+    if action not in (Action.EXPECT, Action.ACKNOWLEDGE):
+        raise OperationError(f"{action} doesn't say until when it is expected to last")
+    if expected_at <= now:
+        raise OperationError("until when it is expected to last is in the future")
 
 
 def _event(before: State, after: State) -> str | None:

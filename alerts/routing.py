@@ -98,10 +98,17 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A target and the roles that it reaches; none named: all."""
+    """A target and the roles that it reaches; none named: all.
+
+    Attributes
+    ----------
+    every_end
+        It keeps a list of its own of what is open: of a storm it is told every end, not only the first events.
+    """
 
     target: str
     roles: frozenset[str] = frozenset()
+    every_end: bool = False
 
     def reaches(self, role: str) -> bool:
         """Whether it does."""
@@ -129,6 +136,7 @@ DEFAULT_ROUTES: tuple[Route, ...] = (
         ),
         tiers=(Tier(86_400, Role.LEADING_GROUP),),
     ),
+    Route(Role.FIELD_CREW, kinds=("order_overdue",), tiers=(Tier(86_400, Role.MARKETING),)),
     Route(Role.MARKETING, kinds=("high_loss", "theft*", "*theft", "hook*", "uncontracted*", "over_*", "suspected*")),
 )
 
@@ -154,6 +162,13 @@ class Routing:
     def to_all(cls, targets: Sequence[str], interval_s: float = 60.0) -> Routing:
         """Every target is told of everything."""
         return cls(tuple(Channel(target) for target in targets), interval_s=interval_s)
+
+    def unreached(self) -> list[str]:
+        """Roles to which alerts lead and that no channel reaches, in order."""
+        wanted = {str(role) for route in self.routes for role in (route.role, *(tier.role for tier in route.tiers))}
+        # What no route matches leads there.
+        wanted.add(Role.CONTROL_ROOM.value)
+        return sorted(role for role in wanted if not any(channel.reaches(role) for channel in self.channels))
 
     def owner(self, subject: Subject) -> tuple[str, tuple[Tier, ...]]:
         """The role that operates an alert, and its escalation: those of the first route that matches."""

@@ -71,6 +71,7 @@ DEFAULTS: Mapping[str, SenseRule] = {
     "channel_slow": PEOPLE_RULE,
     "channel_unknown": PEOPLE_RULE,
     "warning_order": PEOPLE_RULE,
+    "order_overdue": PEOPLE_RULE,
 }
 
 
@@ -106,7 +107,7 @@ class Circumstances:
     own_alert
         Whether that alert was opened for, or has taken, this very finding.
     holds_again
-        The same condition has come back as another finding.
+        The same condition has come back as another finding, which holds or isn't over for long enough.
     in_maintenance, out_of_supply, without_data
         Of its unit, or what is above it.
     """

@@ -28,11 +28,10 @@ from store.loop import keep_running, run_together
 log = structlog.get_logger("alerts.service")
 
 _DELIVER_EVERY_S = 0.25
-#: Summing up losses takes at most one part in this of one core's time, however long the window and however many the
-#: units. Outages and what others have found are looked at meanwhile.
-_SPARE = 10
-#: All units are looked at this often, since figures also leave the window; between, those with new results.
+#: All units are looked at this often, since figures also leave the window; in between those with new results.
 _ALL_EVERY_S = 60.0
+#: Looking at all takes at most one part in this of one core's time, however long the window and however many the units.
+_SPARE = 10
 #: A result bears the time at which its transaction began. What took longer is seen when all units are looked at.
 _OVERLAP = timedelta(seconds=5)
 
@@ -66,22 +65,20 @@ class AlertSettings:
 
 
 class _Judge:
-    """One look after another: at outages and whatever was found each time, at losses as often as can be spared."""
+    """One look after another at outages, new results and whatever was found; at all units as often as can be spared."""
 
     def __init__(self, settings: AlertSettings, counts: AlertCounts) -> None:
         self._settings, self._counts = settings, counts
         self._watch = OutageWatch()
         self._summed_at: datetime | None = None
-        self._all_at = -_ALL_EVERY_S
-        self._losses_at = 0.0
+        self._all_at = 0.0
 
     def __call__(self, connection: Connection) -> bool:
         """Returns whether more is due."""
         started, now = time.monotonic(), datetime.now(UTC)
         self._watch.look(connection, now)
-        watched = time.monotonic()
-        with_losses = watched >= self._losses_at
-        everything = self._summed_at is None or started - self._all_at >= _ALL_EVERY_S
+        looking = time.monotonic()
+        everything = self._summed_at is None or looking >= self._all_at
         events = evaluate(
             connection,
             self._settings.policy,
@@ -90,13 +87,11 @@ class _Judge:
             rules=self._settings.rules,
             defaults=self._settings.thresholds,
             recorded_since=None if everything or self._summed_at is None else self._summed_at - _OVERLAP,
-            with_losses=with_losses,
         )
         ended = time.monotonic()
-        if with_losses:
-            self._summed_at = now
-            self._all_at = started if everything else self._all_at
-            self._losses_at = watched + _SPARE * (ended - watched)
+        self._summed_at = now
+        if everything:
+            self._all_at = looking + max(_ALL_EVERY_S, _SPARE * (ended - looking))
         if events:
             log.info("evaluated", **Counter(event.event for event in events))
         self._counts.events.update(event.event for event in events)

@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal, cast
+from urllib.parse import quote
 
-from alerts.messages import MAX_EVENTS, AlertNotice, AlertWebhook, compose
+from alerts.messages import MAX_ENDS, MAX_EVENTS, AlertNotice, AlertWebhook, compose
 from alerts.routing import Routing, Subject
 from grid.finding import Severity
 from store.alerts import AlertRow
 from store.connection import Connection
 from store.deliveries import Owing, owe_notices
 
-EventType = Literal["alert.opened", "alert.escalated", "alert.resolved", "alert.closed", "alert.reopened"]
+EventType = Literal[
+    "alert.opened", "alert.updated", "alert.escalated", "alert.resolved", "alert.closed", "alert.reopened"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ def owe_events(connection: Connection, routing: Routing, events: Sequence[Event]
             told_before[key] = routing.tell(key[0], now) if key[1] is None else routing.tell_role(key[1], now)
         for target, due_at in told_before[key].items():
             grouped[target, event.alert.group_key].append((due_at, event))
+    every_end = {channel.target for channel in routing.channels if channel.every_end}
     owing = [
         Owing(
             target=target,
@@ -57,21 +61,37 @@ def owe_events(connection: Connection, routing: Routing, events: Sequence[Event]
             alert_id=owed[0][1].alert.alert_id,
             events=len(owed),
             due_at=min(due for due, _ in owed),
-            compose=partial(_composed, group=group_key, events=[event for _, event in owed], routing=routing, now=now),
+            room=MAX_ENDS if target in every_end else MAX_EVENTS,
+            compose=partial(
+                _composed,
+                group=group_key,
+                events=[event for _, event in owed],
+                routing=routing,
+                now=now,
+                every_end=target in every_end,
+            ),
         )
         for (target, group_key), owed in sorted(grouped.items(), key=lambda item: item[0])
     ]
     if owing:
-        owe_notices(connection, owing, routing.interval_s, MAX_EVENTS)
+        owe_notices(connection, owing, routing.interval_s)
     return len(owing)
 
 
 def _composed(
-    before: dict[str, Any] | None, *, group: str, events: Sequence[Event], routing: Routing, now: datetime
+    before: dict[str, Any] | None,
+    *,
+    group: str,
+    events: Sequence[Event],
+    routing: Routing,
+    now: datetime,
+    every_end: bool,
 ) -> dict[str, Any]:
     # More than that are never told one by one.
-    notices = [_notice(event, routing, now) for event in events[:MAX_EVENTS]]
-    return cast("dict[str, Any]", compose(before, group, notices, routing.link, len(events) - len(notices)))
+    notices = [_notice(event, routing, now) for event in (events if every_end else events[:MAX_EVENTS])]
+    link = None if routing.link is None else f"{routing.link.rstrip('/')}/alerts?group={quote(group)}"
+    more = len(events) - len(notices)
+    return cast("dict[str, Any]", compose(before, group, notices, link, more, every_end=every_end))
 
 
 def _notice(event: Event, routing: Routing, now: datetime) -> AlertWebhook:
@@ -92,6 +112,7 @@ def _notice(event: Event, routing: Routing, now: datetime) -> AlertWebhook:
             opened_at=alert.opened_at,
             figures=alert.figures,
             meter=alert.meter,
+            expected_at=alert.expected_at,
             link=None if routing.link is None else f"{routing.link.rstrip('/')}/alerts/{alert.alert_id}",
         ),
     )

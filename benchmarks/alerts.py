@@ -3,7 +3,8 @@
 A storm is 100,000 findings of a minute on 100 feeders, taken as they come, on a virtual clock; the rate is that of the
 work alone, and processor time is that of this process and of PostgreSQL. An outage is a feeder of 3,000 meters, timed
 from its instant over MQTT, bridge, Kafka, worker and alert service to the webhook, with the processes as they run:
-once by its breaker's position, once by last gasps alone.
+once by its breaker's position, once by last gasps alone. Latency is that of a city of 1,000 feeders and 5,000 areas
+that settle together, from the commit of an interval to the webhook.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 import time
 from functools import partial
 
+from benchmarks.alerts_latency import time_alerts
 from benchmarks.alerts_outage import BREAKER, GASPS, time_outages
 from benchmarks.alerts_storm import storm, storm_model
 from benchmarks.report import Result, main, result
@@ -22,20 +24,33 @@ from meterline.bootstrap import opener
 from meterline.config import Settings
 from sync.load import load_grid
 
-PARTS = ("storm", "outage")
+PARTS = ("storm", "outage", "latency")
 _FINDINGS, _FEEDERS, _AREAS = 100_000, 100, 20
 _OUT_AREAS, _OUT_METERS = 20, 150
+_CITY_FEEDERS, _CITY_AREAS, _ROUNDS = 1_000, 5, 10
 
 
 def measure(parts: tuple[str, ...]) -> list[Result]:
     """The figures of some parts."""
-    results = []
-    with benchmark_stack() as (spec, settings):
-        if "outage" in parts:
-            results += _outages(spec, settings)
-        if "storm" in parts:
-            results += _storm(spec, settings)
+    results: list[Result] = []
+    by_part = {"outage": _outages, "storm": _storm, "latency": _latency}
+    for part in parts:
+        # The grids of two parts have feeders of the same names.
+        with benchmark_stack() as (spec, settings):
+            results += by_part[part](spec, settings)
     return results
+
+
+def _latency(spec: StackSpec, settings: Settings) -> list[Result]:
+    seen = time_alerts(spec, settings, _CITY_FEEDERS, _CITY_AREAS, _ROUNDS)
+    units = _CITY_FEEDERS * (1 + _CITY_AREAS)
+    return [
+        result(f"latency: alerts timed, of {units:,} units that settle together", len(seen.seconds), "alerts"),
+        result("latency: an interval of all units, committed in", seen.settling_s, "s"),
+        result("latency: settled to delivered, median", seen.percentile(50), "s"),
+        result("latency: settled to delivered, p99", seen.percentile(99), "s", 3.0, less_is_better=True),
+        result("latency: settled to delivered, at most", seen.percentile(100), "s"),
+    ]
 
 
 def _storm(spec: StackSpec, settings: Settings) -> list[Result]:
@@ -76,4 +91,5 @@ if __name__ == "__main__":
     own_options = argparse.ArgumentParser(add_help=False)
     own_options.add_argument("--part", choices=PARTS)
     known, sys.argv[1:] = own_options.parse_known_args()
-    main(partial(measure, (known.part,) if known.part else PARTS), f"{__doc__}\n--part {{storm,outage}}: one of them.")
+    options = f"--part {{{','.join(PARTS)}}}: one of them."
+    main(partial(measure, (known.part,) if known.part else PARTS), f"{__doc__}\n{options}")

@@ -101,17 +101,12 @@ def outage_model(areas: int, meters: int) -> GridModel:
 def time_outages(spec: StackSpec, settings: Settings, areas: int, meters: int) -> dict[str, Outage]:
     """Both outages, one after the other, with real processes; by feeder. The stack's servers are up."""
     model = outage_model(areas, meters)
-    local = spec.home / "local.toml"
-    with _receiver() as (url, notices), opener(settings, "benchmark")() as connection:
+    with receiver() as (url, notices), opener(settings, "benchmark")() as connection:
         connection.autocommit = True
         load_grid(connection, model)
         load_points(connection, [Point(f"{BREAKER}-CB", BREAKER, PointKind.SWITCH, switch=f"{BREAKER}-Q")])
         set_gateways(spec, _GATEWAYS)
-        secret = spec.home / "benchmark.secret"
-        secret.write_text(base64.b64encode(b"a secret of this benchmark alone").decode())
-        local.write_text(
-            f'[[alerts.webhooks]]\nname = "benchmark"\nurl = "{url}"\nsecret_file = "{secret}"\nallow_private = true\n'
-        )
+        tell(spec, url)
         start_programs(spec, PROGRAMS)
         try:
             wait_until_ready(settings, 1, _READY_S)
@@ -123,7 +118,16 @@ def time_outages(spec: StackSpec, settings: Settings, areas: int, meters: int) -
                 }
         finally:
             stop_programs(spec, PROGRAMS)
-            local.unlink()
+            (spec.home / "local.toml").unlink()
+
+
+def tell(spec: StackSpec, url: str) -> None:
+    """Name the receiver at an address in the stack's own settings."""
+    secret = spec.home / "benchmark.secret"
+    secret.write_text(base64.b64encode(b"a secret of this benchmark alone").decode())
+    (spec.home / "local.toml").write_text(
+        f'[[alerts.webhooks]]\nname = "benchmark"\nurl = "{url}"\nsecret_file = "{secret}"\nallow_private = true\n'
+    )
 
 
 Send = Callable[[str, str, bytes], None]
@@ -260,7 +264,7 @@ def _gateways(settings: Settings) -> Iterator[Send]:
 
 
 @contextlib.contextmanager
-def _receiver() -> Iterator[tuple[str, list[tuple[datetime, dict[str, Any]]]]]:
+def receiver() -> Iterator[tuple[str, list[tuple[datetime, dict[str, Any]]]]]:
     """A webhook's address, and what it was sent with the times."""
     got: list[tuple[datetime, dict[str, Any]]] = []
 

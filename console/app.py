@@ -109,13 +109,14 @@ def _pages(hub: Hub) -> APIRouter:
 
 
 def _alert_page(time_zone: str) -> APIRouter:
-    """The page of any alert: its script reads the number in the address, and the zone in the head."""
+    """The page of any alert, or of a group's: its script reads the number in the address, and the zone in the head."""
     router = APIRouter(include_in_schema=False)
     text = (STATIC / "alert.html").read_text(encoding="utf-8")
     page = text.replace('name="time-zone" content="UTC"', f'name="time-zone" content="{escape(time_zone)}"')
 
+    @router.get("/alerts")
     @router.get("/alerts/{alert_id}")
-    def alert(alert_id: str) -> Response:  # noqa: ARG001 - as above
+    def alert() -> Response:
         return HTMLResponse(page)
 
     return router

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
+import structlog
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
@@ -17,6 +19,8 @@ from alerts.formats import key_of, to_alertmanager, to_annotation, to_cloud_even
 from grid.topics import ALERT
 from meterline.webhook import TIMEOUT_S, HttpPost, WebhookSender, is_public
 from store.deliveries import Attempt, Outcome, Outgoing, Send
+
+log = structlog.get_logger("meterline.channels")
 
 #: Which part of the system CloudEvents come from.
 SOURCE = "/meterline/alerts"
@@ -31,7 +35,10 @@ _AT_A_HOST = frozenset({"form", "gotify", "json", "mailto", "mmost", "rocket", "
 
 
 class ChannelSender:
-    """Hands each delivery of a batch to its channel's sender; a `store.deliveries.Send`."""
+    """Hands each delivery of a batch to its channel's sender; a `store.deliveries.Send`.
+
+    A channel that raises has failed to send what it was given.
+    """
 
     def __init__(self, senders: Mapping[str, Send]) -> None:
         self._senders = senders
@@ -41,9 +48,23 @@ class ChannelSender:
         attempts: dict[int, Attempt] = {}
         for channel in sorted({outgoing.target.channel for outgoing in batch}):
             numbers = [n for n, outgoing in enumerate(batch) if outgoing.target.channel == channel]
-            sent = self._senders[channel]([batch[n] for n in numbers])
-            attempts.update(zip(numbers, sent, strict=True))
+            attempts.update(zip(numbers, self._send(channel, [batch[n] for n in numbers]), strict=True))
         return [attempts[number] for number in range(len(batch))]
+
+    def _send(self, channel: str, batch: Sequence[Outgoing]) -> Sequence[Attempt]:
+        try:
+            return self._senders[channel](batch)
+        except Exception as error:  # noqa: BLE001  # what one channel can't do must not silence the others
+            # Where, and no more: messages and variables may hold the secret.
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            log.error(  # noqa: TRY400
+                "channel failed",
+                channel=channel,
+                targets=sorted({each.target.name for each in batch}),
+                error=type(error).__name__,
+                at=f"{where.filename}:{where.lineno}",
+            )
+            return [Attempt(Outcome.FAILED, f"{type(error).__name__}: see the log")] * len(batch)
 
 
 def make_sender(stop: threading.Event, make_producer: Callable[[], KafkaProducer]) -> ChannelSender:
@@ -159,7 +180,7 @@ def refusal(address: str, service: Any) -> str | None:
     host = (getattr(service, "smtp_host", None) or service.host).strip("[]")
     try:
         found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, service.port, type=socket.SOCK_STREAM)}
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # a name that can't be one
         return f"{host}: {error}"
     private = next((ip for ip in sorted(found) if not is_public(ip)), None)
     return None if private is None else f"{private} is not a public address"

@@ -31,8 +31,8 @@ _LIVE = ("open", "acknowledged", "in_progress", "suppressed")
 def add_commands(alert_app: typer.Typer) -> None:
     """Give `meterline alert` its commands for people."""
     commands = (
-        ("list", list_), ("show", show), ("ack", ack), ("assign", assign), ("suppress", suppress), ("close", close),
-        ("reopen", reopen), ("outage", outage), ("replay", replay),
+        ("list", list_), ("show", show), ("ack", ack), ("assign", assign), ("expect", expect), ("suppress", suppress),
+        ("close", close), ("reopen", reopen), ("outage", outage), ("replay", replay),
     )  # fmt: skip
     for name, command in commands:
         alert_app.command(name)(command)
@@ -47,6 +47,7 @@ def list_(
     unit: Annotated[str | None, typer.Option(help="Code of a unit")] = None,
     role: Annotated[str | None, typer.Option(help="Who operates it, such as marketing")] = None,
     assignee: Annotated[str | None, typer.Option()] = None,
+    group: Annotated[str | None, typer.Option(help="As notices name it, such as outage:F1")] = None,
     opened_from: Annotated[str | None, typer.Option(metavar="TIME", help="ISO 8601, in UTC without an offset")] = None,
     opened_to: Annotated[str | None, typer.Option(metavar="TIME")] = None,
     closed_from: Annotated[str | None, typer.Option(metavar="TIME")] = None,
@@ -71,6 +72,7 @@ def list_(
         unit=unit,
         role=role,
         assignee=assignee,
+        group=group,
         opened_from=read_instant(opened_from, "--opened-from"),
         opened_to=read_instant(opened_to, "--opened-to"),
         closed_from=read_instant(closed_from, "--closed-from"),
@@ -147,6 +149,22 @@ def assign(
 ) -> None:
     """Assign an alert to somebody. Example: meterline alert assign 17 --to li.wei"""
     _operate("assign", alert_id, reason, by, version, config, as_json, assignee=to)
+
+
+def expect(
+    alert_id: AlertArgument,
+    until: Annotated[str, typer.Option("--until", metavar="TIME", help="ISO 8601, in UTC without an offset")],
+    reason: ReasonOption = "expected",
+    by: ByOption = None,
+    version: VersionOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say until when an alert is expected to last, as customers are told; again when that changes.
+
+    Example: meterline alert expect 17 --until 2026-11-22T18:00+08:00
+    """
+    _operate("expect", alert_id, reason, by, version, config, as_json, expected_at=read_instant(until, "--until"))
 
 
 def suppress(

@@ -65,18 +65,20 @@ def workorder_create(
 def workorder_list(
     state: Annotated[str | None, typer.Option(help="issued, done or cancelled")] = None,
     assignee: Annotated[str | None, typer.Option()] = None,
+    overdue: Annotated[bool, typer.Option("--overdue", help="Only those out past their deadline")] = False,
     limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List work orders, the newest first. Example: meterline workorder list --state issued"""
+    """List work orders, the newest first. Example: meterline workorder list --overdue"""
     from dataclasses import asdict
 
     from meterline.bootstrap import opener
     from store.alert_desk import list_orders
 
     with opener(read_settings(config, quiet=True), "meterline-cli")() as connection:
-        orders = list_orders(connection, state, assignee, None, None, 0, limit)
+        at = datetime.now(UTC) if overdue else None
+        orders = list_orders(connection, state, assignee, None, None, 0, limit, at)
     if as_json:
         print_json([asdict(order) for order in orders])
         return

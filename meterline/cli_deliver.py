@@ -63,7 +63,12 @@ def alert_deliver(config: ConfigOption = None, ops_port: OpsPortOption = None) -
 @alert_app.command("targets")
 def alert_targets(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """What each target of alerts is owed and has received. Example: meterline alert targets --json"""
+    from meterline.deliver import unreached_roles
+
     _show_backlog("alerts", config, as_json)
+    settings = read_settings(config, quiet=True)
+    if _configured(settings, "alerts") and (roles := unreached_roles(settings)):
+        print(f"no target reaches: {', '.join(roles)}", file=sys.stderr)
 
 
 @alert_app.command("resume")

@@ -65,6 +65,8 @@ def run_alert_service(settings: Settings, stop: threading.Event, counts: AlertCo
     options = settings.alerts
     judged_by, targets = alert_settings(settings), alert_targets(options)
     check_reports(settings)
+    if targets and (roles := unreached_roles(settings)):
+        log.warning("alerts lead to roles that no target reaches", roles=roles)
     send = make_sender(stop, lambda: make_producer(settings, linger_ms=5))
     run_together(
         {
@@ -239,7 +241,14 @@ def make_routing(options: AlertsSection, zone: ZoneInfo, holidays: Mapping[date,
     calendars = {name: make_calendar(section, zone, holidays) for name, section in options.calendars.items()}
     routes = tuple(_route(section, calendars) for section in options.routes)
     targets: tuple[AlertWebhookTarget | ChannelSection, ...] = (*options.webhooks, *options.channels)
-    channels = tuple(Channel(target.name, frozenset(target.roles)) for target in targets)
+    channels = tuple(
+        Channel(
+            target.name,
+            frozenset(target.roles),
+            every_end=isinstance(target, ChannelSection) and target.type == "alertmanager",
+        )
+        for target in targets
+    )
     return Routing(channels, routes or DEFAULT_ROUTES, options.notice_interval_s, options.link)
 
 
@@ -260,6 +269,11 @@ def _route(section: RouteSection, calendars: Mapping[str, Calendar]) -> Route:
         hold=section.hold,
         tiers=tuple(Tier(tier.after_min * 60, tier.role) for tier in section.escalate),
     )
+
+
+def unreached_roles(settings: Settings) -> list[str]:
+    """Roles to which the configured routes lead, and that none of its targets reaches."""
+    return make_routing(settings.alerts, settings.settling.zone(), {}).unreached()
 
 
 def alert_targets(options: AlertsSection) -> list[Target]:

@@ -66,6 +66,19 @@ class NewOrder:
     evidence: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class OverdueOrder:
+    """A work order that is out although its deadline has passed; `kind` is that of its alert."""
+
+    work_order_id: int
+    alert_id: int
+    kind: str
+    unit: str
+    meter: str | None
+    deadline: datetime
+    expected_wh: int | None
+
+
 def add_maintenance(
     connection: Connection,
     unit: str,
@@ -159,8 +172,11 @@ def list_orders(
     roles: Sequence[str] | None,
     after: int,
     limit: int,
+    overdue_at: datetime | None = None,
 ) -> list[WorkOrder]:
-    """Work orders by number, falling; those below `after`, 0 for the newest."""
+    """Work orders by number, falling; those below `after`, 0 for the newest; where an instant is given, those overdue
+    then.
+    """
     arguments = {
         "state": state,
         "assignee": assignee,
@@ -168,8 +184,19 @@ def list_orders(
         "roles": None if roles is None else list(roles),
         "after": after,
         "limit": limit,
+        "overdue_at": overdue_at,
     }
     return [WorkOrder(*row) for row in connection.execute(_SQL["list_orders"], arguments)]
+
+
+def read_overdue(connection: Connection, now: datetime) -> list[OverdueOrder]:
+    """Orders that are overdue, and of which no finding says so yet; a thousand at most."""
+    return [OverdueOrder(*row) for row in connection.execute(_SQL["overdue"], {"now": now})]
+
+
+def read_ended_overdue(connection: Connection, kind: str) -> list[tuple[str, str, datetime, dict[str, Any]]]:
+    """Findings of a kind whose order isn't out any more: fingerprint, unit, begin, figures; a thousand at most."""
+    return [(r[0], r[1], r[2], r[3]) for r in connection.execute(_SQL["ended_overdue"], {"kind": kind})]
 
 
 def end_order(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -57,6 +57,7 @@ class NewAlert:
     role: str = "control_room"
     group_key: str = ""
     escalate_at: datetime | None = None
+    meters: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,7 @@ class AlertFilter:
     meter: str | None = None
     role: str | None = None
     assignee: str | None = None
+    group: str | None = None
     opened_from: datetime | None = None
     opened_to: datetime | None = None
     closed_from: datetime | None = None
@@ -142,7 +144,7 @@ def read_window(
 
 
 def open_alerts(connection: Connection, alerts: Sequence[NewAlert], reason: str) -> dict[str, int]:
-    """Open alerts and begin their history; their ids by fingerprint."""
+    """Open alerts and begin their history; their ids by fingerprint. A condition that has a live one gets none."""
     rows = [{field.name: getattr(alert, field.name) for field in fields(NewAlert)} for alert in alerts]
     return {row[0]: int(row[1]) for row in connection.execute(_SQL["add"], {"rows": rows_of(rows), "reason": reason})}
 
@@ -154,12 +156,19 @@ def update_figures(connection: Connection, updates: Sequence[tuple[int, str, dat
     connection.execute(_SQL["update"], {"rows": rows_of(rows)})
 
 
+def note_told(connection: Connection, told: Sequence[tuple[int, str, int | None]]) -> None:
+    """Note what targets are told of alerts: (alert, severity, meters in it)."""
+    rows = [dict(zip(("alert_id", "severity", "meters"), each, strict=True)) for each in told]
+    connection.execute(_SQL["told"], {"rows": rows_of(rows)})
+
+
 def resolve_alerts(
     connection: Connection, resolved: Sequence[tuple[int, dict[str, Any]]], at: datetime, reason: str
-) -> None:
-    """Note that the conditions of alerts have passed, and by which figures."""
+) -> dict[int, str]:
+    """Note that the conditions of live alerts have passed, and by which figures; the states in which they were."""
     rows = [{"alert_id": alert_id, "figures": figures} for alert_id, figures in resolved]
-    connection.execute(_SQL["resolve"], {"rows": rows_of(rows), "at": at, "reason": reason})
+    arguments = {"rows": rows_of(rows), "at": at, "reason": reason}
+    return {int(row[0]): str(row[1]) for row in connection.execute(_SQL["resolve"], arguments)}
 
 
 def read_alerts(connection: Connection, alert_ids: Sequence[int], *, lock: bool = False) -> dict[int, AlertRow]:
@@ -196,9 +205,15 @@ def read_history(connection: Connection, alert_id: int) -> list[Transition]:
     return [Transition(*row) for row in connection.execute(_SQL["history"], {"alert_id": alert_id})]
 
 
-def due_escalations(connection: Connection, now: datetime, limit: int) -> list[int]:
-    """Untouched alerts whose time has come; their rows are locked."""
-    return [int(row[0]) for row in connection.execute(_SQL["due_escalations"], {"now": now, "limit": limit})]
+def due_escalations(connection: Connection, now: datetime, limit: int) -> dict[int, datetime]:
+    """Untouched alerts whose time has come, and when that was; their rows are locked."""
+    return dict(connection.execute(_SQL["due_escalations"], {"now": now, "limit": limit}).fetchall())
+
+
+def set_escalations(connection: Connection, times: Mapping[int, datetime]) -> None:
+    """Note when open alerts are escalated, if nobody takes them."""
+    rows = [{"alert_id": alert_id, "escalate_at": at} for alert_id, at in times.items()]
+    connection.execute(_SQL["escalate_at"], {"rows": rows_of(rows)})
 
 
 def ended_suppressions(connection: Connection, now: datetime, limit: int) -> list[int]:

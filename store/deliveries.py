@@ -203,6 +203,8 @@ class Owing:
         How many they are.
     due_at
         Not before; a notice that is owed already is never put off for it.
+    room
+        A notice that tells of so many events takes no more one by one: they are counted.
     compose
         Makes the payload from the one that was owed, None when the notice is new.
     """
@@ -212,10 +214,11 @@ class Owing:
     alert_id: int
     events: int
     due_at: datetime
+    room: int
     compose: Callable[[dict[str, Any] | None], dict[str, Any]]
 
 
-def owe_notices(connection: Connection, owing: Sequence[Owing], interval_s: float, room: int) -> None:
+def owe_notices(connection: Connection, owing: Sequence[Owing], interval_s: float) -> None:
     """Owe targets their notices, inside the caller's transaction; no two of one target and group.
 
     A group has at most one notice an interval: while its newest one has never been sent, what comes is added to it.
@@ -224,19 +227,18 @@ def owe_notices(connection: Connection, owing: Sequence[Owing], interval_s: floa
     ----------
     interval_s
         Between the times at which two notices of a group are due.
-    room
-        A notice that tells of so many events takes no more one by one: they are counted.
     """
     keys = {"targets": [each.target for each in owing], "group_keys": [each.group_key for each in owing]}
     newest = {(row[0], row[1]): row[2:] for row in connection.execute(_SQL["newest_notices"], keys)}
-    asked = {"ids": [row[0] for row in newest.values()], "room": room}
+    rooms = {newest[key][0]: each.room for each in owing if (key := (each.target, each.group_key)) in newest}
+    asked = {"ids": list(rooms), "rooms": list(rooms.values())}
     unsent = {row[0]: row[1:] for row in connection.execute(_SQL["unsent_notices"], asked)}
     added, owed = [], []
     for each in owing:
         delivery_id, last_due_at, not_before = newest.get((each.target, each.group_key), (None, None, None))
         if delivery_id in unsent:
             due_at, told, payload = unsent[delivery_id]
-            more = {"payload": each.compose(payload)} if told < room else {}
+            more = {"payload": each.compose(payload)} if told < each.room else {}
             sooner = min(due_at, max(each.due_at, not_before))
             added.append({"delivery_id": delivery_id, "due_at": sooner, "told": each.events, **more})
             continue

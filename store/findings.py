@@ -37,7 +37,7 @@ class Written:
 class DueFinding:
     """A finding that alerts has to look at, with what is known around it.
 
-    `alert_id`, `alert_state` and `alert_severity` are those of the alert that it has, or of the live one of the same
+    `alert_id`, `alert_state` and what was told are those of the alert that it has, or of the live one of the same
     condition.
     """
 
@@ -58,7 +58,8 @@ class DueFinding:
     own_alert: bool
     alert_id: int | None
     alert_state: str | None
-    alert_severity: str | None
+    told_severity: str | None
+    told_meters: int | None
     holds_again: bool
     in_maintenance: bool
     out_of_supply: bool
@@ -159,8 +160,8 @@ def note_looked_at(
     connection.execute(_SQL["looked_at"], {"rows": rows_of(rows)})
 
 
-def set_result(connection: Connection, alert_id: int, result: str) -> int:
-    """Note on an alert's findings what a field check said; returns how many they are."""
+def set_result(connection: Connection, alert_id: int, result: str | None) -> int:
+    """Note on an alert's findings what a field check said, None: nothing any more; returns how many they are."""
     return connection.execute(_SQL["set_result"], {"alert_id": alert_id, "result": result}).rowcount
 
 

@@ -71,6 +71,14 @@ class Assign(BaseModel):
     assignee: Word
 
 
+class Expect(BaseModel):
+    """Say until when it is expected to last, again when that changes."""
+
+    action: Literal["expect"]
+    reason: Prose
+    expected_at: Instant
+
+
 class Suppress(BaseModel):
     """Tell nobody of it for some time, within 90 days."""
 
@@ -86,7 +94,7 @@ class End(BaseModel):
     reason: Prose
 
 
-Step = Annotated[Acknowledge | Assign | Suppress | End, Field(discriminator="action")]
+Step = Annotated[Acknowledge | Assign | Expect | Suppress | End, Field(discriminator="action")]
 
 
 class BulkItem(BaseModel):
@@ -134,6 +142,7 @@ def alerts_router(desk: Desk) -> APIRouter:
         meter: Word | None = None,
         role: Word | None = None,
         assignee: Word | None = None,
+        group: Word | None = None,
         opened_from: Instant | None = None,
         opened_to: Instant | None = None,
         closed_from: Instant | None = None,
@@ -142,7 +151,9 @@ def alerts_router(desk: Desk) -> APIRouter:
         limit: Limit = 50,
         asking: Principal = who,
     ) -> AlertPage:
-        """Alerts, the newest first. Times are ISO 8601 with their zone; `…_to` is not included."""
+        """Alerts, the newest first. Times are ISO 8601 with their zone; `…_to` is not included. A `group` is named by
+        the notice that told of it.
+        """
         kinds = tuple(kind) if kind else None
         if asking.sees_only_outages:
             kinds = (OUTAGE,) if kinds is None or OUTAGE in kinds else ("",)
@@ -154,6 +165,7 @@ def alerts_router(desk: Desk) -> APIRouter:
             meter=meter,
             role=role,
             assignee=assignee,
+            group=group,
             opened_from=opened_from,
             opened_to=opened_to,
             closed_from=closed_from,
@@ -171,8 +183,9 @@ def alerts_router(desk: Desk) -> APIRouter:
         with desk.connection() as connection:
             found = _visible(connection, alert_id, asking)
             history = read_history(connection, alert_id)
-        if with_etag(response, found.version, if_none_match):
-            return Response(status_code=304, headers={"ETag": etag_of(found.version)})  # type: ignore[return-value]
+        if with_etag(response, found.version, if_none_match, found.updated_at):
+            tag = etag_of(found.version, found.updated_at)
+            return Response(status_code=304, headers={"ETag": tag})  # type: ignore[return-value]
         return AlertDetail(alert=found, history=history)
 
     @router.post("/alerts/{alert_id}/steps", responses=responses(404, 409, 412, 428))
@@ -181,7 +194,7 @@ def alerts_router(desk: Desk) -> APIRouter:
         with desk.connection() as connection:
             _operable(connection, alert_id, asking)
             done = _operate(connection, alert_id, step, asking, desk, version_of(if_match))
-        with_etag(response, done.version, None)
+        with_etag(response, done.version, updated_at=done.updated_at)
         return done
 
     @router.post("/bulk-steps", responses=responses())
@@ -237,5 +250,5 @@ def _operate(
         version=version,
         assignee=step.assignee if isinstance(step, Acknowledge | Assign) else None,
         until=step.until if isinstance(step, Suppress) else None,
-        expected_at=step.expected_at if isinstance(step, Acknowledge) else None,
+        expected_at=step.expected_at if isinstance(step, Acknowledge | Expect) else None,
     )

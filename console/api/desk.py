@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
 import psycopg
@@ -23,6 +23,7 @@ from console.api.problems import ProblemError
 from console.api.tokens import Principal, RateLimiter, TokenFileError, Tokens
 from store.connection import Connection
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}")
 
 
@@ -52,7 +53,9 @@ LongProse = Annotated[str, StringConstraints(min_length=1, max_length=20_000, pa
 Number = Annotated[int, Path(ge=1, le=2**53)]
 After = Annotated[int, Query(ge=0, le=2**53, description="`next` of the page before; 0 for the first")]
 Limit = Annotated[int, Query(ge=1, le=200)]
-IfMatch = Annotated[str, Header(alias="If-Match", description="ETag of what was read", pattern=r'^"[0-9]{1,9}"$')]
+IfMatch = Annotated[
+    str, Header(alias="If-Match", description="ETag of what was read", pattern=r'^"[0-9]{1,9}(-[0-9]{1,20})?"$')
+]
 IfNoneMatch = Annotated[str | None, Header(alias="If-None-Match", max_length=100)]
 #: RFC 3339; a number of seconds isn't taken for one.
 Instant = Annotated[AwareDatetime, BeforeValidator(_written_out)]
@@ -125,20 +128,25 @@ def forbid(detail: str) -> ProblemError:
     return ProblemError(403, detail)
 
 
-def etag_of(version: int) -> str:
-    """A version as an ETag."""
-    return f'"{version}"'
+def etag_of(version: int, updated_at: datetime | None = None) -> str:
+    """A version as an ETag; with the time of its figures, where these change without one."""
+    if updated_at is None:
+        return f'"{version}"'
+    return f'"{version}-{(updated_at - _EPOCH) // timedelta(microseconds=1)}"'
 
 
 def version_of(if_match: str) -> int:
-    """The version that a writer has read."""
-    return int(if_match.strip('"'))
+    """The version that a writer has read; that its figures have changed since doesn't matter."""
+    return int(if_match.strip('"').partition("-")[0])
 
 
-def with_etag(response: Response, version: int, if_none_match: str | None) -> bool:
+def with_etag(
+    response: Response, version: int, if_none_match: str | None = None, updated_at: datetime | None = None
+) -> bool:
     """Mark an answer with its version; whether the asker has it already, so that 304 says enough."""
-    response.headers["ETag"] = etag_of(version)
-    return if_none_match is not None and if_none_match.strip() == etag_of(version)
+    tag = etag_of(version, updated_at)
+    response.headers["ETag"] = tag
+    return if_none_match is not None and if_none_match.strip() == tag
 
 
 def next_of(rows: list[Any], limit: int, number: Callable[[Any], int]) -> int | None:

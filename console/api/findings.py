@@ -75,7 +75,7 @@ def findings_router(desk: Desk) -> APIRouter:
             found = read_finding(connection, finding_id)
             if found is None or (asking.sees_only_outages and found.kind != OUTAGE):
                 raise ProblemError(404, f"no finding {finding_id}")
-            told = read_evidence(connection, finding_id) if asking.roles & {Right.REVENUE, Right.ADMIN} else None
+            told = read_evidence(connection, finding_id) if asking.sees_evidence else None
         return FindingDetail(finding=found, evidence=told)
 
     @router.get("/{finding_id}/series", responses=responses(404))

@@ -34,6 +34,7 @@ class Right(StrEnum):
     ADMIN = "admin"
 
 
+_OF_THE_ROLLOUT: Final = frozenset({Right.UNIT, Right.SUPPORT})
 ROLES: Final = frozenset({*(role.value for role in Role), *(right.value for right in Right)})
 
 
@@ -59,12 +60,17 @@ class Principal:
     @property
     def sees_only_the_rollout(self) -> bool:
         """Units and support have nothing to do with alerts."""
-        return self.roles <= {Right.UNIT, Right.SUPPORT}
+        return self.roles <= _OF_THE_ROLLOUT
 
     @property
     def sees_only_outages(self) -> bool:
-        """Customer service answers who is out, and needs no more."""
-        return self.roles == {Role.CUSTOMER_SERVICE}
+        """Customer service answers who is out, and needs no more; roles that see no alerts add nothing to it."""
+        return self.roles - _OF_THE_ROLLOUT == {Role.CUSTOMER_SERVICE}
+
+    @property
+    def sees_evidence(self) -> bool:
+        """Whether it sees what a finding rests on, which may name customers."""
+        return bool(self.roles & {Right.REVENUE, Right.ADMIN})
 
 
 def hash_of(token: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Response
@@ -68,15 +69,20 @@ def work_orders_router(desk: Desk) -> APIRouter:
     def orders(
         state: Literal["issued", "done", "cancelled"] | None = None,
         assignee: Word | None = None,
+        overdue: bool = False,
         after: After = 0,
         limit: Limit = 50,
         asking: Principal = who,
     ) -> OrderPage:
-        """Work orders of one's own roles, the newest first; a field crew sees all."""
+        """Work orders of one's own roles, the newest first; a field crew sees all. `overdue`: only those that are out
+        past their deadline.
+        """
         roles = None if asking.is_admin or Role.FIELD_CREW in asking.roles else sorted(asking.roles)
         with desk.connection() as connection:
-            rows = list_orders(connection, state, assignee, None, roles, after, limit)
-        return OrderPage(items=rows, next=next_of(rows, limit, lambda row: row.work_order_id))
+            late = desk.now() if overdue else None
+            rows = list_orders(connection, state, assignee, None, roles, after, limit, late)
+        told = [_told(row, asking) for row in rows]
+        return OrderPage(items=told, next=next_of(rows, limit, lambda row: row.work_order_id))
 
     @router.post("/alerts/{alert_id}/work-order", status_code=201, responses=responses(404, 409, 412, 428))
     def create(
@@ -98,17 +104,17 @@ def work_orders_router(desk: Desk) -> APIRouter:
                 expected_wh=order.expected_wh,
                 version=version,
             )
-        with_etag(response, made.version, None)
+        with_etag(response, made.version)
         response.headers["Location"] = f"/api/v1/work-orders/{made.work_order_id}"
-        return made
+        return _told(made, asking)
 
     @router.get("/work-orders/{work_order_id}", responses=responses(404))
     def order(work_order_id: Number, response: Response, asking: Principal = who) -> WorkOrder:
         """One work order with its evidence."""
         with desk.connection() as connection:
             found = _visible(connection, work_order_id, asking)
-        with_etag(response, found.version, None)
-        return found
+        with_etag(response, found.version)
+        return _told(found, asking)
 
     @router.post("/work-orders/{work_order_id}/result", responses=responses(404, 409, 412, 428))
     def result(
@@ -131,10 +137,18 @@ def work_orders_router(desk: Desk) -> APIRouter:
                     found_wh=said.found_wh,
                     version=version,
                 )
-        with_etag(response, done.version, None)
-        return done
+        with_etag(response, done.version)
+        return _told(done, asking)
 
     return router
+
+
+def _told(order: WorkOrder, asking: Principal) -> WorkOrder:
+    """An order as its asker may see it: what the findings rest on is for revenue protection and the crew that goes."""
+    if asking.sees_evidence or Role.FIELD_CREW in asking.roles:
+        return order
+    findings = [{**found, "evidence": None} for found in order.evidence.get("findings", ())]
+    return replace(order, evidence={**order.evidence, "findings": findings})
 
 
 def _visible(connection: Connection, work_order_id: int, asking: Principal) -> WorkOrder:

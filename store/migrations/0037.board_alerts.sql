@@ -1,4 +1,4 @@
--- depends: 0034.usage_association
+-- depends: 0035.rollout_facts
 -- Of alerts the boards of operations read what and since when, not which meter it is, on what evidence, or who works on
 -- it. Those who protect revenue read all of it, as before.
 do $$

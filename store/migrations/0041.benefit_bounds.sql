@@ -1,4 +1,4 @@
--- depends: 0034.usage_association
+-- depends: 0038.told_figures
 -- Outages as they came back step by step; what a measurement rests on, so that it is repeated only when that is another;
 -- updates of the ledger with what they found beside it.
 

@@ -61,9 +61,33 @@ where (%(state)s::text is null or w.state = %(state)s)
   and (%(assignee)s::text is null or w.assignee = %(assignee)s)
   and (%(alert_id)s::bigint is null or w.alert_id = %(alert_id)s)
   and (%(roles)s::text[] is null or a.role = any(%(roles)s))
+  and (%(overdue_at)s::timestamptz is null or (w.state = 'issued' and w.deadline <= %(overdue_at)s))
   and (%(after)s = 0 or w.work_order_id < %(after)s)
 order by w.work_order_id desc
 limit %(limit)s
+
+-- name: overdue
+-- Of which nobody was told yet.
+select w.work_order_id, w.alert_id, a.kind, u.code, a.meter, w.deadline, w.expected_wh
+from alerts.work_order w
+join alerts.alert a using (alert_id)
+join grid.unit u using (unit_id)
+where w.state = 'issued'
+  and w.deadline <= %(now)s
+  and not exists (
+    select from alerts.finding f where f.fingerprint = 'order_overdue:' || w.work_order_id and f.ended_at is null
+  )
+order by w.work_order_id
+limit 1000
+
+-- name: ended_overdue
+select f.fingerprint, u.code, f.begin_at, f.figures
+from alerts.finding f
+join grid.unit u using (unit_id)
+left join alerts.work_order w on w.work_order_id = (f.figures ->> 'work_order')::bigint
+where f.kind = %(kind)s and f.ended_at is null and w.state is distinct from 'issued'
+order by f.finding_id
+limit 1000
 
 -- name: end_order
 update alerts.work_order

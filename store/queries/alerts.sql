@@ -47,13 +47,18 @@ order by u.unit_id
 -- name: add
 with added as (
   insert into alerts.alert (
-    fingerprint, kind, severity, unit_id, opened_at, updated_at, evidence, meter, role, group_key, escalate_at
+    fingerprint, kind, severity, unit_id, opened_at, updated_at, evidence, meter, role, group_key, escalate_at,
+    told_severity, told_meters
   )
-  select fingerprint, kind, severity, unit_id, opened_at, opened_at, figures, meter, role, group_key, escalate_at
+  select
+    fingerprint, kind, severity, unit_id, opened_at, opened_at, figures, meter, role, group_key, escalate_at, severity,
+    meters
   from json_to_recordset(%(rows)s::json) as n (
     fingerprint text, kind text, severity text, unit_id integer, opened_at timestamptz, figures jsonb, meter text,
-    role text, group_key text, escalate_at timestamptz
+    role text, group_key text, escalate_at timestamptz, meters bigint
   )
+  -- One may have been reopened a moment ago.
+  on conflict (fingerprint) where state not in ('resolved', 'closed') do nothing
   returning alert_id, fingerprint, opened_at
 ), told as (
   insert into alerts.transition (alert_id, at, actor, action, from_state, to_state, reason)
@@ -67,21 +72,36 @@ set severity = n.severity, updated_at = n.at, evidence = n.figures
 from json_to_recordset(%(rows)s::json) as n (alert_id bigint, severity text, at timestamptz, figures jsonb)
 where a.alert_id = n.alert_id
 
+-- name: told
+update alerts.alert a
+set told_severity = n.severity, told_meters = n.meters
+from json_to_recordset(%(rows)s::json) as n (alert_id bigint, severity text, meters bigint)
+where a.alert_id = n.alert_id
+
 -- name: resolve
+-- What a person has ended meanwhile stays as it is.
 with named as (
   select alert_id, figures from json_to_recordset(%(rows)s::json) as n (alert_id bigint, figures jsonb)
-), before as (
-  select a.alert_id, a.state from alerts.alert a join named using (alert_id)
+), before as materialized (
+  select a.alert_id, a.state, n.figures
+  from alerts.alert a
+  join named n using (alert_id)
+  where a.state not in ('resolved', 'closed')
+  order by a.alert_id
+  for update of a
 ), changed as (
   update alerts.alert a
   set
-    state = 'resolved', updated_at = %(at)s, resolved_at = %(at)s, evidence = n.figures, escalate_at = null,
+    state = 'resolved', updated_at = %(at)s, resolved_at = %(at)s, evidence = b.figures, escalate_at = null,
     suppressed_until = null, version = version + 1
-  from named n
-  where a.alert_id = n.alert_id
+  from before b
+  where a.alert_id = b.alert_id
+  returning a.alert_id, b.state as from_state
+), noted as (
+  insert into alerts.transition (alert_id, at, actor, action, from_state, to_state, reason)
+  select alert_id, %(at)s, 'meterline', 'resolve', from_state, 'resolved', %(reason)s from changed
 )
-insert into alerts.transition (alert_id, at, actor, action, from_state, to_state, reason)
-select alert_id, %(at)s, 'meterline', 'resolve', state, 'resolved', %(reason)s from before
+select alert_id, from_state from changed
 
 -- name: lock_alerts
 select from alerts.alert where alert_id = any(%(alert_ids)s) order by alert_id for update
@@ -110,6 +130,7 @@ where (%(states)s::text[] is null or a.state = any(%(states)s))
   and (%(meter)s::text is null or a.meter = %(meter)s)
   and (%(role)s::text is null or a.role = %(role)s)
   and (%(assignee)s::text is null or a.assignee = %(assignee)s)
+  and (%(group)s::text is null or a.group_key = %(group)s)
   and (%(opened_from)s::timestamptz is null or a.opened_at >= %(opened_from)s)
   and (%(opened_to)s::timestamptz is null or a.opened_at < %(opened_to)s)
   and (%(closed_from)s::timestamptz is null or a.closed_at >= %(closed_from)s)
@@ -133,13 +154,14 @@ with before as (
       when %(state)s = 'resolved' then coalesce(resolved_at, %(at)s)
       when %(state)s = 'closed' then resolved_at
     end,
-    closed_at = case when %(state)s = 'closed' then %(at)s end,
-    tier = coalesce(%(tier)s, tier),
-    expected_at = coalesce(%(expected_at)s, expected_at),
+    closed_at = case when %(state)s = 'closed' then coalesce(closed_at, %(at)s) end,
+    tier = case when %(action)s = 'reopen' then 0 else coalesce(%(tier)s, tier) end,
+    expected_at = case when %(action)s <> 'reopen' then coalesce(%(expected_at)s, expected_at) end,
     escalate_at = case when %(state)s = 'open' then
       case when %(action)s in ('escalate', 'reopen') then %(escalate_at)s::timestamptz else escalate_at end
     end,
-    event = coalesce(%(event)s, event),
+    -- What is news only to who knows it open doesn't take the place of what isn't told yet.
+    event = case when %(event)s = 'updated' then coalesce(event, %(event)s) else coalesce(%(event)s, event) end,
     version = version + 1
   where alert_id = %(alert_id)s
 )
@@ -152,8 +174,14 @@ from alerts.transition
 where alert_id = %(alert_id)s
 order by transition_id
 
+-- name: escalate_at
+update alerts.alert a
+set escalate_at = n.escalate_at
+from json_to_recordset(%(rows)s::json) as n (alert_id bigint, escalate_at timestamptz)
+where a.alert_id = n.alert_id and a.state = 'open'
+
 -- name: due_escalations
-select alert_id
+select alert_id, escalate_at
 from alerts.alert
 where state = 'open' and escalate_at <= %(now)s
 order by escalate_at

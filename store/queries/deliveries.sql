@@ -124,11 +124,12 @@ for update of n
 
 -- name: unsent_notices
 -- The payload of those with room for more.
-select delivery_id, due_at, told, case when told < %(room)s then payload end
-from alerts.delivery
-where delivery_id = any(%(ids)s) and attempts = 0 and delivered_at is null
-order by delivery_id
-for update
+select d.delivery_id, d.due_at, d.told, case when d.told < w.room then d.payload end
+from alerts.delivery d
+join unnest(%(ids)s::uuid[], %(rooms)s::integer[]) as w (delivery_id, room) using (delivery_id)
+where d.attempts = 0 and d.delivered_at is null
+order by d.delivery_id
+for update of d
 
 -- name: add_to_notices
 with added as (

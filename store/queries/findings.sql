@@ -43,13 +43,13 @@ select fingerprint, severity from alerts.finding where ended_at is null and kind
 select evidence from alerts.finding where finding_id = %(finding_id)s
 
 -- name: due
--- The alert that a finding has stands before a live one of the same condition. An area without supply is a member of no
--- feeder: its last one counts, and what was above it within a day.
+-- What is critical doesn't wait for a storm of others. The alert that a finding has stands before a live one of the same
+-- condition. An area without supply is a member of no feeder: its last one counts, and what was above it within a day.
 with recursive due as materialized (
   select *
   from alerts.finding
   where due_at <= %(now)s
-  order by due_at, finding_id
+  order by severity <> 'critical', due_at, finding_id
   limit %(limit)s
   for update skip locked
 ), above (unit_id, above_id) as (
@@ -79,9 +79,15 @@ select
   d.finding_id, d.fingerprint, d.kind, d.severity, d.unit_id, u.code, u.kind, u.name,
   coalesce(f.feeder, u.code), d.meter, d.begin_at, d.seen_at, d.ended_at, d.figures,
   d.alert_id is not null, coalesce(own.alert_id, live.alert_id), coalesce(own.state, live.state),
-  coalesce(own.severity, live.severity),
-  d.ended_at is not null and exists (
-    select from alerts.finding n where n.fingerprint = d.fingerprint and n.ended_at is null
+  coalesce(own.told_severity, own.severity, live.told_severity, live.severity),
+  coalesce(own.told_meters, live.told_meters),
+  d.ended_at is not null and (
+    exists (select from alerts.finding n where n.fingerprint = d.fingerprint and n.ended_at is null)
+    -- It came back and ended again: that one says when it is over.
+    or exists (
+      select from alerts.finding n
+      where n.fingerprint = d.fingerprint and n.due_at is not null and n.finding_id > d.finding_id
+    )
   ),
   exists (
     select from worked_on w where w.unit_id = d.unit_id and (w.kinds is null or d.kind = any(w.kinds))
@@ -101,7 +107,7 @@ left join out on out.unit_id = d.unit_id
 left join alerts.alert own on own.alert_id = d.alert_id
 left join alerts.alert live
   on d.alert_id is null and live.fingerprint = d.fingerprint and live.state not in ('resolved', 'closed')
-order by d.due_at, d.finding_id
+order by d.severity <> 'critical', d.due_at, d.finding_id
 
 -- name: without_data
 select n.unit_id
@@ -122,7 +128,7 @@ from json_to_recordset(%(rows)s::json) as n (finding_id bigint, due_at timestamp
 where f.finding_id = n.finding_id
 
 -- name: set_result
-update alerts.finding set result = %(result)s where alert_id = %(alert_id)s
+update alerts.finding set result = %(result)s::text where alert_id = %(alert_id)s
 
 -- name: list
 select

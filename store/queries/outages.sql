@@ -81,8 +81,9 @@ with heard as (
   select e.unit_id, e.meter, min(e.observed_at) as first_at, max(e.observed_at) as last_at
   from supply s
   join telemetry.event e using (unit_id)
-  where e.observed_at > greatest(%(since)s, s.supplied_from + %(settling_s)s * interval '1 second')
+  where e.observed_at > %(since)s
     and e.observed_at <= %(now)s
+    and coalesce(e.observed_at > s.supplied_from + %(settling_s)s * interval '1 second', true)
     and e.kind = 'last_gasp'
   group by e.unit_id, e.meter
 ), silent as (

@@ -22,7 +22,9 @@ from alerts.sense import SenseRule, SenseRules
 from console.api import add_routes, desk_routers
 from console.api.desk import Desk
 from console.api.tokens import RateLimiter, Tokens, hash_of
+from deploy.stack import StackSpec
 from grid.finding import Finding, Severity
+from store.alerts import update_figures
 from store.connection import Connection, connect
 from store.findings import add_findings
 from sync.load import load_grid
@@ -34,6 +36,7 @@ ROLES = {
     "marketer": ["marketing"],
     "dispatcher": ["control_room"],
     "clerk": ["customer_service"],
+    "helper": ["customer_service", "support"],
     "auditor": ["marketing", "revenue"],
     "crew": ["field_crew"],
     "root": ["admin"],
@@ -53,7 +56,10 @@ def connection(database: Any) -> Iterator[Connection]:
                 figures={"expected_wh": 120_000, "confidence": 0.9}, evidence={"days": ["2026-11-20"]},
             ),
             Finding("outage", Severity.CRITICAL, "F2", "outage:F2", NOW, NOW, evidence={"areas": []}),
-            Finding("theft_bypass", Severity.WARNING, "A2", "theft_bypass:A2/A2-m1", NOW, NOW, meter="A2-m1"),
+            Finding(
+                "theft_bypass", Severity.WARNING, "A2", "theft_bypass:A2/A2-m1", NOW, NOW, meter="A2-m1",
+                evidence={"days": ["2026-11-21"]},
+            ),
         ]  # fmt: skip
         add_findings(opened, findings)
         evaluate(opened, AlertPolicy(), Routing(), NOW + timedelta(seconds=10), rules=RULES)
@@ -131,6 +137,9 @@ def test_lists_are_paged_and_filtered(client: TestClient) -> None:
     kinds = marketer.get("/alerts", params={"kind": "theft_bypass", "state": "open"}).json()["items"]
     assert [alert["meter"] for alert in kinds] == ["A2-m1", "A1-m1"]
     assert marketer.get("/alerts", params={"closed_from": NOW.isoformat()}).json()["items"] == []
+    group = marketer.get("/alerts", params={"group": "theft_bypass:F1"}).json()["items"]
+    assert [alert["group_key"] for alert in group] == ["theft_bypass:F1"] * len(group) != []
+    assert marketer.get("/alerts", params={"group": "theft_bypass:F9"}).json()["items"] == []
 
 
 def test_act_with_the_version_that_was_read(client: TestClient) -> None:
@@ -154,6 +163,17 @@ def test_act_with_the_version_that_was_read(client: TestClient) -> None:
     assert (unchanged.status_code, unchanged.content) == (304, b"")
 
 
+def test_new_figures_are_another_answer_and_no_other_version(client: TestClient, connection: Connection) -> None:
+    marketer = as_(client, "marketer")
+    number, etag = marketer.alert("theft_bypass")
+    update_figures(connection, [(number, "critical", NOW + timedelta(minutes=2), {"expected_wh": 240_000})])
+    again = marketer.get(f"/alerts/{number}", headers={"if-none-match": etag})
+    assert (again.status_code, again.json()["alert"]["figures"]) == (200, {"expected_wh": 240_000})
+    # Who read the older figures may still act: nobody else has.
+    step = {"action": "acknowledge", "reason": "seen"}
+    assert marketer.post(f"/alerts/{number}/steps", step, etag).status_code == 200
+
+
 def test_a_marketing_token_does_not_operate_the_control_rooms_alerts(client: TestClient) -> None:
     marketer, dispatcher = as_(client, "marketer"), as_(client, "dispatcher")
     number, etag = dispatcher.alert("outage")
@@ -161,7 +181,13 @@ def test_a_marketing_token_does_not_operate_the_control_rooms_alerts(client: Tes
     assert "control_room" in problem(marketer.post(f"/alerts/{number}/steps", step, etag), 403)
     bulk = {"step": step, "items": [{"alert_id": number, "version": 1}]}
     assert "control_room" in marketer.post("/bulk-steps", bulk).json()[0]["error"]
-    assert dispatcher.post(f"/alerts/{number}/steps", step, etag).status_code == 200
+    taken = dispatcher.post(f"/alerts/{number}/steps", step, etag)
+    assert taken.status_code == 200
+    later = {"action": "expect", "reason": "a second fault", "expected_at": (NOW + timedelta(hours=3)).isoformat()}
+    revised = dispatcher.post(f"/alerts/{number}/steps", later, taken.headers["etag"])
+    assert datetime.fromisoformat(revised.json()["expected_at"]) == NOW + timedelta(hours=3)
+    past = {**later, "expected_at": NOW.isoformat()}
+    assert "in the future" in problem(dispatcher.post(f"/alerts/{number}/steps", past, revised.headers["etag"]), 409)
 
 
 def test_customer_service_sees_outages_alone(client: TestClient) -> None:
@@ -173,6 +199,11 @@ def test_customer_service_sees_outages_alone(client: TestClient) -> None:
     problem(clerk.get(f"/alerts/{number}"), 404)
     assert clerk.get("/outages", params={"meter": "A1-m1"}).json()["out"] is False
     problem(clerk.get("/outages", params={"meter": "nobody's"}), 404)
+    # A role that sees no alert at all doesn't widen that.
+    both = as_(client, "helper")
+    assert [alert["kind"] for alert in both.get("/alerts").json()["items"]] == ["outage"]
+    assert [found["kind"] for found in both.get("/findings").json()["items"]] == ["outage"]
+    problem(both.get(f"/alerts/{number}"), 404)
 
 
 def series_of(asks: Asks, finding_id: int, meter: str = "A1-m1", days: int = 1) -> httpx.Response:
@@ -219,11 +250,20 @@ def test_a_work_order_from_evidence_to_result(client: TestClient) -> None:
     assert made.status_code == 201
     body = made.json()
     assert body["evidence"]["place"]["unit"] == "A2"
+    # What the findings rest on is for whoever goes there, and for revenue protection.
+    path = f"/work-orders/{body['work_order_id']}"
+    seen = {
+        name: as_(client, name).get(path).json()["evidence"]["findings"][0]["evidence"]
+        for name in ("marketer", "crew", "auditor")
+    }
+    assert seen == {"marketer": None, "crew": {"days": ["2026-11-21"]}, "auditor": {"days": ["2026-11-21"]}}
+    (listed,) = marketer.get("/work-orders").json()["items"]
+    assert [found["evidence"] for found in listed["evidence"]["findings"]] == [None]
+    assert body["evidence"]["findings"][0]["evidence"] is None
     assert "import_wh" not in made.text
     assert marketer.get(f"/alerts/{number}").json()["alert"]["state"] == "in_progress"
     problem(dispatcher.get(f"/work-orders/{body['work_order_id']}"), 403)
     result = {"result": "confirmed", "note": "bypass behind the cabinet", "found_wh": 90_000}
-    path = f"/work-orders/{body['work_order_id']}"
     done = crew.post(f"{path}/result", result, crew.get(path).headers["etag"])
     assert (done.json()["state"], done.json()["result"]) == ("done", "confirmed")
     problem(crew.post(f"{path}/result", result, done.headers["etag"]), 409)
@@ -233,6 +273,7 @@ def test_a_work_order_from_evidence_to_result(client: TestClient) -> None:
     assert found["result"] == "confirmed"
     assert [o["work_order_id"] for o in crew.get("/work-orders", params={"state": "done"}).json()["items"]]
     assert dispatcher.get("/work-orders").json()["items"] == []
+    assert crew.get("/work-orders", params={"overdue": True}).json()["items"] == []
 
 
 @pytest.mark.parametrize("token", [None, "nobody", "old", "x" * 5_000])
@@ -271,7 +312,7 @@ def test_who_asks_too_often_waits(database: Any, connection: Connection, tokens_
         assert [as_(client, "guess").get("/alerts").status_code for _ in range(3)] == [401, 401, 429]
 
 
-def test_the_role_of_revenue_has_one_door(connection: Connection, database: Any) -> None:
+def test_the_role_of_revenue_has_one_door(connection: Connection, database: Any, stack: StackSpec) -> None:
     with connect(database.conninfo("revenue"), "test") as revenue:
         revenue.autocommit = True
         for statement in (
@@ -293,6 +334,13 @@ def test_the_role_of_revenue_has_one_door(connection: Connection, database: Any)
         connection.execute("update alerts.alert set assignee = 'meterline_revenue' where alert_id = %s", [found[1]])
         assert revenue.execute(read, [found[0]]).fetchone() == (0,)
     assert connection.execute("select reader from alerts.series_read").fetchall() == [("meterline_revenue",)]
+    # Whoever takes the row back has left a line in the server's log.
+    with connect(database.conninfo("revenue"), "test") as revenue, revenue.transaction(force_rollback=True):
+        assert revenue.execute(read, [found[0]]).fetchone() == (0,)
+    assert connection.execute("select count(*) from alerts.series_read").fetchone() == (1,)
+    said = f"series read by 'meterline_revenue' for finding {found[0]}: meter 'A1-m1'"
+    lines = (stack.log_dir / "postgres.log").read_text().splitlines()
+    assert sum(said in line for line in lines if database.section.name in line) == 2
     with connect(database.conninfo("board"), "test") as board:
         board.autocommit = True
         for statement in (

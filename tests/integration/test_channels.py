@@ -22,12 +22,14 @@ from aiosmtpd.controller import Controller
 from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka_event
 from cloudevents.core.formats.json import JSONFormat
 from kafka import KafkaConsumer
+from typer.testing import CliRunner
 
 from alerts.evaluate import evaluate
-from alerts.routing import Routing
+from alerts.routing import Channel, Routing
 from alerts.rules import AlertPolicy
 from alerts.sense import SenseRule, SenseRules
 from grid.finding import Finding, Severity
+from meterline import cli
 from meterline.bootstrap import make_producer
 from meterline.channels import make_sender
 from meterline.config import Settings
@@ -35,6 +37,7 @@ from store.connection import Connection, connect
 from store.deliveries import DeliveryCounts, Queue, Target, deliver_due
 from store.findings import add_findings
 from sync.load import load_grid
+from tests.integration.conftest import Database
 from tests.small_grid import small_model
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -138,6 +141,60 @@ def test_alerts_show_in_alertmanager_and_amtool(connection: Connection, settings
     )
     assert sends(again).delivered == 1
     assert [alert["labels"]["code"] for alert in amtool(alertmanager)] == ["theft_bypass:A2/A2-m1"]
+
+
+def test_of_a_storm_every_end_comes_to_alertmanager(
+    connection: Connection, settings: Settings, alertmanager: str
+) -> None:
+    """The first hundred alerts are told one by one; what is over shows nowhere any more, however many they are."""
+    target = Target("am", alertmanager, allow_private=True, channel="alertmanager")
+    routing = Routing((Channel("am", every_end=True),))
+    send, at = make_sender(threading.Event(), lambda: make_producer(settings, linger_ms=1)), NOW - timedelta(minutes=30)
+    shown = []
+    for minute, holds in ((0, True), (2, False)):
+        seen_at = BEGAN + timedelta(minutes=minute)
+        storm = [
+            Finding("theft_bypass", Severity.WARNING, "A1", f"theft_bypass:{n}", BEGAN, seen_at, holds, f"m-{n}")
+            for n in range(250)
+        ]
+        # In two looks, so that the second adds to what the first has owed.
+        for part in (storm[:120], storm[120:]):
+            add_findings(connection, part)
+            evaluate(connection, AlertPolicy(), routing, at + timedelta(minutes=minute), rules=RULES)
+        now = at + timedelta(minutes=minute)
+        done = deliver_due(connection, Queue.ALERTS, [target], send, lambda now=now: now, lambda: 0.0)  # type: ignore[misc]
+        assert (done.delivered, done.failed) == (1, 0)
+        shown.append(len(amtool(alertmanager)))
+    assert shown == [100, 0]
+
+
+def test_a_channel_that_cannot_send_is_its_own_failure(connection: Connection, settings: Settings) -> None:
+    """Its attempts have failed, and are tried again; what the others send is sent."""
+    secret = b"json://127.0.0.1:9/\xff"
+    sends = Sends(connection, settings, Target("chat", "", secret, allow_private=True, channel="apprise"))
+    assert sends(theft()).failed == 1
+    # A label longer than a name's may be.
+    name = f"mailto://8.8.8.8?from=m@example.org&to=li@example.org&smtp={'x' * 70}.org".encode()
+    sends = Sends(connection, settings, Target("chat2", "", name, channel="apprise"))
+    assert sends(theft(unit="A2")).failed == 1
+    rows = connection.execute("select target, last_error from alerts.delivery").fetchall()
+    errors: dict[str, str] = dict(rows)
+    assert errors["chat"] == "UnicodeDecodeError: see the log"
+    assert "too long" in errors["chat2"]
+
+
+def test_roles_that_no_target_reaches_are_named(
+    database: Database, config_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channels = [{"name": "bus", "type": "kafka", "roles": ["control_room", "customer_service", "marketing"]}]
+    monkeypatch.setenv("METERLINE_CONFIG", str(config_path))
+    monkeypatch.setenv("METERLINE_DATABASE__NAME", database.section.name)
+    monkeypatch.setenv("METERLINE_ALERTS__CHANNELS", json.dumps(channels))
+    result = CliRunner().invoke(cli.app, ["alert", "targets", "--json"], catch_exceptions=False)
+    assert [row["target"] for row in json.loads(result.stdout)] == ["bus"]
+    assert result.stderr == "no target reaches: field_crew, leading_group, metering, working_group\n"
+    monkeypatch.setenv("METERLINE_ALERTS__CHANNELS", json.dumps([{"name": "bus", "type": "kafka"}]))
+    assert CliRunner().invoke(cli.app, ["alert", "targets"], catch_exceptions=False).stderr == ""
 
 
 def test_cloud_events_in_kafka(connection: Connection, settings: Settings) -> None:

@@ -25,8 +25,10 @@ from tests.console_server import serving
 
 UNIT = "insert into grid.unit (code, kind, name, gateway) values ('F1', 'feeder', 'Feeder 1', 'g')"
 ALERT = """
-insert into alerts.alert (fingerprint, kind, severity, unit_id, evidence)
-select 'high_loss:F1', 'high_loss', 'warning', unit_id, '{}' from grid.unit
+insert into alerts.alert (group_key, fingerprint, kind, severity, unit_id, evidence)
+select
+  'high_loss:F1', 'high_loss:F1', 'high_loss', 'warning', unit_id, '{"loss_rate": 0.125, "loss_wh": 192000}'
+from grid.unit
 """
 
 
@@ -56,10 +58,21 @@ def test_an_alert_is_acknowledged_from_its_row(database: Any, tmp_path: Path, si
             expect(page.locator("#fields")).to_contain_text("high_loss")
             # The utility's time, whatever the browser's zone.
             expect(page.locator("#fields")).to_contain_text(f"{opened_at:%d/%m/%Y, %H:%M:%S}")
+            expect(page.locator("#figures")).to_contain_text("12.5 %")
+            expect(page.locator("#figures")).to_contain_text("192.0 kWh")
             page.get_by_label("Reason").fill("seen in the control room")
             page.get_by_role("button", name="Submit").click()
             expect(page.locator("#history")).to_contain_text("seen in the control room")
             visit.check("alert")
+            # A notice of several leads to their group.
+            page.goto(f"{base}/alerts?group=high_loss%3AF1")
+            expect(page.locator("#alerts tr")).to_have_count(1)
+            visit.check("alert-group")
+            page.goto(f"{base}/alerts?group=other")
+            expect(page.locator("#more")).to_have_text("No such alert")
+            page.goto(f"{base}/alerts?group=high_loss%3AF1&lang=en")
+            page.locator("#alerts a").click()
+            expect(page.locator("#history")).to_contain_text("seen in the control room")
             page.locator("#home").click()
             page.wait_for_url("**/boards/meterline-control-room?lang=en")
     with psycopg.connect(database.conninfo("app")) as app:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,12 +18,14 @@ import pytest
 from alerts.evaluate import evaluate
 from alerts.formats import events_of
 from alerts.lifecycle import Action, IllegalTransitionError
-from alerts.operate import LiveAlertError, UnknownAlertError, VersionConflictError, operate
+from alerts.operate import LiveAlertError, OperationError, UnknownAlertError, VersionConflictError, operate
 from alerts.routing import Channel, Role, Route, Routing, Tier
 from alerts.rules import AlertPolicy
 from alerts.sense import SenseRule, SenseRules
+from alerts.work_orders import issue, report
 from grid.finding import Finding, Severity
 from meterline.webhook import WebhookSender
+from store.alert_desk import list_orders
 from store.alerts import AlertFilter, list_alerts, read_alerts, read_history
 from store.breaker import Breaker
 from store.connection import Connection, connect
@@ -67,6 +72,29 @@ def notices(connection: Connection) -> list[tuple[str, datetime, dict[str, Any]]
     return connection.execute("select target, due_at, payload from alerts.delivery order by due_at, target").fetchall()
 
 
+@contextmanager
+def under_way(connection: Connection, database: Any, step: Callable[[Connection], Any]) -> Iterator[None]:
+    """Somebody has done something, and it is committed when the block waits for it."""
+    waited = False
+    with connect(database.conninfo("app"), "other") as other:
+        other.execute("select")  # begins the transaction
+        step(other)
+
+        def commit() -> None:
+            nonlocal waited
+            waits = "select from pg_locks where not granted and pid = %s"
+            deadline = time.monotonic() + 20
+            while not waited and time.monotonic() < deadline:
+                waited = other.execute(waits, [connection.info.backend_pid]).rowcount > 0
+            other.commit()
+
+        thread = threading.Thread(target=commit)
+        thread.start()
+        yield
+        thread.join()
+    assert waited, "nothing waited: this shows nothing"
+
+
 def fixed(at: datetime) -> Callable[[], datetime]:
     """A clock that stands."""
     return lambda: at
@@ -100,6 +128,17 @@ class TestStorm:
         look(connection, Routing.to_all(["a", "b"]), NOW)
         told = sorted((target, payload["data"]["code"]) for target, _, payload in notices(connection))
         assert told == [(target, code) for target in "ab" for code in ("x:1", "x:2", "y:1")]
+
+    def test_a_notice_of_several_leads_to_all_of_its_group(self, connection: Connection) -> None:
+        add_findings(connection, [found("x:1", NOW), found("x:2", NOW), found("x:3", NOW, unit="F2")])
+        look(connection, Routing.to_all(["a"]), NOW)
+        look(connection, Routing((Channel("b"),), link="https://c.example.org/"), NOW)
+        add_findings(connection, [found("x:4", NOW), found("x:5", NOW)])
+        look(connection, Routing((Channel("b"),), link="https://c.example.org/"), NOW)
+        links = {payload["data"]["link"] for target, _, payload in notices(connection) if target == "b"}
+        assert links == {"https://c.example.org/alerts?group=x%3AF1"}
+        group = list_alerts(connection, AlertFilter(group="x:F1"), 0, 9)
+        assert [alert.fingerprint for alert in group] == ["x:5", "x:4", "x:2", "x:1"]
 
     def test_what_was_sent_once_is_never_added_to(self, connection: Connection) -> None:
         routing = Routing.to_all(["m"])
@@ -157,6 +196,30 @@ class TestFindings:
         assert at(59) == []
         assert at(61) == ["resolved"]
         assert len(list_alerts(connection, AlertFilter(), 0, 10)) == 1
+
+    def test_what_flaps_is_over_when_its_last_end_is_long_enough_ago(self, connection: Connection) -> None:
+        rules = SenseRules({"x": SenseRule(clear_s=10)})
+
+        def at(second: float) -> list[str]:
+            done = evaluate(connection, AlertPolicy(), Routing(), s(second), rules=rules)
+            return [event.event for event in done]
+
+        add_findings(connection, [found("x:1", NOW)])
+        assert at(1) == ["opened"]
+        add_findings(connection, [found("x:1", s(20), holds=False)])
+        assert at(21) == []
+        add_findings(connection, [Finding("x", Severity.WARNING, "A1", "x:1", s(25), s(25))])
+        assert at(26) == ["updated"]
+        add_findings(connection, [Finding("x", Severity.WARNING, "A1", "x:1", s(25), s(28), holds=False)])
+        # Ten seconds after the first end, and two after the second.
+        assert at(30) == []
+        assert at(37) == []
+        assert at(38) == ["resolved"]
+
+    def test_what_is_critical_doesnt_wait_for_a_storm(self, connection: Connection) -> None:
+        add_findings(connection, [found(f"x:{n}", NOW) for n in range(50)])
+        add_findings(connection, [Finding("y", Severity.CRITICAL, "F2", "y:F2", s(1), s(1))])
+        assert look(connection, Routing(), s(2), limit=10)[0] == ("opened", "y:F2")
 
 
 class TestPeople:
@@ -225,12 +288,137 @@ class TestPeople:
         told = [event["type"] for _, _, payload in notices(connection) for event in events_of(payload)]
         assert told == ["alert.opened", "alert.closed"]
 
+    def test_targets_learn_when_it_has_grown_worse(self, connection: Connection) -> None:
+        routing = Routing.to_all(["m"], interval_s=0)
+
+        def told() -> list[dict[str, Any]]:
+            return [dict(event) for _, _, payload in notices(connection) for event in events_of(payload)]
+
+        def told_of(second: float, severity: Severity, **figures: Any) -> int:
+            add_findings(connection, [Finding("y", severity, "F1", "y:F1", NOW, s(second), figures=figures)])
+            before = len(told())
+            look(connection, routing, s(second))
+            return len(told()) - before
+
+        assert told_of(0, Severity.WARNING, meters=10) == 1
+        assert told_of(10, Severity.WARNING, meters=19) == 0
+        # Twice what was told last, however slowly it grew.
+        assert told_of(20, Severity.WARNING, meters=20) == 1
+        assert told_of(30, Severity.WARNING, meters=39) == 0
+        assert told_of(40, Severity.CRITICAL, meters=39) == 1
+        # What goes down and up again is no news.
+        assert told_of(50, Severity.WARNING, meters=5) == 0
+        assert told_of(60, Severity.CRITICAL, meters=39) == 0
+        assert [(e["type"], e["data"]["severity"], e["data"]["figures"]["meters"]) for e in told()] == [
+            ("alert.opened", "warning", 10), ("alert.updated", "warning", 20), ("alert.updated", "critical", 39),
+        ]  # fmt: skip
+
+    def test_nobody_is_told_of_what_is_suppressed_until_it_is_over(self, connection: Connection, alert_id: int) -> None:
+        routing = Routing.to_all(["m"], interval_s=0)
+        operate(connection, alert_id, Action.SUPPRESS, "li", "on order", s(10), until=s(100))
+        add_findings(connection, [Finding("x", Severity.CRITICAL, "A1", "x:1", NOW, s(20))])
+        assert look(connection, routing, s(21)) == [("updated", "x:1")]
+        assert look(connection, routing, s(100)) == [("reopened", "x:1")]
+        add_findings(connection, [Finding("x", Severity.CRITICAL, "A1", "x:1", NOW, s(110), figures={"n": 2})])
+        assert look(connection, routing, s(111)) == [("updated", "x:1")]
+        told = [(e["type"], e["data"]["severity"]) for _, _, p in notices(connection) for e in events_of(p)]
+        assert told == [("alert.opened", "warning"), ("alert.reopened", "critical")]
+
+    def test_until_when_it_is_expected_to_last_can_be_said_again(self, connection: Connection, alert_id: int) -> None:
+        routing = Routing.to_all(["m"], interval_s=0)
+        operate(connection, alert_id, Action.ACKNOWLEDGE, "li", "crew is out", s(10), expected_at=s(3_600))
+        assert look(connection, routing, s(11)) == [("updated", "x:1")]
+        later = operate(connection, alert_id, Action.EXPECT, "li", "a second fault", s(20), expected_at=s(7_200))
+        assert (later.state, later.expected_at) == ("acknowledged", s(7_200))
+        assert look(connection, routing, s(21)) == [("updated", "x:1")]
+        told = [(e["type"], e["data"]["expected_at"]) for _, _, p in notices(connection) for e in events_of(p)]
+        assert [kind for kind, _ in told] == ["alert.opened", "alert.updated", "alert.updated"]
+        assert [at and datetime.fromisoformat(at) for _, at in told] == [None, s(3_600), s(7_200)]
+        for action, expected_at in ((Action.EXPECT, s(29)), (Action.EXPECT, None), (Action.CLOSE, s(60))):
+            with pytest.raises(OperationError, match="expected to last"):
+                operate(connection, alert_id, action, "li", "x", s(30), expected_at=expected_at)
+        # What isn't told yet stays to be told.
+        operate(connection, alert_id, Action.CLOSE, "li", "mended", s(40))
+        operate(connection, alert_id, Action.REOPEN, "li", "again", s(50))
+        again = operate(connection, alert_id, Action.EXPECT, "li", "soon", s(60), expected_at=s(9_000))
+        assert again.expected_at == s(9_000)
+        assert look(connection, routing, s(61)) == [("reopened", "x:1")]
+
+    def test_a_work_order_that_is_late_is_an_alert_until_its_result(
+        self, connection: Connection, alert_id: int
+    ) -> None:
+        first = issue(connection, alert_id, "crew-3", "li", s(10), deadline=s(3_600)).work_order_id
+        assert look(connection, Routing(), s(3_599)) == []
+        assert look(connection, Routing(), s(3_600)) == [("opened", f"order_overdue:{first}")]
+        assert look(connection, Routing(), s(3_700)) == []
+        (late,) = list_alerts(connection, AlertFilter(kinds=("order_overdue",)), 0, 9)
+        assert (late.role, late.unit, late.figures["alert"]) == ("field_crew", "A1", alert_id)
+        assert [o.work_order_id for o in list_orders(connection, None, None, None, None, 0, 9, s(3_700))] == [first]
+        assert list_orders(connection, None, None, None, None, 0, 9, s(3_599)) == []
+        report(connection, first, "not_found", "crew-3", "nobody there", s(4_000))
+        assert ("resolved", f"order_overdue:{first}") in look(connection, Routing(), s(4_001))
+        assert list_orders(connection, None, None, None, None, 0, 9, s(4_001)) == []
+
     def test_a_suppression_ends_by_itself(self, connection: Connection, alert_id: int) -> None:
         operate(connection, alert_id, Action.SUPPRESS, "li", "on order", s(10), until=s(3_600))
         add_findings(connection, [found("x:1", s(20), more=1)])
         assert look(connection, Routing(), s(21)) == [("updated", "x:1")]
         assert look(connection, Routing(), s(3_601)) == [("reopened", "x:1")]
         assert read_history(connection, alert_id)[-1].actor == "meterline"
+
+    def test_a_reopening_that_is_under_way_stops_nothing(
+        self, connection: Connection, alert_id: int, database: Any
+    ) -> None:
+        """Another finding of the condition is due while a person reopens its alert: it waits for that alert."""
+        operate(connection, alert_id, Action.CLOSE, "li", "known", s(10))
+        look(connection, Routing(), s(11))
+        add_findings(connection, [found("x:1", s(20), holds=False)])
+        add_findings(connection, [Finding("x", Severity.WARNING, "A1", "x:1", s(30), s(30)), found("x:2", s(30))])
+        step = partial(operate, alert_id=alert_id, action=Action.REOPEN, actor="li", reason="again", now=s(31))
+        with under_way(connection, database, step):
+            assert look(connection, Routing(), s(32)) == [("opened", "x:2"), ("reopened", "x:1")]
+        assert look(connection, Routing(), s(33)) == [("updated", "x:1")]
+
+    def test_what_a_person_closes_while_it_ends_stays_closed(
+        self, connection: Connection, alert_id: int, database: Any
+    ) -> None:
+        add_findings(connection, [found("x:1", s(20), holds=False)])
+        step = partial(operate, alert_id=alert_id, action=Action.CLOSE, actor="li", reason="mended", now=s(21))
+        with under_way(connection, database, step):
+            assert look(connection, Routing(), s(22)) == [("closed", "x:1")]
+        assert read_alerts(connection, [alert_id])[alert_id].state == "closed"
+        assert [step.action for step in read_history(connection, alert_id)] == ["open", "close"]
+
+    def test_a_field_check_is_noted_after_its_alert_was_closed(self, connection: Connection, alert_id: int) -> None:
+        order = issue(connection, alert_id, "crew-3", "li", s(10))
+        operate(connection, alert_id, Action.CLOSE, "li", "by mistake", s(20))
+        done = report(connection, order.work_order_id, "confirmed", "crew-3", "hook", s(3_600))
+        alert = read_alerts(connection, [alert_id])[alert_id]
+        assert (done.state, alert.state, alert.outcome, alert.closed_at) == ("done", "closed", "confirmed", s(20))
+        assert [f.result for f in list_findings(connection, FindingFilter(), 0, 9)] == ["confirmed"]
+        # Who opens it again asks for another check.
+        operate(connection, alert_id, Action.REOPEN, "li", "again", s(4_000))
+        assert read_alerts(connection, [alert_id])[alert_id].outcome is None
+        assert [f.result for f in list_findings(connection, FindingFilter(), 0, 9)] == [None]
+
+    def test_what_was_reopened_escalates_again(self, connection: Connection) -> None:
+        tiers = (Tier(600, Role.CONTROL_ROOM), Tier(1_800, Role.FIELD_CREW))
+        routing = Routing(routes=(Route(Role.CONTROL_ROOM, tiers=tiers),))
+        add_findings(connection, [found("x:1", NOW)])
+        look(connection, routing, NOW)
+        (alert,) = list_alerts(connection, AlertFilter(), 0, 9)
+        assert look(connection, routing, s(600)) == [("escalated", "x:1")]
+        operate(connection, alert.alert_id, Action.CLOSE, "li", "known", s(700))
+        operate(connection, alert.alert_id, Action.REOPEN, "li", "again", s(5_000))
+        assert look(connection, routing, s(5_000)) == [("reopened", "x:1")]
+        assert read_alerts(connection, [alert.alert_id])[alert.alert_id].tier == 0
+        assert look(connection, routing, s(5_599)) == []
+        assert look(connection, routing, s(5_600)) == [("escalated", "x:1")]
+        assert look(connection, routing, s(6_799)) == []
+        assert look(connection, routing, s(6_800)) == [("escalated", "x:1")]
+        operate(connection, alert.alert_id, Action.SUPPRESS, "li", "on order", s(7_000), until=s(8_000))
+        assert look(connection, routing, s(8_000)) == [("reopened", "x:1")]
+        assert look(connection, routing, s(8_600)) == [("escalated", "x:1")]
 
     def test_nobody_answers(self, connection: Connection) -> None:
         tiers = (Tier(600, Role.CONTROL_ROOM), Tier(1_800, Role.FIELD_CREW), Tier(3_600, Role.MARKETING))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from alerts.formats import events_of, to_alertmanager, to_annotation, to_cloud_event, to_text
 from alerts.lifecycle import LIVE, TRANSITIONS, Action, IllegalTransitionError, State, next_state
-from alerts.messages import MAX_EVENTS, AlertNotice, AlertWebhook, compose
+from alerts.messages import MAX_ENDS, MAX_EVENTS, AlertNotice, AlertWebhook, compose
 from alerts.outages import GaspingArea, GaspRule, dead_areas, gasp_outages
 from alerts.routing import Channel, Role, Route, Routing, Subject, Tier
 from alerts.sense import Circumstances, Do, SenseRule, SenseRules, decide
@@ -282,6 +282,15 @@ def event(n: int, kind: str = "alert.opened", **figures: Any) -> AlertWebhook:
     return AlertWebhook(kind, NOW, notice)  # type: ignore[arg-type]
 
 
+class TestReach:
+    def test_roles_to_which_alerts_lead_and_nobody_listens(self) -> None:
+        routes = (Route(Role.MARKETING, tiers=(Tier(60, Role.METERING),)),)
+        assert Routing(routes=routes).unreached() == ["control_room", "marketing", "metering"]
+        some = (Channel("desk", frozenset({"marketing", "control_room"})),)
+        assert Routing(some, routes).unreached() == ["metering"]
+        assert Routing((*some, Channel("all")), routes).unreached() == []
+
+
 class TestForms:
     def test_one_is_itself_and_several_are_a_group(self) -> None:
         one = compose(None, "g", [event(1)], None)
@@ -299,6 +308,16 @@ class TestForms:
         if body is not None:
             assert len(events_of(body)) == min(total, MAX_EVENTS)
             assert total == (body["data"]["count"] if body["type"] == "alert.group" else 1)
+
+    def test_a_receiver_with_a_list_of_its_own_learns_of_every_end(self) -> None:
+        opened = [event(n) for n in range(150)]
+        ends = [event(n, "alert.resolved") for n in range(150)]
+        body = compose(compose(None, "g", opened, None, every_end=True), "g", ends, None, every_end=True)
+        kinds = [e["type"] for e in events_of(body)]
+        assert (kinds.count("alert.opened"), kinds.count("alert.resolved")) == (MAX_EVENTS, 150)
+        assert body["data"]["count"] == 300
+        many = compose(body, "g", ends * 100, None, every_end=True)
+        assert (len(events_of(many)), many["data"]["count"]) == (MAX_ENDS, 15_300)
 
     def test_alertmanager_takes_the_newest_of_each(self) -> None:
         body = compose(None, "g", [event(1), event(2), event(1, "alert.resolved")], None)
