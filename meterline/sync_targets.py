@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -64,12 +65,13 @@ def _webhook(_: Settings, section: SyncTarget, target: Target, stop: threading.E
 
 def asker(url: str, target: Target) -> Ask:
     """Puts signed questions to a target."""
+    tls = ssl.create_default_context()
 
     def ask(question: bytes) -> Any:
         if not url:
             raise TargetError("it has no read_url")
         try:
-            return json.loads(ask_signed(target, url, str(uuid4()), question, datetime.now(UTC)))
+            return json.loads(ask_signed(target, url, str(uuid4()), question, datetime.now(UTC), tls))
         except (AskError, ValueError) as error:
             raise TargetError(str(error)) from None
 

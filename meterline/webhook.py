@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import importlib.util
 import ipaddress
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +35,11 @@ _CONNECTIONS = 16
 _MIN_KEY = 24
 _MAX_KEYS = 4
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+# httpcore looks for it several times a request: a fifth of the time went into searching the disk for what isn't there.
+if importlib.util.find_spec("sniffio") is None:
+    sys.modules["sniffio"] = None  # type: ignore[assignment]  # says that it isn't there
 
 
 class RefusedAddressError(ValueError):
@@ -193,17 +200,24 @@ class AskError(RuntimeError):
     """A question that wasn't answered as it must be; the message says why."""
 
 
-def ask_signed(target: Target, url: str, message_id: str, question: bytes, now: datetime) -> bytes:
+def ask_signed(target: Target, url: str, message_id: str, question: bytes, now: datetime, tls: ssl.SSLContext) -> bytes:
     """Post a question, signed as a webhook, and return the answer's body, of up to 64 MiB.
+
+    Parameters
+    ----------
+    tls
+        Made once for many questions: reading the certificates takes as long as ten of them.
 
     Raises
     ------
     AskError
     """
-    return asyncio.run(_ask(target, httpx.URL(url), message_id, question, now))
+    return asyncio.run(_ask(target, httpx.URL(url), message_id, question, now, tls))
 
 
-async def _ask(target: Target, url: httpx.URL, message_id: str, question: bytes, now: datetime) -> bytes:
+async def _ask(
+    target: Target, url: httpx.URL, message_id: str, question: bytes, now: datetime, tls: ssl.SSLContext
+) -> bytes:
     headers = {
         "host": url.netloc.decode("ascii"),
         "content-type": "application/json",
@@ -213,7 +227,8 @@ async def _ask(target: Target, url: httpx.URL, message_id: str, question: bytes,
         "webhook-signature": signatures(message_id, now, question, (target.secret, *target.old_secrets)),
     }
     try:
-        async with asyncio.timeout(TIMEOUT_S), httpx.AsyncClient(trust_env=False, follow_redirects=False) as client:
+        client = httpx.AsyncClient(verify=tls, trust_env=False, follow_redirects=False)
+        async with asyncio.timeout(TIMEOUT_S), client:
             address = await _resolve(target, url)
             request = client.build_request(
                 "POST",
