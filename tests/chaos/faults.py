@@ -65,8 +65,8 @@ class Fault:
         itself is the fault.
     short
         Whether a round is short enough for each run of the tests.
-    growth_max
-        Bytes by which no program may grow.
+    growth_max, clean_first
+        Bytes by which no program may grow, beyond what it takes while so many messages are published before.
     publish, backfill
         The load, and whether it goes by the backfill's lane.
     around
@@ -79,6 +79,7 @@ class Fault:
     recovery_s: float | None
     short: bool = False
     growth_max: int = GROWTH_MAX
+    clean_first: int = 0
     publish: Publish = field(default_factory=in_time)
     backfill: bool = False
     around: Callable[[Stack], AbstractContextManager[object]] = contextlib.nullcontext
@@ -303,6 +304,6 @@ FAULTS: dict[str, Fault] = {
     "duplicates": Fault(_all_of_it, None, publish=out_of_order(Span(48), three_times, _DENSE)),
     "shuffled": Fault(_all_of_it, None, publish=out_of_order(Span(96), within_the_hour, _DENSE)),
     "late": Fault(_all_of_it, None, publish=out_of_order(Span(24 * 8, 3_600), late_sometimes, _DENSE)),
-    "poison": Fault(_poison, 10.0, growth_max=POISON_GROWTH_MAX, publish=in_time(_DENSE)),
-    "invented-meters": Fault(_invented_meters, None, growth_max=POISON_GROWTH_MAX),
+    "poison": Fault(_poison, 10.0, growth_max=POISON_GROWTH_MAX, clean_first=2_000, publish=in_time(_DENSE)),
+    "invented-meters": Fault(_invented_meters, None, growth_max=POISON_GROWTH_MAX, clean_first=1_000),
 }

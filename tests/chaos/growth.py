@@ -38,6 +38,7 @@ class Memory:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self.series: dict[str, list[Sample]] = defaultdict(list)
+        self._clean: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         self._sample()
@@ -48,12 +49,17 @@ class Memory:
         self._stop.set()
         self._thread.join(10)
 
+    def clean_until_now(self) -> None:
+        """What the programs have taken so far is what they take when nothing goes wrong."""
+        self._clean = self._most()
+
     def growth(self) -> dict[str, int]:
-        """Bytes by program, from the first sample to the greatest."""
-        return {
-            name: max(sample.resident for sample in samples) - samples[0].resident
-            for name, samples in self.series.items()
-        }
+        """Bytes by program, from what it takes when nothing goes wrong, or else the first sample, to the greatest."""
+        first = {name: samples[0].resident for name, samples in list(self.series.items())} | self._clean
+        return {name: most - first[name] for name, most in self._most().items()}
+
+    def _most(self) -> dict[str, int]:
+        return {name: max(sample.resident for sample in samples) for name, samples in list(self.series.items())}
 
     def _watch(self) -> None:
         while not self._stop.wait(self._every_s):

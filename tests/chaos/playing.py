@@ -26,14 +26,15 @@ class Played:
     """From the beginning of the load to its end, before all is compared."""
     recovered_s: float
     """Until each area was settled again; 0 where nothing was away."""
-    growth: int
-    """Bytes by which the program that grew most did."""
+    growth: dict[str, int]
+    """Bytes by which each program's memory grew."""
 
     def __str__(self) -> str:
         limit = FAULTS[self.name].recovery_s
         again = "" if limit is None else f"settled again after {self.recovered_s:.1f} s of {limit:g} s, "
-        grown = f"memory grew by {self.growth / 1e6:.0f} MB of {FAULTS[self.name].growth_max / 1e6:.0f}"
-        return f"{self.name}, seed {self.seed}: {again}{grown}, {self.seconds:.0f} s"
+        each = ", ".join(f"{program} {size / 1e6:+.0f}" for program, size in self.growth.items())
+        grown = f"memory {each} MB of {FAULTS[self.name].growth_max / 1e6:.0f}"
+        return f"{self.name}, seed {self.seed}: {again}{grown}; {self.seconds:.0f} s"
 
 
 def play(stack: Stack, name: str, seed: int, folder: Path) -> Played:
@@ -47,11 +48,15 @@ def play(stack: Stack, name: str, seed: int, folder: Path) -> Played:
     fault = FAULTS[name]
     chance = random.Random(seed)  # noqa: S311  # the same round at each run
     stack.until_ready()
-    # Memory is watched to the end: what has come is settled while it is compared.
-    with fault.around(stack), Memory(stack.spec) as memory:
+    with fault.around(stack), contextlib.ExitStack() as watched:
         with stack.load(folder, fault.publish) as load:
             began = time.monotonic()
+            # Watched to the end: what has come is settled while it is compared.
+            memory = watched.enter_context(Memory(stack.spec))
             time.sleep(chance.uniform(0.0, 1.5))
+            if fault.clean_first:
+                load.goes_on(fault.clean_first)
+                memory.clean_until_now()
             recovered_s = 0.0
             with contextlib.ExitStack() as over:
                 since = fault.act(Round(stack, load, chance, over))
@@ -63,4 +68,4 @@ def play(stack: Stack, name: str, seed: int, folder: Path) -> Played:
         # The load went by the lane that it was to go by.
         lane = "backfill" if fault.backfill else "areas"
         assert stack.rows_written(lane) > 0
-    return Played(name, seed, seconds, recovered_s, max(memory.growth().values()))
+    return Played(name, seed, seconds, recovered_s, memory.growth())
