@@ -13,6 +13,11 @@ from typing import Any
 
 import pytest
 
+from alerts.evaluate import evaluate
+from alerts.routing import Routing
+from alerts.rules import AlertPolicy
+from alerts.sense import SenseRules
+from store.alerts import AlertFilter, list_alerts
 from store.connection import Connection, connect
 from store.findings import FindingFilter, list_findings
 from store.rollout import INDICATORS, read_figure
@@ -158,6 +163,9 @@ def test_a_warning_order_reaches_its_unit_and_is_lifted(connection: Connection) 
 
     # County 2 answers for area A2; who answers for nothing is told at the highest.
     assert holding(END + HOUR) == {"county-02": "A2", **dict.fromkeys(UNITS[2:], "F1")}
+    evaluate(connection, AlertPolicy(), Routing(), END + HOUR, rules=SenseRules())
+    alerts = list_alerts(connection, AlertFilter(role="working_group"), 0, 50)
+    assert f"warning_order:{number}/county-02" in {alert.fingerprint for alert in alerts}
     report = make_report(connection, Span.DAILY, Level.UNIT, END + HOUR, SHANGHAI, "county-02")
     assert [(row["unit"], row["score"], row["rank"]) for row in report.warnings] == [("county-02", 32.5, 2)]
     shown = {figure.name: figure.value for figure in report.figures}

@@ -311,6 +311,10 @@ def test_a_site_that_stops_measuring_is_told(connection: Connection) -> None:
     report = make_report(connection, Span.DAILY, Level.UNIT, silent + HOUR, SHANGHAI, "county-02")
     assert [(row["unit"], row["gateway"]) for row in report.silent] == [("county-02", "gw")]
     assert value(report, "channels_unknown") == 1
+    # An alert of the working group, though no unit has data.
+    evaluate(connection, AlertPolicy(), Routing(), silent + HOUR, rules=SenseRules())
+    (alert,) = list_alerts(connection, AlertFilter(role="working_group"), 0, 10)
+    assert alert.fingerprint == "channel_unknown:county-02/gw"
     assert make_report(connection, Span.DAILY, Level.UNIT, silent + HOUR, SHANGHAI, "county-01").silent == ()
     again = silent + DAY
     file_probe(connection, "county-02", "gw", again, good, Limits(), "x", again, Traffic(400, 1, 900))
