@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
 
 from streams import app
 from streams.counters import Vitals
-from streams.faust_app import QUEUE_BYTES, FirstStepAtOnce, QueueOfBytes
+from streams.faust_app import QUEUE_BYTES, FirstStepAtOnce, LeanApp, LeanStream, QueueOfBytes
 
 
 class Waiting(FirstStepAtOnce):
@@ -154,3 +156,74 @@ def test_a_queue_of_small_messages_is_bounded_by_their_number(tmp_path: Path) ->
         assert queue.held_bytes == 0
 
     asyncio.run(check())
+def take(size: int, check: Callable[[LeanApp, Callable[..., None], AsyncIterator[list[Any]]], Awaitable[None]]) -> None:
+    """Let `check` put messages before a stream that takes batches of `size`, or what came within 0.05 s."""
+
+    async def with_stream() -> None:
+        app = LeanApp("test", broker="kafka://127.0.0.1:1", store="memory://", topic_disable_leader=True)
+        app.flow_control.resume()
+        channel = app.channel()
+        stream = app.stream(channel)
+        assert isinstance(stream, LeanStream)
+
+        def put(offset: int, generation: int = app.consumer_generation_id) -> None:
+            at = TP("t", 0)
+            message = ConsumerMessage(
+                "t", 0, offset, 0.0, 0, [], None, b"%d" % offset, None, tp=at, generation_id=generation
+            )
+            message.incref(1)
+            event = app.create_event(None, message.value, {}, message)
+            stream.channel.queue.put_nowait(event)  # type: ignore[attr-defined]
+
+        batches = stream.noack_take(size, within=0.05)
+        try:
+            await asyncio.wait_for(check(app, put, batches), 5)
+        finally:
+            await batches.aclose()
+            await stream.stop()
+
+    asyncio.run(with_stream())
+
+
+def offsets(events: list[Any]) -> list[int]:
+    return [event.message.offset for event in events]
+
+
+def test_a_batch_has_what_waits_and_no_more_than_it_may() -> None:
+    async def check(app: LeanApp, put: Callable[..., None], batches: AsyncIterator[list[Any]]) -> None:
+        for offset in range(5):
+            put(offset)
+        assert offsets(await anext(batches)) == [0, 1, 2]
+        assert offsets(await anext(batches)) == [3, 4]
+        asyncio.get_running_loop().call_later(0.01, put, 6)
+        put(5)
+        batch = await anext(batches)
+        assert offsets(batch) == [5, 6]
+        # Faust waits for these before it gives a partition away.
+        assert {event.message for event in batch} <= set(app.consumer.unacked)
+
+    take(3, check)
+
+
+def test_messages_of_partitions_as_they_were_before_are_left_out() -> None:
+    async def check(app: LeanApp, put: Callable[..., None], batches: AsyncIterator[list[Any]]) -> None:
+        put(0, app.consumer_generation_id - 1)
+        put(1)
+        put(2, app.consumer_generation_id - 1)
+        batch = await anext(batches)
+        assert offsets(batch) == [1]
+        assert set(app.consumer.unacked) == {batch[0].message}
+        put(3, app.consumer_generation_id - 1)
+        waiting = asyncio.ensure_future(anext(batches))
+        await asyncio.sleep(0.15)
+        assert not waiting.done()
+        put(4)
+        assert offsets(await waiting) == [4]
+        app.flow_control.suspend()
+        put(5)
+        waiting = asyncio.ensure_future(anext(batches))
+        await asyncio.sleep(0.15)
+        assert not waiting.done()
+        waiting.cancel()
+
+    take(3, check)
