@@ -156,6 +156,8 @@ def test_a_queue_of_small_messages_is_bounded_by_their_number(tmp_path: Path) ->
         assert queue.held_bytes == 0
 
     asyncio.run(check())
+
+
 def take(size: int, check: Callable[[LeanApp, Callable[..., None], AsyncIterator[list[Any]]], Awaitable[None]]) -> None:
     """Let `check` put messages before a stream that takes batches of `size`, or what came within 0.05 s."""
 
