@@ -135,9 +135,7 @@ class Processor:
         except Exception as error:  # one poisoned record must not stop all partitions
             self._held.rollback()
             if len(records) > 1:
-                log.warning(
-                    "a batch failed; its halves are tried", records=len(records), error=repr(error)
-                )
+                log.warning("a batch failed; its halves are tried", records=len(records), error=repr(error))
                 half = len(records) // 2
                 return self._process(records[:half]) + self._process(records[half:])
             log.exception("a record failed; it is refused", topic=records[0].topic)
