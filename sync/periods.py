@@ -6,6 +6,9 @@ from datetime import date, datetime, time, timedelta
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
+from grid import period as grid_period
+from grid.period import PeriodKind
+
 Period = Literal["day", "week", "month"]
 PERIODS: Final[tuple[Period, ...]] = ("day", "week", "month")
 
@@ -14,7 +17,7 @@ def first_day(period: Period, day: date) -> date:
     """First day of the day, week (from Monday) or month that a day lies in."""
     if period == "week":
         return day - timedelta(days=day.weekday())
-    return day.replace(day=1) if period == "month" else day
+    return grid_period.first_day(PeriodKind(period), day)
 
 
 def ended_periods(now: datetime, period: Period, count: int, zone: ZoneInfo) -> list[tuple[datetime, datetime]]:
