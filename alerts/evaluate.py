@@ -10,6 +10,7 @@ from alerts.overdue import find_overdue
 from alerts.routing import Routing
 from alerts.rules import AlertPolicy, Kind, find_losses
 from alerts.sense import SenseRules
+from alerts.units_due import UnitsDue
 from grid.thresholds import DEFAULTS, Threshold
 from store.alerts import lock_evaluation, read_window
 from store.connection import Connection
@@ -25,7 +26,7 @@ def evaluate(
     *,
     rules: SenseRules | None = None,
     defaults: Sequence[Threshold] = DEFAULTS,
-    recorded_since: datetime | None = None,
+    due: UnitsDue | None = None,
     limit: int = BATCH,
 ) -> list[AlertEvent]:
     """Find losses in the window that ends at `now`, and late work orders; open, update and resolve alerts by findings.
@@ -40,17 +41,20 @@ def evaluate(
         Aware.
     defaults
         Thresholds where none is recorded.
-    recorded_since
-        Only units of which results were recorded since then; None: all.
+    due
+        Which units' losses are summed; None: all.
     limit
         Of findings that are looked at.
     """
     with connection.transaction():
         if not lock_evaluation(connection):
             return []
-        _find(connection, policy, now, defaults, recorded_since)
+        _find(connection, policy, now, defaults, due)
         find_overdue(connection, now)
-        return look(connection, rules or SenseRules(), routing, now, limit)
+        events = look(connection, rules or SenseRules(), routing, now, limit)
+    if due is not None:
+        due.done()
+    return events
 
 
 def _find(
@@ -58,10 +62,11 @@ def _find(
     policy: AlertPolicy,
     now: datetime,
     defaults: Sequence[Threshold],
-    recorded_since: datetime | None,
+    due: UnitsDue | None,
 ) -> None:
     start = now - timedelta(hours=policy.window_h)
-    losses = read_window(connection, start, now, policy.min_coverage, recorded_since)
+    unit_ids = None if due is None else due.pick(connection, now)
+    losses = read_window(connection, start, now, policy.min_coverage, unit_ids)
     if losses:
         holding = read_holding(connection, [kind.value for kind in Kind])
         add_findings(connection, find_losses(losses, holding, load_thresholds(connection, defaults), policy))

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import structlog
 
@@ -19,6 +19,7 @@ from alerts.outage_watch import OutageWatch
 from alerts.routing import Routing
 from alerts.rules import AlertPolicy
 from alerts.sense import SenseRules
+from alerts.units_due import UnitsDue
 from grid.thresholds import DEFAULTS, Threshold
 from store.breaker import Breaker
 from store.connection import Connection
@@ -28,12 +29,6 @@ from store.loop import keep_running, run_together
 log = structlog.get_logger("alerts.service")
 
 _DELIVER_EVERY_S = 0.25
-#: All units are looked at this often, since figures also leave the window; in between those with new results.
-_ALL_EVERY_S = 60.0
-#: Looking at all takes at most one part in this of one core's time, however long the window and however many the units.
-_SPARE = 10
-#: A result bears the time at which its transaction began. What took longer is seen when all units are looked at.
-_OVERLAP = timedelta(seconds=5)
 
 
 @dataclass(slots=True)
@@ -65,20 +60,17 @@ class AlertSettings:
 
 
 class _Judge:
-    """One look after another at outages, new results and whatever was found; at all units as often as can be spared."""
+    """One look after another at outages, new results and whatever was found."""
 
     def __init__(self, settings: AlertSettings, counts: AlertCounts) -> None:
         self._settings, self._counts = settings, counts
         self._watch = OutageWatch()
-        self._summed_at: datetime | None = None
-        self._all_at = 0.0
+        self._due = UnitsDue()
 
     def __call__(self, connection: Connection) -> bool:
         """Returns whether more is due."""
         started, now = time.monotonic(), datetime.now(UTC)
         self._watch.look(connection, now)
-        looking = time.monotonic()
-        everything = self._summed_at is None or looking >= self._all_at
         events = evaluate(
             connection,
             self._settings.policy,
@@ -86,17 +78,13 @@ class _Judge:
             now,
             rules=self._settings.rules,
             defaults=self._settings.thresholds,
-            recorded_since=None if everything or self._summed_at is None else self._summed_at - _OVERLAP,
+            due=self._due,
         )
-        ended = time.monotonic()
-        self._summed_at = now
-        if everything:
-            self._all_at = looking + max(_ALL_EVERY_S, _SPARE * (ended - looking))
         if events:
             log.info("evaluated", **Counter(event.event for event in events))
         self._counts.events.update(event.event for event in events)
         self._counts.evaluations += 1
-        self._counts.evaluation_s += ended - started
+        self._counts.evaluation_s += time.monotonic() - started
         self._counts.last_at = time.time()
         return len(events) >= BATCH
 

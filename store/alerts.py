@@ -118,27 +118,36 @@ def lock_evaluation(connection: Connection) -> bool:
     return row is not None and bool(row[0])
 
 
+def read_recorded(connection: Connection, since: datetime) -> list[tuple[int, datetime]]:
+    """Units of which results were recorded since then, with each time at which they were."""
+    return connection.execute(_SQL["recorded"], {"since": since}).fetchall()
+
+
+def units_after(connection: Connection, unit_id: int, limit: int) -> list[int]:
+    """The next units by id."""
+    return [row[0] for row in connection.execute(_SQL["units_after"], {"unit_id": unit_id, "limit": limit})]
+
+
 def read_window(
     connection: Connection,
     start: datetime,
     stop: datetime,
     min_coverage: float,
-    recorded_since: datetime | None = None,
+    unit_ids: Sequence[int] | None = None,
 ) -> list[UnitLoss]:
     """Sums over the intervals that end in (start, stop]; units without one are left out.
 
     Parameters
     ----------
-    recorded_since
-        Only units of which something was recorded since then; None: all.
+    unit_ids
+        Only these units; None: all.
     """
-    unit_ids: list[int] | None = None
-    if recorded_since is not None:
-        row = connection.execute(_SQL["changed_units"], {"recorded_since": recorded_since}).fetchone()
-        unit_ids = (row and row[0]) or []
-        if not unit_ids:
-            return []
-    arguments = {"start": start, "stop": stop, "min_coverage": min_coverage, "unit_ids": unit_ids}
+    if unit_ids is not None and not unit_ids:
+        return []
+    arguments = {
+        "start": start, "stop": stop, "min_coverage": min_coverage,
+        "unit_ids": None if unit_ids is None else list(unit_ids),
+    }  # fmt: skip
     # Planned for what is asked: for all units, or for a few through the index.
     return [UnitLoss(*row) for row in connection.execute(_SQL["window"], arguments, prepare=False)]
 

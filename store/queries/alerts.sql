@@ -1,8 +1,11 @@
 -- name: lock
 select pg_try_advisory_xact_lock(hashtextextended('alert evaluation', 0))
 
--- name: changed_units
-select array_agg(distinct unit_id) from loss.balance where recorded_at >= %(recorded_since)s
+-- name: recorded
+select distinct unit_id, recorded_at from loss.balance where recorded_at >= %(since)s
+
+-- name: units_after
+select unit_id from grid.unit where unit_id > %(unit_id)s order by unit_id limit %(limit)s
 
 -- name: window
 -- Of all units, or of those named. Linear sum of the deviations: see alerts/rules.py.

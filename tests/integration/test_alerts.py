@@ -71,7 +71,7 @@ def settle(
             select unit_id, %s, 900, %s, %s, %s, 0, %s, %s, 'final', %s, 1, now()
             from grid.unit
             where code = %s
-            on conflict (unit_id, observed_at, interval_s) do update set loss_wh = excluded.loss_wh
+            on conflict (unit_id, observed_at, interval_s) do update set loss_wh = excluded.loss_wh, recorded_at = now()
             """,
             [
                 (

@@ -1,0 +1,121 @@
+"""Which units a look sums: new results once, all units in turn, and nothing that wasn't committed is passed over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from alerts.evaluate import evaluate
+from alerts.routing import Routing
+from alerts.rules import AlertPolicy
+from alerts.units_due import ROUND_S, SLICE, UnitsDue
+from benchmarks.alerts_storm import storm_model
+from store.connection import Connection, connect
+from sync.load import load_grid
+
+FEEDERS, AREAS = 12, 50  # more units than a slice
+
+
+@pytest.fixture
+def connection(database: Any) -> Iterator[Connection]:
+    with connect(database.conninfo("app"), "test") as opened:
+        opened.autocommit = True
+        load_grid(opened, storm_model(FEEDERS, AREAS))
+        yield opened
+
+
+def settle(connection: Connection, unit: str, loss_wh: int = 400, at: datetime | None = None) -> int:
+    """Twelve hours of a unit as one commit; its id."""
+    row = connection.execute(
+        """
+        insert into loss.balance (
+          unit_id, observed_at, interval_s, inflow_wh, outflow_wh, loss_wh, members_loss_wh, sigma_wh, coverage, status,
+          computable, revision, received_at
+        )
+        select
+          unit_id, %(at)s::timestamptz - n * interval '15 minutes', 900, 10000, 10000 - %(loss_wh)s, %(loss_wh)s, 0, 50,
+          1, 'final', true, 1, now()
+        from grid.unit, generate_series(0, 47) n
+        where code = %(unit)s
+        on conflict (unit_id, observed_at, interval_s) do update
+        set loss_wh = excluded.loss_wh, outflow_wh = excluded.outflow_wh, recorded_at = now()
+        returning unit_id
+        """,
+        {"unit": unit, "loss_wh": loss_wh, "at": at or datetime.now(UTC)},
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+class Clock:
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def pick(connection: Connection, due: UnitsDue) -> list[int] | None:
+    with connection.transaction():
+        return due.pick(connection, datetime.now(UTC))
+
+
+def test_a_record_is_summed_once_and_a_later_one_of_the_same_unit_again(connection: Connection) -> None:
+    due = UnitsDue(Clock())
+    assert pick(connection, due) is None
+    due.done()
+    first = settle(connection, "F1")
+    assert pick(connection, due) == [first]
+    due.done()
+    assert pick(connection, due) == []
+    due.done()
+    second = settle(connection, "F2")
+    settle(connection, "F1", loss_wh=500, at=datetime.now(UTC))
+    assert pick(connection, due) == sorted([first, second])
+
+
+def test_what_was_not_committed_is_picked_again(connection: Connection) -> None:
+    due = UnitsDue(Clock())
+    pick(connection, due)
+    assert pick(connection, due) is None
+    due.done()
+    unit = settle(connection, "F1")
+    assert pick(connection, due) == [unit]
+    assert pick(connection, due) == [unit]
+
+
+def test_all_units_are_gone_through_in_slices_once_a_round(connection: Connection) -> None:
+    clock = Clock()
+    due = UnitsDue(clock)
+    pick(connection, due)
+    due.done()
+    clock.now_s = ROUND_S - 1
+    assert pick(connection, due) == []
+    due.done()
+    every = [row[0] for row in connection.execute("select unit_id from grid.unit order by unit_id")]
+    assert SLICE < len(every) < 2 * SLICE
+    clock.now_s = ROUND_S
+    for part in (every[:SLICE], every[SLICE:], []):
+        assert pick(connection, due) == part
+        due.done()
+    clock.now_s = 2 * ROUND_S
+    assert pick(connection, due) == every[:SLICE]
+
+
+def test_what_leaves_the_window_ends_without_a_new_record(connection: Connection) -> None:
+    clock = Clock()
+    due, policy, start = UnitsDue(clock), AlertPolicy(), datetime.now(UTC)
+    settle(connection, "F1", at=start)
+    settle(connection, "F1", loss_wh=5_000, at=start - timedelta(hours=12))
+
+    def events(at: datetime) -> list[tuple[str, str]]:
+        found = evaluate(connection, policy, Routing(), at, due=due)
+        return [(event.event, event.fingerprint) for event in found]
+
+    assert events(start) == [("opened", "high_loss:F1")]
+    later = start + timedelta(hours=12)
+    assert events(later) == []  # summed at the first look, not recorded since
+    clock.now_s = ROUND_S
+    assert events(later) + events(later) == [("resolved", "high_loss:F1")]
