@@ -42,7 +42,7 @@ def evaluate(
     defaults
         Thresholds where none is recorded.
     due
-        Which units' losses are summed; None: all.
+        Picks the units whose losses are summed; None: all.
     limit
         Of findings that are looked at.
     """

@@ -86,7 +86,7 @@ class _Judge:
         self._counts.evaluations += 1
         self._counts.evaluation_s += time.monotonic() - started
         self._counts.last_at = time.time()
-        return len(events) >= BATCH
+        return self._due.more() or len(events) >= BATCH
 
 
 def run_alerts(

@@ -1,19 +1,21 @@
-"""Which units' losses a look has to sum: those with new results, and a slice of the others."""
+"""Which units' losses a look sums: with new results, those that lose or gain most first, and some of the others."""
 
 from __future__ import annotations
 
+import heapq
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from store.alerts import read_recorded, units_after
 from store.connection import Connection
 
-#: Figures also leave the window: all units are gone through, this often at most, by so many a look.
+#: Units summed in a look, so that what is found first doesn't wait for all the others.
+SLICE = 1_000
+#: Figures also leave the window: all units are gone through, this often at most.
 ROUND_S = 60.0
-SLICE = 500
-#: A result bears the time at which its transaction began. One whose transaction takes longer is seen with its slice.
+#: A result bears the time at which its transaction began. One whose transaction takes longer is seen in the next round.
 _OVERLAP = timedelta(seconds=5)
 
 
@@ -24,47 +26,56 @@ class _Progress:
     Attributes
     ----------
     recorded
-        Results (unit, time of recording) that were summed and may be read once more.
+        Results (unit, time of recording) that are known and may be read once more.
+    waiting
+        Units with new results that aren't summed yet, with the share that they lost or gained.
     after
-        The unit with which the last slice of a round ended; 0: the round is over.
+        The unit that the round has come to; None: the round is over.
     """
 
     until: datetime
     recorded: frozenset[tuple[int, datetime]]
-    after: int
+    waiting: Mapping[int, float]
+    after: int | None
     round_at: float
+    first_round: bool
 
 
 class UnitsDue:
-    """Goes on from one look to the next.
-
-    The first look takes all units. Later ones take those of which something was recorded since, once for each record,
-    and some of the others in turn, so that no look is held up by all units, however many they are.
-    """
+    """Goes on from one look to the next: first through all units, then by what is recorded."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._progress: _Progress | None = None
         self._picked: _Progress | None = None
 
-    def pick(self, connection: Connection, now: datetime) -> list[int] | None:
-        """Units to sum, in order, inside the caller's transaction; None: all."""
-        last = self._progress
-        recorded = frozenset(read_recorded(connection, (last.until if last else now) - _OVERLAP))
-        if last is None:
-            self._picked = _Progress(now, recorded, 0, self._clock())
-            return None
-        units = {unit_id for unit_id, _ in recorded - last.recorded}
+    def pick(self, connection: Connection, now: datetime) -> list[int]:
+        """Units to sum, in order, inside the caller's transaction."""
+        last = self._progress or _Progress(now, frozenset(), {}, 0, self._clock(), first_round=True)
+        rows = read_recorded(connection, last.until - _OVERLAP)
+        waiting = dict(last.waiting)
+        for unit_id, recorded_at, share in rows:
+            if (unit_id, recorded_at) not in last.recorded:
+                waiting[unit_id] = max(share, waiting.get(unit_id, 0.0))
+        units = set(heapq.nlargest(SLICE, waiting, key=waiting.__getitem__))
+        for unit_id in units:
+            del waiting[unit_id]
         after, round_at = last.after, last.round_at
-        if not after and self._clock() >= round_at + ROUND_S:
-            round_at = self._clock()
-        if after or round_at != last.round_at:
-            others = units_after(connection, after, SLICE)
+        if after is None and self._clock() >= round_at + ROUND_S:
+            after, round_at = 0, self._clock()
+        room = SLICE - len(units)
+        if after is not None and room:
+            others = units_after(connection, after, room)
             units.update(others)
-            after = others[-1] if len(others) == SLICE else 0
-        self._picked = _Progress(now, recorded, after, round_at)
+            after = others[-1] if len(others) == room else None
+        recorded = frozenset((unit_id, recorded_at) for unit_id, recorded_at, _ in rows)
+        self._picked = _Progress(now, recorded, waiting, after, round_at, last.first_round and after is not None)
         return sorted(units)
 
     def done(self) -> None:
         """What came of the units picked last is committed; until then they are picked again."""
         self._progress = self._picked
+
+    def more(self) -> bool:
+        """Whether there are units to sum at once."""
+        return self._progress is not None and (self._progress.first_round or bool(self._progress.waiting))

@@ -118,8 +118,8 @@ def lock_evaluation(connection: Connection) -> bool:
     return row is not None and bool(row[0])
 
 
-def read_recorded(connection: Connection, since: datetime) -> list[tuple[int, datetime]]:
-    """Units of which results were recorded since then, with each time at which they were."""
+def read_recorded(connection: Connection, since: datetime) -> list[tuple[int, datetime, float]]:
+    """Units of which results were recorded since then: (unit, when, largest share lost or gained in an interval)."""
     return connection.execute(_SQL["recorded"], {"since": since}).fetchall()
 
 

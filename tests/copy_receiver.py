@@ -80,6 +80,8 @@ def keep_copy(answer: Callable[[], int] = lambda: 204) -> Iterator[CopyReceiver]
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
+        # Its own default of 5 drops what connects together, which then tries again a second later.
+        request_queue_size = 128
 
         def handle_error(self, request: object, client_address: object) -> None:
             """A sender that hangs up is part of the tests."""

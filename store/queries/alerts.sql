@@ -2,7 +2,10 @@
 select pg_try_advisory_xact_lock(hashtextextended('alert evaluation', 0))
 
 -- name: recorded
-select distinct unit_id, recorded_at from loss.balance where recorded_at >= %(since)s
+select unit_id, recorded_at, coalesce(max(abs(loss_wh)::float8 / nullif(inflow_wh, 0)), 0)
+from loss.balance
+where recorded_at >= %(since)s
+group by unit_id, recorded_at
 
 -- name: units_after
 select unit_id from grid.unit where unit_id > %(unit_id)s order by unit_id limit %(limit)s

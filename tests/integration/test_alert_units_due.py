@@ -16,7 +16,7 @@ from benchmarks.alerts_storm import storm_model
 from store.connection import Connection, connect
 from sync.load import load_grid
 
-FEEDERS, AREAS = 12, 50  # more units than a slice
+FEEDERS, AREAS = 24, 50  # more units than a slice
 
 
 @pytest.fixture
@@ -51,21 +51,30 @@ def settle(connection: Connection, unit: str, loss_wh: int = 400, at: datetime |
 
 
 class Clock:
+    """Stands unless it is set."""
+
     now_s = 0.0
 
     def __call__(self) -> float:
         return self.now_s
 
 
-def pick(connection: Connection, due: UnitsDue) -> list[int] | None:
+def pick(connection: Connection, due: UnitsDue) -> list[int]:
     with connection.transaction():
         return due.pick(connection, datetime.now(UTC))
 
 
-def test_a_record_is_summed_once_and_a_later_one_of_the_same_unit_again(connection: Connection) -> None:
-    due = UnitsDue(Clock())
-    assert pick(connection, due) is None
+def after_first_round(connection: Connection, clock: Clock) -> UnitsDue:
+    due = UnitsDue(clock)
+    while pick(connection, due):
+        due.done()
     due.done()
+    assert not due.more()
+    return due
+
+
+def test_a_record_is_summed_once_and_a_later_one_of_the_same_unit_again(connection: Connection) -> None:
+    due = after_first_round(connection, Clock())
     first = settle(connection, "F1")
     assert pick(connection, due) == [first]
     due.done()
@@ -78,9 +87,8 @@ def test_a_record_is_summed_once_and_a_later_one_of_the_same_unit_again(connecti
 
 def test_what_was_not_committed_is_picked_again(connection: Connection) -> None:
     due = UnitsDue(Clock())
-    pick(connection, due)
-    assert pick(connection, due) is None
-    due.done()
+    assert pick(connection, due) == pick(connection, due) != []
+    due = after_first_round(connection, Clock())
     unit = settle(connection, "F1")
     assert pick(connection, due) == [unit]
     assert pick(connection, due) == [unit]
@@ -88,34 +96,56 @@ def test_what_was_not_committed_is_picked_again(connection: Connection) -> None:
 
 def test_all_units_are_gone_through_in_slices_once_a_round(connection: Connection) -> None:
     clock = Clock()
+    every = [row[0] for row in connection.execute("select unit_id from grid.unit order by unit_id")]
+    assert SLICE < len(every) < 2 * SLICE
     due = UnitsDue(clock)
-    pick(connection, due)
-    due.done()
+    for part in (every[:SLICE], every[SLICE:]):
+        assert pick(connection, due) == part
+        due.done()
+    assert not due.more()
     clock.now_s = ROUND_S - 1
     assert pick(connection, due) == []
     due.done()
-    every = [row[0] for row in connection.execute("select unit_id from grid.unit order by unit_id")]
-    assert SLICE < len(every) < 2 * SLICE
     clock.now_s = ROUND_S
     for part in (every[:SLICE], every[SLICE:], []):
         assert pick(connection, due) == part
         due.done()
-    clock.now_s = 2 * ROUND_S
-    assert pick(connection, due) == every[:SLICE]
+        assert not due.more()  # what isn't new doesn't hurry
+
+
+def test_those_that_lose_or_gain_most_come_first(connection: Connection) -> None:
+    due = after_first_round(connection, Clock())
+    every = [row[0] for row in connection.execute("select code from grid.unit where kind <> 'region' order by code")]
+    with connection.transaction():
+        for code in every:
+            settle(connection, code)
+        most = settle(connection, "F7", loss_wh=5_000, at=datetime.now(UTC) + timedelta(minutes=1))
+        least = settle(connection, "F9", loss_wh=-5_000, at=datetime.now(UTC) + timedelta(minutes=1))
+    first = pick(connection, due)
+    assert len(first) == SLICE
+    assert {most, least} <= set(first)
+    due.done()
+    assert due.more()
+    second = pick(connection, due)
+    due.done()
+    assert not due.more()
+    assert not set(first) & set(second)
+    assert len(first) + len(second) == len(every)
 
 
 def test_what_leaves_the_window_ends_without_a_new_record(connection: Connection) -> None:
     clock = Clock()
-    due, policy, start = UnitsDue(clock), AlertPolicy(), datetime.now(UTC)
+    start = datetime.now(UTC)
     settle(connection, "F1", at=start)
     settle(connection, "F1", loss_wh=5_000, at=start - timedelta(hours=12))
+    due = UnitsDue(clock)
 
     def events(at: datetime) -> list[tuple[str, str]]:
-        found = evaluate(connection, policy, Routing(), at, due=due)
+        found = evaluate(connection, AlertPolicy(), Routing(), at, due=due)
         return [(event.event, event.fingerprint) for event in found]
 
-    assert events(start) == [("opened", "high_loss:F1")]
+    assert events(start) + events(start) == [("opened", "high_loss:F1")]
     later = start + timedelta(hours=12)
-    assert events(later) == []  # summed at the first look, not recorded since
+    assert events(later) == []  # summed in the first round, not recorded since
     clock.now_s = ROUND_S
     assert events(later) + events(later) == [("resolved", "high_loss:F1")]
