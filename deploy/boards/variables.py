@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from deploy.boards.model import Variable
-from deploy.boards.panels.parts import HERE, NOW, is_here
+from deploy.boards.panels.parts import HERE, NOW, SUPPLIES, is_here
 
 _ALL = "select '*' as __value, 'All' as __text, 0 as rank"
 
@@ -48,7 +48,7 @@ AREA = Variable(
     f"""
 select u.code as __value, u.name as __text
 from grid.unit f
-join grid.member m on m.unit_id = f.unit_id and m.child_id is not null and {NOW}
+join grid.member m on m.unit_id = f.unit_id and m.child_id is not null and {SUPPLIES}
 join grid.unit u on u.unit_id = m.child_id and u.kind = 'area'
 where f.code = ${{feeder:sqlstring}}
 order by u.name, u.code

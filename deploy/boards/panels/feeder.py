@@ -12,9 +12,9 @@ from deploy.boards.panels.parts import (
     CODE,
     COVERAGE,
     LOAD,
-    NOW,
     RATES,
     STATUS,
+    SUPPLIES,
     age_of,
     rates_of,
     status_of,
@@ -46,7 +46,7 @@ select
   p.class,
   b.coverage::float8 as coverage
 from grid.unit f
-join grid.member m on m.unit_id = f.unit_id and m.child_id is not null and {NOW}
+join grid.member m on m.unit_id = f.unit_id and m.child_id is not null and {SUPPLIES}
 join grid.unit u on u.unit_id = m.child_id and u.kind = 'area'
 left join lateral {BALANCE} b on true
 left join lateral (
@@ -92,7 +92,7 @@ TRANSFORMERS = Panel(
     sql=f"""
 select u.name as area, (b.inflow_wh * 3600.0 / b.interval_s / u.rating_va)::float8 as load
 from grid.unit f
-join grid.member m on m.unit_id = f.unit_id and m.child_id is not null and {NOW}
+join grid.member m on m.unit_id = f.unit_id and m.child_id is not null and {SUPPLIES}
 join grid.unit u on u.unit_id = m.child_id and u.kind = 'area' and u.rating_va > 0
 cross join lateral {BALANCE} b
 where f.code = ${{feeder:sqlstring}}

@@ -13,7 +13,7 @@ from deploy.boards.panels.parts import (
     HERE,
     LAST_DAY,
     LOSS_RATE,
-    NOW,
+    SUPPLIES,
     has_feeder_here,
     is_here,
     to_area,
@@ -77,7 +77,7 @@ cross join lateral (
     coalesce(u.latitude_deg, avg(a.latitude_deg)) as latitude_deg
   from grid.member m
   join grid.unit a on a.unit_id = m.child_id
-  where u.longitude_deg is null and m.unit_id = u.unit_id and {NOW}
+  where u.longitude_deg is null and m.unit_id = u.unit_id and {SUPPLIES}
 ) g
 where u.kind = 'feeder' and g.longitude_deg is not null and {is_here()}
 order by u.code

@@ -79,6 +79,17 @@ SUBSTATION = "${substation:sqlstring}"
 #: Whether nothing narrows down the place.
 EVERYWHERE = f"({REGION} = '*' and {SUBSTATION} = '*')"
 NOW = "upper_inf(m.recorded) and m.valid @> now()"
+#: Whether a feeder supplies an area now; or was the last to do so, when switches have cut the area off.
+SUPPLIES = f"""({NOW} or upper_inf(m.recorded) and lower(m.valid) <= now() and not exists (
+    select
+    from grid.member l
+    where l.child_id = m.child_id and l.parent_kind = m.parent_kind and upper_inf(l.recorded)
+      and lower(l.valid) > lower(m.valid) and lower(l.valid) <= now()
+  ) and exists (
+    select
+    from grid.connection c
+    where c.element = m.child_id::bigint * 3 + 2 and upper_inf(c.recorded) and c.valid @> now()
+  ))"""
 #: A common table of the substations that the variables leave: a region has the busbars (or lines) of its substations.
 HERE = f"""here as (
   select s.code, s.name
@@ -101,11 +112,11 @@ def is_here(unit: str = "u") -> str:
 
 
 def has_feeder_here(unit: str = "u") -> str:
-    """The same of an area, by its feeder; needs `HERE`."""
+    """The same of an area, by the feeder that supplies it or did so last; needs `HERE`."""
     return f"""({EVERYWHERE} or {unit}.unit_id in (
     select m.child_id
     from grid.unit f
-    join grid.member m on m.unit_id = f.unit_id and m.child_id is not null and {NOW}
+    join grid.member m on m.unit_id = f.unit_id and m.child_id is not null and {SUPPLIES}
     where f.kind = 'feeder' and f.substation in (select code from here)
   ))"""
 
@@ -209,12 +220,12 @@ def to_area(*, keep: bool = True) -> Link:
     return Link("Open the area", "meterline-area", values=(("feeder", "feeder_code"), ("area", "code")), keep=kept)
 
 
-#: The feeder of area `u` now: code and name.
+#: The feeder of area `u`: code and name.
 FEEDER_OF = f"""(
   select f.code, f.name
   from grid.member m
   join grid.unit f on f.unit_id = m.unit_id and f.kind = 'feeder'
-  where m.child_id = u.unit_id and {NOW}
+  where m.child_id = u.unit_id and {SUPPLIES}
   limit 1
 )"""
 

@@ -11,8 +11,8 @@ from deploy.boards.panels.parts import (
     FEEDER_OF,
     HERE,
     LAST_DAY,
-    NOW,
     SERIES,
+    SUPPLIES,
     has_feeder_here,
     is_here,
     to_area,
@@ -68,7 +68,7 @@ with {HERE}, area as (
   select
     count(*) as all_areas,
     count(*) filter (where u.unit_id in (
-      select m.child_id from grid.member m where m.child_id is not null and m.parent_kind = 3 and {NOW}
+      select m.child_id from grid.member m where m.child_id is not null and m.parent_kind = 3 and {SUPPLIES}
     )) as on_feeder,
     count(*) filter (where u.rating_va > 0) as rated,
     count(*) filter (where u.longitude_deg is not null and u.latitude_deg is not null) as placed,

@@ -15,9 +15,9 @@ from deploy.boards.panels.parts import (
     HERE,
     LAST_DAY,
     LOAD,
-    NOW,
     RATES,
     STATUS,
+    SUPPLIES,
     age_of,
     has_feeder_here,
     is_here,
@@ -179,7 +179,7 @@ with {HERE}, feeder as (
     select sum(a.rating_va) as rating_va
     from grid.member m
     join grid.unit a on a.unit_id = m.child_id
-    where u.rating_va is null and m.unit_id = u.unit_id and {NOW}
+    where u.rating_va is null and m.unit_id = u.unit_id and {SUPPLIES}
   ) r
   where u.kind = 'feeder' and {is_here()}
 )

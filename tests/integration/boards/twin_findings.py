@@ -9,14 +9,20 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from alerts.evaluate import evaluate
+from alerts.lifecycle import Action
+from alerts.operate import operate
+from alerts.outage_watch import OutageWatch
 from alerts.routing import Routing
 from alerts.rules import AlertPolicy
+from alerts.work_orders import issue, report
 from grid.limits import Limits
 from grid.model import UnitKind
+from grid.network import SwitchPosition
 from grid.thresholds import DEFAULTS
 from meterline.usage import run_through
 from store.connection import Connection
 from store.deliveries import Target
+from store.topology import apply_switch_position
 from streams.steps.validate import DayRules
 from streams.usage import UsageRules
 from streams.usage_live import LiveSettings, LiveWatch
@@ -54,6 +60,10 @@ def find(connection: Connection, city: City, folder: Path, midnight: datetime, z
         evaluate(connection, AlertPolicy(), Routing(), at, defaults=STRICT)
     _compare_records(connection, city, folder / "sources", zone)
     _compare_copy(connection, folder / "copy")
+    _act(connection, now)
+    _open_breaker(connection, now - timedelta(hours=1))
+    OutageWatch().look(connection, now)
+    evaluate(connection, AlertPolicy(), Routing(), now)
 
 
 def _compare_records(connection: Connection, city: City, folder: Path, zone: ZoneInfo) -> None:
@@ -74,3 +84,30 @@ def _compare_copy(connection: Connection, folder: Path) -> None:
     subscriber = Subscriber(Target("gis", "", channel="csv"), CsvFolder(folder))
     reconcile(connection, subscriber, lambda: datetime.now(UTC))
     owe_repairs(connection, subscriber.name)
+
+
+def _act(connection: Connection, now: datetime) -> None:
+    """Marketing looks into a finding about a meter, and a crew has checked an area."""
+    (looked_into, checked), *_ = connection.execute(
+        """
+        select
+          min(alert_id) filter (where meter is not null),
+          min(alert_id) filter (where meter is null and kind = 'high_loss')
+        from alerts.alert
+        where state = 'open'
+        """
+    )
+    operate(connection, looked_into, Action.ASSIGN, "chief", "to look into", now, assignee="meterline_revenue")
+    order = issue(connection, checked, "crew", "chief", now, expected_wh=50_000)
+    report(connection, order.work_order_id, "confirmed", "crew", "a bridge before the meter", now, found_wh=61_000)
+
+
+def _open_breaker(connection: Connection, at: datetime) -> None:
+    """The last feeder that supplies areas loses its supply."""
+    breakers = connection.execute(
+        "select code from grid.switch where kind = 'breaker' and normal = 'closed' order by code desc"
+    ).fetchall()
+    for (breaker,) in breakers:
+        if apply_switch_position(connection, breaker, SwitchPosition.OPEN, at).dead:
+            return
+    raise AssertionError(f"none of {len(breakers)} breakers supplies anything")
