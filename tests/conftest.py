@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from deploy.stack import StackSpec, destroy
 from tests.demonstration import working_for
@@ -14,8 +14,10 @@ from tests.waiting import Promise, allowed_s
 
 # The same examples each time, so that a commit passes or fails and not a draw; new ones are looked for with
 # `pytest tests/property --hypothesis-profile search --hypothesis-seed N`.
-settings.register_profile("same", derandomize=True)
-settings.register_profile("search", print_blob=True)
+# How long an example takes is the machine's affair.
+_UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("same", _UNTIMED, derandomize=True)
+settings.register_profile("search", _UNTIMED, print_blob=True)
 settings.load_profile("same")
 
 _PROMISE = "promise"

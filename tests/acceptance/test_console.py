@@ -127,6 +127,8 @@ def every_board_fits(browser: Browser, base: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_demonstration_in_a_browser(spec: StackSpec) -> None:
+    # How fast a panel's question is answered is measured by `python -m benchmarks.boards`.
+    (spec.home / "local.toml").write_text("[console]\ntimeout_s = 30\n")
     process = start(spec, "--areas", "6", "--json")
     until_streaming(spec, process)
     base = f"http://127.0.0.1:{spec.ports.console}"

@@ -100,7 +100,7 @@ def choose(board: Board, ask: Ask) -> dict[str, str]:
     return values
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_every_panel_shows_what_the_twin_sent(filled: Database, subtests: pytest.Subtests) -> None:
     for board in BOARDS:
         connection, ask = asker(filled, board.source)
