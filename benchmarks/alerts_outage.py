@@ -47,7 +47,7 @@ PROGRAMS = ("bridge", "worker", "alerts")
 #: The feeder whose breaker reports, and the one of which only last gasps are heard.
 BREAKER, GASPS = "OUT-B", "OUT-G"
 _GATEWAYS = ("headend", "rtu")
-_TIMEOUT_S = 60.0
+_TIMEOUT_S = 120.0
 #: A first run compiles the kernels.
 _READY_S = 400.0
 
@@ -229,8 +229,14 @@ class _Watch:
         told = self.told(feeder)
         assert told is not None
         said(_TIMEOUT_S)
-        # What comes late would be another alert now.
-        time.sleep(4.0)
+
+        def is_over() -> bool:
+            # What comes late would be another alert now, or more in this one.
+            before = self.alerts(feeder)
+            time.sleep(4.0)
+            return self.alerts(feeder) == before
+
+        self.wait(is_over, f"the end of what is told of {feeder}")
         alerts = self.alerts(feeder)
         figures = dict(alerts)[f"outage:{feeder}"]
         return Outage(

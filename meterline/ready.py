@@ -21,7 +21,7 @@ class NotReadyError(RuntimeError):
     """A program doesn't come to work in time; says which."""
 
 
-def wait_until_ready(settings: Settings, workers: int, timeout_s: float = 60.0) -> None:
+def wait_until_ready(settings: Settings, workers: int, timeout_s: float = 180.0) -> None:
     """Return once messages that are published now are taken at once.
 
     Raises
@@ -34,7 +34,7 @@ def wait_until_ready(settings: Settings, workers: int, timeout_s: float = 60.0) 
     _wait_for_workers(settings, workers, deadline)
 
 
-def wait_for_console(settings: Settings, timeout_s: float = 30.0) -> None:
+def wait_for_console(settings: Settings, timeout_s: float = 120.0) -> None:
     """Return once the console answers.
 
     Raises

@@ -36,8 +36,9 @@ from meterline.ready import wait_for_console, wait_until_ready
 from meterline.top import LiveView, show_live
 from meterline.verify import Verdict, verify
 
+#: Without anything more that comes; and for the last acknowledgements.
 _PATIENCE_S = 90.0
-_PUBLISHER_STOP_S = 40.0
+_PUBLISHER_STOP_S = 120.0
 _WATCH_S = 1.0
 #: What a shell says of a command that Ctrl-C has ended.
 _INTERRUPTED = 130

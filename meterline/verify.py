@@ -71,7 +71,7 @@ class Verdict:
 
 
 def verify(connection: Connection, ledger_dir: Path, patience_s: float) -> Verdict:
-    """Compare, waiting up to `patience_s` for what is still on its way."""
+    """Compare, waiting for what is still on its way until nothing more has come for `patience_s`."""
     ledger = read_ledger(ledger_dir)
     rows = ledger.acknowledged
     units = connection.execute("select code, unit_id, kind from grid.unit").fetchall()
@@ -96,7 +96,7 @@ def verify(connection: Connection, ledger_dir: Path, patience_s: float) -> Verdi
     outcome = np.full(len(rows), _MISSING, np.int8)
     settled = np.zeros(len(rows), np.bool_)
     readings = np.zeros(len(rows), np.int64)
-    deadline = time.monotonic() + patience_s
+    came, deadline = 0, time.monotonic() + patience_s
     while True:
         # A row that holds more than was sent may still be that of an earlier run, soon to be replaced.
         for at in _chunks(np.flatnonzero((outcome != _STORED) | (settles & ~settled))):
@@ -109,6 +109,8 @@ def verify(connection: Connection, ledger_dir: Path, patience_s: float) -> Verdi
                 outcome[i], readings[i] = _compare(block, rows[i], first)
                 settled[i] = block.balance["status"] >= Status.FINAL
         connection.commit()
+        if (now := int(np.sum(outcome == _STORED)) + int(np.sum(settled))) > came:
+            came, deadline = now, time.monotonic() + patience_s
         if (np.all(outcome == _STORED) and np.all(settled[settles])) or time.monotonic() > deadline:
             break
         time.sleep(0.5)

@@ -20,7 +20,7 @@ TOPICS = (TELEMETRY_AREA, TELEMETRY_SCADA, GRID_RESETTLE, ENERGY_UNIT)
 _APART_S = 1.5
 
 
-def wait_until_done(settings: Settings, open_live: Callable[[], Connection], timeout_s: float = 120.0) -> None:
+def wait_until_done(settings: Settings, open_live: Callable[[], Connection], timeout_s: float = 200.0) -> None:
     """Wait until each change is relayed, each record acknowledged by its worker, and nothing is written meanwhile.
 
     What is on its way between two of them shows at the second look.

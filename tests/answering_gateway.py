@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from tests.waiting import PATIENCE_S, until
 from twin.kept import KeptMessages
 
 
@@ -55,7 +55,7 @@ class AnsweringGateway:
         properties.SessionExpiryInterval = 3_600
         self._client.connect(host, port, keepalive=30, clean_start=False, properties=properties)
         self._client.loop_start()
-        assert self._ready.wait(10), "the broker doesn't answer"
+        assert self._ready.wait(PATIENCE_S), "the broker doesn't answer"
 
     def send(self, unit: str, fields: dict[str, Any]) -> int:
         """Number a block of `unit`, and publish it unless it is lost; returns the number."""
@@ -72,17 +72,14 @@ class AnsweringGateway:
         answers: list[Any] = []
         self._client.on_publish = lambda _c, _u, _mid, reason, _p: answers.append(reason)
         self._client.publish(topic, payload, qos=1)
-        deadline = time.monotonic() + 10
-        while not answers:
-            assert time.monotonic() < deadline, "the broker doesn't answer"
-            time.sleep(0.02)
+        until(lambda: answers, "the broker answers")
         return not answers[0].is_failure
 
     def subscribe(self, topic: str) -> None:
         """Ask for another topic, and wait for the broker."""
         self._ready.clear()
         self._client.subscribe(topic, qos=1)
-        assert self._ready.wait(10), "the broker doesn't answer"
+        assert self._ready.wait(PATIENCE_S), "the broker doesn't answer"
 
     def restart(self) -> None:
         """Begin to count at 0 again, with nothing kept."""

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Screenshots are kept here for a person to look at.
@@ -48,6 +50,7 @@ OVERFLOWING = """
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
     """The machine's Chromium, or the one that Playwright brought."""
+    expect.set_options(timeout=1_000 * PATIENCE_S)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium") or shutil.which("chromium-browser"),
@@ -69,6 +72,7 @@ class Visit:
         self.context = browser.new_context(
             viewport={"width": width, "height": height}, locale=language, timezone_id="America/New_York"
         )
+        self.context.set_default_timeout(1_000 * PATIENCE_S)
         self.page: Page = self.context.new_page()
         self.wrong: list[str] = []
         self.page.on("console", lambda message: self._heard(message.type, message.text))

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from deploy.stack import StackSpec, destroy
 from tests.demonstration import working_for
+from tests.waiting import Promise, allowed_s
 
 # The same examples each time, so that a commit passes or fails and not a draw; new ones are looked for with
 # `pytest tests/property --hypothesis-profile search --hypothesis-seed N`.
-settings.register_profile("same", derandomize=True)
-settings.register_profile("search", print_blob=True)
+# How long an example takes is the machine's affair.
+_UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("same", _UNTIMED, derandomize=True)
+settings.register_profile("search", _UNTIMED, print_blob=True)
 settings.load_profile("same")
+
+_PROMISE = "promise"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,3 +45,24 @@ def spec(tmp_path: Path) -> Iterator[StackSpec]:
     for process in working_for(made):
         process.kill()
     destroy(made)
+
+
+@pytest.fixture
+def promise(record_property: Callable[[str, object], None]) -> Promise:
+    """Tell what a promise of time came to; hold it to the letter in a file that runs alone, loosely beside another."""
+
+    def hold(what: str, seconds: float, promised_s: float) -> None:
+        record_property(_PROMISE, f"{what}: {seconds:.2f} s of {promised_s:g} s")
+        assert seconds < allowed_s(promised_s), f"{what}: {seconds:.2f} s, promised are {promised_s:g} s"
+
+    return hold
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was measured of the promises."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+    told = [text for report in reports for name, text in report.user_properties if name == _PROMISE]
+    if told:
+        terminalreporter.section("promises of time")
+        for text in told:
+            terminalreporter.write_line(text)

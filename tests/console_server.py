@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-import time
 from collections.abc import Iterable, Iterator
 
 from fastapi import APIRouter
@@ -13,6 +12,7 @@ from fastapi import APIRouter
 from console.app import AppOptions, create_app
 from console.live import Hub
 from console.server import ConsoleServer
+from tests.waiting import PATIENCE_S, until
 
 
 @contextlib.contextmanager
@@ -22,11 +22,8 @@ def serving(hub: Hub, routers: Iterable[APIRouter] = ()) -> Iterator[str]:
     listener = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
-    deadline = time.monotonic() + 10
-    while not server.started:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: server.started, "the console is served")
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     server.should_exit = True
-    thread.join(10)
+    thread.join(PATIENCE_S)
     assert not thread.is_alive()

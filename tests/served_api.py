@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import uvicorn
+
+from tests.waiting import PATIENCE_S, until
 
 
 @contextmanager
@@ -20,19 +21,16 @@ def serve(app: Any) -> Iterator[str]:
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    deadline = time.monotonic() + 10
-    while not server.started:
-        assert time.monotonic() < deadline, "the server doesn't start"
-        time.sleep(0.02)
+    until(lambda: server.started, "the server starts")
     try:
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(PATIENCE_S)
 
 
 def ask_wrongly(
-    url: str, token: str, folder: Path, accepted: str, *options: str, examples: int = 20, timeout_s: float = 110
+    url: str, token: str, folder: Path, accepted: str, *options: str, examples: int = 20, timeout_s: float = 240
 ) -> None:
     """Requests made from the description, right and wrong: no error of ours, and no answer that isn't described.
 

@@ -11,7 +11,7 @@ from benefit.matching import MatchRules
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_truth_of_thefts_that_ended_lies_inside_the_interval_and_placebos_show_nothing() -> None:
     maker = Scenes(60)
     scenes = [maker.make(seed, 12) for seed in (31, 32)]

@@ -20,7 +20,7 @@ from meterline.group import leave
 from tests.chaos import poison
 from tests.chaos.disk import fill, small_disk, small_folder
 from tests.chaos.growth import GROWTH_MAX, POISON_GROWTH_MAX
-from tests.chaos.harness import Load, Stack, until
+from tests.chaos.harness import Load, Stack
 from tests.chaos.publishing import (
     Publish,
     Span,
@@ -30,6 +30,7 @@ from tests.chaos.publishing import (
     three_times,
     within_the_hour,
 )
+from tests.waiting import PATIENCE_S, allowed_s, until
 
 Now = float
 
@@ -132,7 +133,7 @@ def kill_after_commit(stack: Stack) -> Now:
         with _held_at_their_commit(stack, "telemetry.block"):
             held = rows()
             frozen.enter_context(stack.paused("kafka"))
-        until(lambda: rows() > held, "it is committed", 20)
+        until(lambda: rows() > held, "it is committed")
         for name in _WORKERS:
             stack.kill(name)
         return time.time()
@@ -182,7 +183,7 @@ def _sleep_worker(round_: Round) -> Now:
     """Its partitions are taken over while it sleeps; awake again, it may write nothing that has moved on."""
     began = time.time()
     with round_.stack.paused(round_.chance.choice(_WORKERS)):
-        round_.stack.until_settled(since=began, within_s=15.0)
+        round_.stack.until_settled(since=began, within_s=allowed_s(15.0))
         time.sleep(max(0.0, _LONG_S - (time.time() - began)))
     return time.time()
 
@@ -244,7 +245,7 @@ def _poison(round_: Round) -> Now:
     with sender.connected():
         for topic, payload in messages:
             round_.load.goes_on(999)
-            sender.send(payload, topic).wait_for_publish(30)
+            sender.send(payload, topic).wait_for_publish(PATIENCE_S)
     stack.poisons += len(records) + len(messages)
     stack.poisoned += 3 * len(records) + len(messages)
     return time.time()
@@ -268,9 +269,9 @@ def _invented_meters(round_: Round) -> Now:
             payload = poison.invented(number * INVENTED_AT_ONCE, INVENTED_AT_ONCE)
             waiting.append(senders[number % len(senders)].send(payload))
             if len(waiting) > 200:
-                waiting.pop(0).wait_for_publish(60)
+                waiting.pop(0).wait_for_publish(PATIENCE_S)
         for each in waiting:
-            each.wait_for_publish(60)
+            each.wait_for_publish(PATIENCE_S)
     stack.poisons += messages
     stack.poisoned += messages
     return time.time()

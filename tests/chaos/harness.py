@@ -8,10 +8,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
@@ -31,18 +30,11 @@ from tests.chaos.publishing import BACKFILL_AFTER_S, Publish, in_time
 from tests.chaos.recompute import recompute, values_sent
 from tests.chaos.stored import results, values_stored
 from tests.prometheus import prometheus_samples
+from tests.waiting import PATIENCE_S, until
 from twin.ledger import read_ledger
 from twin.scenario import Twin
 
 AREAS = 40
-
-
-def until(condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> Any:
-    deadline = time.monotonic() + timeout_s
-    while not (answer := condition()):
-        assert time.monotonic() < deadline, f"in {timeout_s:g} s not: {what}"
-        time.sleep(0.1)
-    return answer
 
 
 @dataclass
@@ -129,7 +121,7 @@ class Stack:
             yield made
         finally:
             made.stop.set()
-            thread.join(60)
+            thread.join(240)
         if made.error is not None:
             raise made.error
         assert not thread.is_alive()
@@ -169,7 +161,7 @@ class Stack:
         written = 0.0
         for number in range(self.spec.workers):
             with contextlib.suppress(httpx.TransportError):
-                answer = httpx.get(f"http://127.0.0.1:{self.spec.ports.worker_ops + number}/metrics", timeout=5)
+                answer = httpx.get(f"http://127.0.0.1:{self.spec.ports.worker_ops + number}/metrics", timeout=30)
                 written += prometheus_samples(answer)["meterline_worker_rows_written_total", units]
         return written
 
@@ -183,7 +175,8 @@ class Stack:
         os.kill(self.pid(name), signal.SIGKILL)
 
     def pid(self, name: str) -> int:
-        pid: int = until(lambda: pid_of(self.spec, name), f"{name} is up")
+        pid = until(lambda: pid_of(self.spec, name), f"{name} is up")
+        assert pid is not None
         return pid
 
     @contextlib.contextmanager
@@ -222,7 +215,7 @@ class Stack:
 
         def filled() -> bool:
             with contextlib.suppress(httpx.TransportError):
-                return "\nmeterline_bridge_gaps_open 0.0\n" in httpx.get(url, timeout=5).text
+                return "\nmeterline_bridge_gaps_open 0.0\n" in httpx.get(url, timeout=30).text
             return False
 
         until(filled, "no gap is open", 240)
@@ -230,7 +223,7 @@ class Stack:
     def send(self, topic: str, value: bytes, partition: int) -> None:
         """Put a record into Kafka."""
         with contextlib.closing(make_producer(self.settings)) as producer:
-            producer.send(topic, value=value, partition=partition).get(timeout=30)
+            producer.send(topic, value=value, partition=partition).get(timeout=PATIENCE_S)
 
     @contextlib.contextmanager
     def gone(self, name: str) -> Iterator[None]:
@@ -252,7 +245,7 @@ class Stack:
         """Wait until both workers commit again."""
         for number in (0, 1):
             # While a worker catches up on a busy machine, single batches may take long.
-            until(functools.partial(self._is_ready, number), f"worker {number} is ready", 120)
+            until(functools.partial(self._is_ready, number), f"worker {number} is ready", 240)
 
     def _is_ready(self, number: int) -> bool:
         return self._ready(number) == 200
@@ -260,7 +253,7 @@ class Stack:
     def _ready(self, number: int) -> int:
         with contextlib.suppress(httpx.TransportError):
             url = f"http://127.0.0.1:{self.spec.ports.worker_ops + number}/readyz"
-            return httpx.get(url, timeout=5).status_code
+            return httpx.get(url, timeout=30).status_code
         return 0
 
 

@@ -17,14 +17,15 @@ from grid.topics import TELEMETRY_AREA
 from meterline.bootstrap import make_producer
 from tests.chaos import poison
 from tests.chaos.growth import GROWTH_MAX, Memory
-from tests.chaos.harness import Stack, until
+from tests.chaos.harness import Stack
 from tests.chaos.stored import versions
+from tests.waiting import PATIENCE_S, until
 
 #: Of a worker in its group, and a little more.
 SESSION_S = 10.0
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(900)
 def test_a_worker_that_slept_through_its_session_changes_nothing(stack: Stack, tmp_path: Path) -> None:
     with stack.load(tmp_path) as load, stack.connect() as connection:
         sleeper = pid_of(stack.spec, "worker-1")
@@ -45,7 +46,7 @@ def test_a_worker_that_slept_through_its_session_changes_nothing(stack: Stack, t
     stack.check(load, at_least=1_500)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 def test_what_is_away_or_slow_stops_the_flow_and_loses_nothing(stack: Stack, tmp_path: Path) -> None:
     with stack.load(tmp_path) as load, Memory(stack.spec) as memory:
         ours = {name: stack.pid(name) for name in ("bridge", "worker-0", "worker-1")}
@@ -79,7 +80,7 @@ def flood(stack: Stack) -> None:
     with sender.connected():
         sent = [sender.send(os.urandom(1_000_000)) for _ in range(FLOOD)]
         for each in sent:
-            each.wait_for_publish(60)
+            each.wait_for_publish(PATIENCE_S)
             assert each.is_published()
 
 
@@ -90,11 +91,11 @@ def fill_topic(stack: Stack) -> int:
     with contextlib.closing(make_producer(stack.settings)) as producer:
         for number in range(LARGE):
             producer.send(TELEMETRY_AREA, value=values[number % len(values)])
-        producer.flush(60)
+        producer.flush(PATIENCE_S)
     return len(values)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 def test_a_flood_that_can_t_pass_waits_on_disk(stack: Stack) -> None:
     stack.empty()
     with stack.connect() as connection, Memory(stack.spec) as memory:
@@ -106,6 +107,6 @@ def test_a_flood_that_can_t_pass_waits_on_disk(stack: Stack) -> None:
             different = fill_topic(stack)
             time.sleep(10)
         expected = (FLOOD + different, FLOOD + LARGE)
-        until(lambda: stack.refused(connection) == expected, "all of it is stored", 90)
+        until(lambda: stack.refused(connection) == expected, "all of it is stored", 240)
         stack.empty()
     assert max(memory.growth().values()) < GROWTH_MAX, memory.growth()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,10 +20,12 @@ from psycopg import sql
 
 from deploy.stack import StackSpec, destroy, start_servers
 from deploy.stack.postgres import ensure_database, superuser_dsn
+from deploy.stack.probes import port_answers
 from meterline.bootstrap import prepare
 from meterline.config import Settings, load_settings
 from meterline.settings.servers import DatabaseSection
 from store.migrate import migrate
+from tests.waiting import until
 
 _TEMPLATE = "meterline_template"
 _numbers = itertools.count(1)
@@ -145,13 +146,8 @@ def broker(tmp_path: Path) -> Iterator[tuple[int, Callable[[], None]]]:
 
     def start() -> subprocess.Popen[bytes]:
         process = subprocess.Popen(["mosquitto", "-c", str(settings)], stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    return process
-            time.sleep(0.05)
-        raise AssertionError("mosquitto doesn't start")
+        until(lambda: port_answers(port), "mosquitto starts")
+        return process
 
     running = [start()]
 

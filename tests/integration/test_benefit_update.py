@@ -45,6 +45,7 @@ from tests.benefit_grid import (
     publish_day,
     write_losses,
 )
+from tests.waiting import PATIENCE_S, until
 
 NOON = datetime(REPAIRED.year, REPAIRED.month, REPAIRED.day, 12, tzinfo=UTC)
 
@@ -324,12 +325,9 @@ def test_the_service_brings_it_up_to_date_when_it_starts(ledger: Connection, dat
     stop = threading.Event()
     service = threading.Thread(target=run_sync_service, args=(ours, stop))
     service.start()
-    deadline = time.monotonic() + 60
-    while read_last_run(ledger) is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    until(lambda: read_last_run(ledger), "the ledger is brought up to date")
     stop.set()
-    service.join(20)
+    service.join(PATIENCE_S)
     assert not service.is_alive()
     assert len(all_entries(ledger)) == 2
     found = told()

@@ -7,8 +7,8 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.header import decode_header, make_header
@@ -39,6 +39,7 @@ from store.findings import add_findings
 from sync.load import load_grid
 from tests.integration.conftest import Database
 from tests.small_grid import small_model
+from tests.waiting import PATIENCE_S, until
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 BEGAN = NOW - timedelta(hours=1)
@@ -97,23 +98,21 @@ def alertmanager(tmp_path: Path) -> Iterator[str]:
          f"--web.listen-address={url.removeprefix('http://')}", "--cluster.listen-address="],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            if httpx.get(f"{url}/-/ready", trust_env=False).is_success:
-                break
-        except httpx.TransportError:
-            pass
-        assert time.monotonic() < deadline, "alertmanager doesn't start"
-        time.sleep(0.1)
+
+    def is_ready() -> bool:
+        with suppress(httpx.TransportError):
+            return httpx.get(f"{url}/-/ready", trust_env=False).is_success
+        return False
+
+    until(is_ready, "alertmanager starts")
     yield url
     process.terminate()
-    process.wait(10)
+    process.wait(PATIENCE_S)
 
 
 def amtool(url: str, *arguments: str) -> list[dict[str, Any]]:
     command = ["amtool", f"--alertmanager.url={url}", "-o", "json", "alert", "query", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     found: list[dict[str, Any]] = json.loads(done.stdout)
     return found
 
@@ -201,7 +200,7 @@ def test_cloud_events_in_kafka(connection: Connection, settings: Settings) -> No
     sends = Sends(connection, settings, Target("bus", "", channel="kafka"))
     assert sends(theft()).delivered == 1
     consumer = KafkaConsumer(
-        "alert", bootstrap_servers=settings.kafka.bootstrap, auto_offset_reset="earliest", consumer_timeout_ms=10_000
+        "alert", bootstrap_servers=settings.kafka.bootstrap, auto_offset_reset="earliest", consumer_timeout_ms=120_000
     )
     record = next(record for record in consumer if b"theft_bypass" in record.value)
     consumer.close()

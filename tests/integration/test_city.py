@@ -135,7 +135,7 @@ def moving_city(folder: Path) -> City:
     return grid
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_a_replay_makes_the_changes_of_the_model_and_looks_for_alerts_in_the_citys_time(
     tmp_path: Path, make_database: Callable[[], Database]
 ) -> None:

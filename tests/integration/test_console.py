@@ -22,6 +22,7 @@ from deploy.boards.control_room import CONTROL_ROOM
 from deploy.boards.model import Board, Panel, Picture, Place, Source, Variable
 from tests.console_boards import AREA_BOARD, REGION_BOARD, TEST_BOARDS
 from tests.console_server import serving
+from tests.waiting import PATIENCE_S, Promise, until
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 DAY = Window(NOW - timedelta(days=1), NOW, timedelta(minutes=5))
@@ -30,7 +31,7 @@ REGION = Question("test-region", (("region", "north"),), Range("now-24h"))
 
 @pytest.fixture
 def asker(database: Any) -> Iterator[Asker]:
-    with Asker(database.conninfo("board"), AskLimits(timeout_s=2, rows=100)) as made:
+    with Asker(database.conninfo("board"), AskLimits(timeout_s=30, rows=100)) as made:
         yield made
 
 
@@ -53,15 +54,17 @@ def test_rows_are_limited_by_the_server(asker: Asker) -> None:
     answer = asker.ask("select generate_series(1, 1000000000) as n", DAY, {})
     assert len(answer.rows) == 100
     assert answer.more
-    assert answer.took_s < 2
+    # A billion rows would be stopped by the time limit.
     assert not asker.ask("select generate_series(1, 100) as n", DAY, {}).more
 
 
-def test_what_takes_too_long_is_stopped(asker: Asker) -> None:
-    started = time.monotonic()
-    with pytest.raises(AskError, match="longer than 2 s"):
-        asker.ask("select pg_sleep(30)", DAY, {})
-    assert time.monotonic() - started < 4
+def test_what_takes_too_long_is_stopped(database: Any, promise: Promise) -> None:
+    with Asker(database.conninfo("board"), AskLimits(timeout_s=2)) as asker:
+        assert asker.is_there()
+        started = time.monotonic()
+        with pytest.raises(AskError, match="longer than 2 s"):
+            asker.ask("select pg_sleep(200)", DAY, {})
+        promise("a question of more than 2 s is stopped", time.monotonic() - started, 4)
 
 
 @pytest.mark.parametrize("chosen", ["x'; delete from grid.unit where '' = '", "%s", "${region}", "\\", "'"])
@@ -81,12 +84,12 @@ def test_it_asks_as_the_boards_role_and_can_write_nothing(asker: Asker) -> None:
         asker.ask("with gone as (delete from grid.unit returning unit_id) select * from gone", DAY, {})
 
 
-def test_a_database_that_is_away_is_an_answer_too(database: Any) -> None:
+def test_a_database_that_is_away_is_an_answer_too(promise: Promise) -> None:
     with Asker("host=127.0.0.1 port=1 user=x dbname=x", AskLimits(timeout_s=1)) as away:
         started = time.monotonic()
         with pytest.raises(AskError, match="no answer from the database"):
             away.ask("select 1", DAY, {})
-        assert time.monotonic() - started < 3
+        promise("an absent database is told", time.monotonic() - started, 3)
         assert not away.is_there()
 
 
@@ -164,17 +167,17 @@ def test_days_are_those_of_the_utility(database: Any) -> None:
 
 def test_nobody_looks_and_nothing_is_asked(asker: Asker) -> None:
     async def look() -> None:
-        hub = hub_of(asker, refresh_s=0.5)
+        hub = hub_of(asker, refresh_s=3)
         await events_of(hub, REGION, 1)
         assert (hub.viewers, hub.watches) == (0, 1)
         # What was asked is kept for one interval: who comes back at once is answered from it.
         before = hub.counters.questions
-        await asyncio.wait_for(events_of(hub, REGION, 1), 0.4)
+        await asyncio.wait_for(events_of(hub, REGION, 1), 2.5)
         assert hub.counters.questions == before
-        await asyncio.sleep(2.5)
-        assert (hub.viewers, hub.watches) == (0, 0)
+        await asyncio.to_thread(until, lambda: hub.watches == 0, "nothing is watched for nobody")
+        assert hub.viewers == 0
         before = hub.counters.questions
-        await asyncio.sleep(1)
+        await asyncio.sleep(4)
         assert hub.counters.questions == before
         await hub.close()
 
@@ -223,7 +226,7 @@ def test_what_changes_is_told_and_what_does_not_is_not(asker: Asker, database: A
         await hub.close()
         return rounds
 
-    first, second, *later = asyncio.run(asyncio.wait_for(look(), 20))
+    first, second, *later = asyncio.run(asyncio.wait_for(look(), PATIENCE_S))
     assert (sorted(first), second) == (["one", "two"], [])
     assert [key for keys in later for key in keys] == ["two"]
 
@@ -276,7 +279,9 @@ def test_another_site_cannot_ask_under_its_own_name(base: str) -> None:
 
 def test_the_stream_over_http_and_a_stop_that_ends_it(base: str) -> None:
     kinds = set()
-    with httpx.stream("GET", f"{base}/api/boards/test-region/live?var-region=south&from=now-6h", timeout=10) as answer:
+    with httpx.stream(
+        "GET", f"{base}/api/boards/test-region/live?var-region=south&from=now-6h", timeout=PATIENCE_S
+    ) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         assert "content-encoding" not in answer.headers
         for line in answer.iter_lines():

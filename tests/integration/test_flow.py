@@ -26,7 +26,7 @@ from tests.rollout_grid import rollout_model
 from tests.workflow import Workflow
 
 # Some thousand statements a test, on servers that others use too.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture

@@ -119,7 +119,9 @@ def compare(views: dict[str, UnitView], example: str, beliefs: Beliefs) -> None:
             )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(changes)
 def test_any_sequence_of_changes(connection: Connection, sequence: list[tuple[Any, ...]]) -> None:
     example = f"x{next(numbers)}-"

@@ -33,6 +33,7 @@ from store.deliveries import Attempt, Outcome, Queue, Target, deliver_due, repla
 from store.findings import FindingFilter, UnknownUnitError, add_findings, list_findings
 from sync.load import load_grid
 from tests.small_grid import small_model
+from tests.waiting import PATIENCE_S
 from tests.webhook_receiver import SECRET, SILENCE, TAKEN_IN_SILENCE, receive
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -83,7 +84,7 @@ def under_way(connection: Connection, database: Any, step: Callable[[Connection]
         def commit() -> None:
             nonlocal waited
             waits = "select from pg_locks where not granted and pid = %s"
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + PATIENCE_S
             while not waited and time.monotonic() < deadline:
                 waited = other.execute(waits, [connection.info.backend_pid]).rowcount > 0
             other.commit()

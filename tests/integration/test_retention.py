@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,7 @@ from meterline.config import Settings
 from store.connection import Connection, connect
 from store.retention import CHUNKS, Removed, read_kept, retention_rules, run_retention
 from tests.integration.conftest import Database
+from tests.waiting import until
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 RULES = retention_rules(blocks=10, balances=30, scada=20, events=20, rejected=5, outbox=5, deliveries=5, findings=10)
@@ -360,10 +360,7 @@ def test_one_owner_at_a_time(connection: Connection, database: Database) -> None
         other.execute("select pg_advisory_lock(hashtextextended('retention', 0))")
         assert run_retention(connection, RULES, NOW) is None
     # A session that ends gives its lock back a moment later.
-    deadline = time.monotonic() + 30
-    while run_retention(connection, RULES, NOW) is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    until(lambda: run_retention(connection, RULES, NOW) is not None, "the lock is given back")
     with connect(database.conninfo("app"), "other") as other:
         other.autocommit = True
         assert run_retention(other, RULES, NOW) is not None  # the lock was given back

@@ -22,6 +22,7 @@ from store.score import read_alerts
 from sync.load import load_grid
 from tests.small_grid import small_model
 from tests.truth_folder import BEGIN_S, END_S, ENDS_S, write_truth
+from tests.waiting import PATIENCE_S
 from twin.events import Event, EventKind
 
 HOUR = 3_600
@@ -92,7 +93,7 @@ def city(connection: Connection, tmp_path: Path) -> Path:
 
 def meterline(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "meterline", "score", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 def test_the_command_gives_the_figures_of_hand(city: Path, conninfo: str) -> None:

@@ -29,11 +29,12 @@ from deploy.stack.checks import doctor
 from deploy.stack.host import is_root
 from deploy.stack.postgres import APP, BOARD, DATABASE, OWNER, ROLE_SETTINGS, SECRETS
 from deploy.stack.processes import leftovers, send_signal
+from tests.waiting import PATIENCE_S
 
 SERVERS = ("postgres", "kafka", "mosquitto")
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 30) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = PATIENCE_S) -> bool:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -113,7 +114,7 @@ def test_a_gateway_writes_below_its_own_name_only(stack: StackSpec) -> None:
     set_gateways(stack, ["GW-1", "GW-2"])
     # The broker reads its files again on a signal, a moment later.
     topic = "meterline/v1/GW-1/block/A-1"
-    assert eventually(lambda: publish(stack, "GW-1", password_of(stack, "GW-1"), topic).startswith("publish:"), 10)
+    assert eventually(lambda: publish(stack, "GW-1", password_of(stack, "GW-1"), topic).startswith("publish:"))
     taken = publish(stack, "GW-1", password_of(stack, "GW-1"), topic)
     assert "Not authorized" not in taken
     assert "Not authorized" in publish(stack, "GW-2", password_of(stack, "GW-2"), topic)
@@ -123,7 +124,7 @@ def test_a_gateway_writes_below_its_own_name_only(stack: StackSpec) -> None:
 def test_ten_megabytes_pass_the_broker_and_what_is_over_its_limit_is_not_acknowledged(stack: StackSpec) -> None:
     set_gateways(stack, ["GW-1"])
     account = ("GW-1", password_of(stack, "GW-1"), "meterline/v1/GW-1/block/A-1")
-    assert eventually(lambda: publish(stack, *account).startswith("publish:"), 10)
+    assert eventually(lambda: publish(stack, *account).startswith("publish:"))
     assert publish(stack, *account, b"x" * 10_000_000).startswith("publish:")
     assert publish(stack, *account, b"x" * 17_000_000).startswith("disconnect:")
 
@@ -169,7 +170,7 @@ def test_a_second_stack_lives_beside_the_first_and_leaves_nothing(stack: StackSp
         # The supervisor dies first: what it kept up is found without it.
         supervisor = next(p for p in leftovers(second) if "supervisor.supervisord" in p.cmdline())
         send_signal(supervisor, signal.SIGKILL)
-        assert eventually(lambda: not supervisor.is_running(), 10)
+        assert eventually(lambda: not supervisor.is_running())
         assert {p.state for p in status(second)} == {ProcessState.STOPPED}
         assert leftovers(second) != []
         stop(second)

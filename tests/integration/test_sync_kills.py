@@ -29,6 +29,7 @@ from sync.load import load_grid
 from sync.reconcile import reconcile
 from tests.copy_receiver import keep_copy
 from tests.small_grid import small_model
+from tests.waiting import PATIENCE_S
 from tests.webhook_receiver import SECRET
 
 KILLS = 10
@@ -36,7 +37,7 @@ OF_CHANGES = "from grid.outbox where aggregatetype <> 'resettle'"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_kill_9_of_the_service_loses_and_doubles_nothing(
     stack: Any, config_path: Path, database: Any, make_database: Any, tmp_path: Path
 ) -> None:
@@ -110,7 +111,7 @@ path = "{tmp_path}/network.xml"
                 assert time.monotonic() < deadline, (tmp_path / "log").read_text()[-2_000:]
                 time.sleep(0.2)
             service.send_signal(signal.SIGTERM)
-            service.wait(20)
+            service.wait(PATIENCE_S)
             changes = connection.execute(
                 "select count(*) from grid.outbox where aggregatetype <> 'resettle'"
             ).fetchone()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
 from deploy.stack import StackSpec
 from meterline.topics import TOPICS, ensure_topics
+from tests.waiting import until
 
 DAY_MS = 86_400_000
 
@@ -31,15 +31,8 @@ def admin(bootstrap: str) -> Iterator[KafkaAdminClient]:
 def give(admin: KafkaAdminClient, topic: str, **settings: str) -> None:
     configs = {key.replace("_", "."): value for key, value in settings.items()}
     admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs)])
-    wait_for(lambda: configs.items() <= settings_of(admin, topic).items())
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """The controller has taken a change before the broker tells it."""
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "the broker doesn't tell the change"
-        time.sleep(0.05)
+    # The controller has taken a change before the broker tells it.
+    until(lambda: configs.items() <= settings_of(admin, topic).items())
 
 
 def settings_of(admin: KafkaAdminClient, topic: str) -> dict[str, str]:
@@ -60,10 +53,10 @@ def test_topics_of_an_earlier_release_follow(admin: KafkaAdminClient, bootstrap:
     give(admin, "telemetry.area", retention_ms=str(3 * DAY_MS), segment_bytes="1048576")
     give(admin, "telemetry.rejected", max_message_bytes="1000000")
     assert ensure_topics(bootstrap, 8, 1) == ["telemetry.area", "telemetry.rejected"]
-    wait_for(lambda: settings_of(admin, "telemetry.area")["retention.ms"] == str(14 * DAY_MS))
+    until(lambda: settings_of(admin, "telemetry.area")["retention.ms"] == str(14 * DAY_MS))
     assert settings_of(admin, "telemetry.area")["segment.bytes"] == "1048576"  # none of ours
     size = TOPICS["telemetry.rejected"]["max.message.bytes"]
-    wait_for(lambda: settings_of(admin, "telemetry.rejected")["max.message.bytes"] == size)
+    until(lambda: settings_of(admin, "telemetry.rejected")["max.message.bytes"] == size)
     assert ensure_topics(bootstrap, 8, 1) == []  # the same again changes nothing
 
 

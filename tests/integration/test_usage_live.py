@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -29,6 +28,7 @@ from sync.load import load_grid
 from tests.integration.conftest import Database
 from tests.integration.test_usage import CLOSED, CODES, METERS, model
 from tests.usage_area import store_readings
+from tests.waiting import PATIENCE_S, until
 
 BEGIN = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=4)
 QUARTER_S = 900
@@ -159,13 +159,10 @@ def test_the_service_judges_counts_and_stops(connection: Connection, database: D
     stop = threading.Event()
     service = threading.Thread(target=run_usage_service, args=(settings, stop, metrics.counts))
     service.start()
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and (CODES[1 + CLOSED], "no_contract") not in held(connection):
-        time.sleep(0.2)
+    until(lambda: (CODES[1 + CLOSED], "no_contract") in held(connection), "the account without a contract is found")
     stop.set()
-    service.join(timeout=10)
+    service.join(PATIENCE_S)
     assert not service.is_alive()
-    assert (CODES[1 + CLOSED], "no_contract") in held(connection)
     assert metrics.idle_reason() is None
     values = {sample.name: sample.value for metric in metrics.collect() for sample in metric.samples}
     assert values["meterline_usage_findings"] == 1.0

@@ -24,6 +24,7 @@ from ingest.sources.mqtt import Bridge, BridgeSettings, bridge
 from ingest.sources.mqtt.bridge import BridgeError
 from meterline.metrics import BridgeMetrics
 from tests.memory_ledger import MemoryLedger
+from tests.waiting import PATIENCE_S
 
 NOW_S = 1_795_262_401.0
 
@@ -136,7 +137,7 @@ def test_stops_reading_from_the_broker_while_too_much_is_held(rig: Rig, monkeypa
     network.join(0.2)
     assert network.is_alive()
     rig.forward()
-    network.join(5)
+    network.join(PATIENCE_S)
     assert not network.is_alive()
     rig.forward()
     assert rig.client.acks == [1, 2]

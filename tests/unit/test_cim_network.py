@@ -385,7 +385,9 @@ def test_names_that_appear_twice_get_the_mrid(tmp_path: Path) -> None:
     assert {load.code for load in circuit.loads} == {"house (load)", "house (load2)"}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(NUMBERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS)
 def test_written_numbers_come_back_exactly(tmp_path: Path, r: float, x: float, b: float, p: float, q: float) -> None:
     entries = matrix((1, 1, r, x, b), count=1)

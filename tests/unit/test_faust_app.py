@@ -15,6 +15,7 @@ from faust.types.tuples import ConsumerMessage
 from streams import app
 from streams.counters import Vitals
 from streams.faust_app import QUEUE_BYTES, FirstStepAtOnce, LeanApp, LeanStream, QueueOfBytes
+from tests.waiting import PATIENCE_S
 
 
 class Waiting(FirstStepAtOnce):
@@ -26,7 +27,7 @@ def run(make: Callable[[Waiting], Awaitable[None]]) -> None:
         service = Waiting()
         await service.start()
         try:
-            await asyncio.wait_for(make(service), 5)
+            await asyncio.wait_for(make(service), PATIENCE_S)
         finally:
             await service.stop()
 
@@ -158,8 +159,11 @@ def test_a_queue_of_small_messages_is_bounded_by_their_number(tmp_path: Path) ->
     asyncio.run(check())
 
 
-def take(size: int, check: Callable[[LeanApp, Callable[..., None], AsyncIterator[list[Any]]], Awaitable[None]]) -> None:
-    """Let `check` put messages before a stream that takes batches of `size`, or what came within 0.05 s."""
+Check = Callable[[LeanApp, Callable[..., None], AsyncIterator[list[Any]]], Awaitable[None]]
+
+
+def take(size: int, check: Check, within_s: float = 0.05) -> None:
+    """Let `check` put messages before a stream that takes batches of `size`, or what came within that time."""
 
     async def with_stream() -> None:
         app = LeanApp("test", broker="kafka://127.0.0.1:1", store="memory://", topic_disable_leader=True)
@@ -177,9 +181,9 @@ def take(size: int, check: Callable[[LeanApp, Callable[..., None], AsyncIterator
             event = app.create_event(None, message.value, {}, message)
             stream.channel.queue.put_nowait(event)  # type: ignore[attr-defined]
 
-        batches = stream.noack_take(size, within=0.05)
+        batches = stream.noack_take(size, within=within_s)
         try:
-            await asyncio.wait_for(check(app, put, batches), 5)
+            await asyncio.wait_for(check(app, put, batches), PATIENCE_S)
         finally:
             await batches.aclose()
             await stream.stop()
@@ -204,7 +208,7 @@ def test_a_batch_has_what_waits_and_no_more_than_it_may() -> None:
         # Faust waits for these before it gives a partition away.
         assert {event.message for event in batch} <= set(app.consumer.unacked)
 
-    take(3, check)
+    take(3, check, within_s=1.0)
 
 
 def test_messages_of_partitions_as_they_were_before_are_left_out() -> None:

@@ -115,7 +115,7 @@ def choices(board: Board, ask: Ask) -> Iterator[dict[str, str]]:
     return further({}, board.variables)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_every_panel_shows_what_the_twin_sent(filled: Database, subtests: pytest.Subtests) -> None:
     for board in BOARDS:
         connection, ask = asker(filled, board.source)

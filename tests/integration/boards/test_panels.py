@@ -203,7 +203,7 @@ def test_the_board_roles_are_stopped_by_their_timeout(
         return time.monotonic() - started
 
     with ThreadPoolExecutor(3) as threads:
-        assert all(4.5 < took_s < 20 for took_s in threads.map(stopped_after_s, (board, revenue, member)))
+        assert all(4.5 < took_s < 55 for took_s in threads.map(stopped_after_s, (board, revenue, member)))
     # And the account sees what its boards show.
     assert member.execute("select meter from alerts.alert").fetchall() == [{"meter": None}]
 

@@ -45,7 +45,7 @@ def base(app: Connection, database: Any, settings: Settings, measured: None) -> 
         select 'stopped', 'stopped', 'warning', unit_id, 'A1-m15', now(), now(), '{}', '{}', alert_id from opened
         """
     )
-    section = ConsoleSection(revenue=True, timeout_s=5)
+    section = ConsoleSection(revenue=True, timeout_s=30)
     served = settings.model_copy(update={"database": database.section, "console": section})
     with make_hub(served) as hub, serving(hub) as address:
         assert set(hub.boards) == {board.uid for board in BOARDS}
@@ -71,7 +71,7 @@ def reads(app: Connection) -> list[dict[str, Any]]:
     return app.execute("select distinct reader, meter from alerts.series_read").fetchall()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("size", SIZES)
 def test_from_the_region_to_the_meter_and_back(browser: Browser, base: str, app: Connection, size: str) -> None:
     visit = Visit(browser, base, size)

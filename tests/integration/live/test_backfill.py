@@ -9,16 +9,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from kafka import KafkaProducer
+from numpy.typing import NDArray
 
 from deploy.stack import StackSpec, start_programs, stop_programs
 from grid.block import Block, encode_block
 from grid.topics import TELEMETRY_BACKFILL
 from meterline.bootstrap import make_producer, opener
 from meterline.config import Settings
+from meterline.group import members
 from store.connection import Connection
 from sync.load import load_grid
-from tests.integration.live.test_pipeline import until
 from tests.small_grid import small_model
+from tests.waiting import until
 
 MINUTE_US = 60_000_000
 BACKLOG = 20_000
@@ -37,10 +39,8 @@ def connection(stack: StackSpec, settings: Settings) -> Iterator[Connection]:
 
 
 def start_worker(stack: StackSpec, settings: Settings) -> None:
-    from meterline.ready import _wait_for_workers  # noqa: PLC0415
-
     start_programs(stack, ["worker"])
-    _wait_for_workers(settings, 1, time.monotonic() + 60)
+    until(lambda: (found := members(settings.kafka))[0] == "Stable" and found[1], "the worker has its partitions")
 
 
 def send(producer: KafkaProducer, topic: str, unit: str, minute: int) -> None:
@@ -68,10 +68,13 @@ def stored(connection: Connection, units: tuple[str, ...], first: int, last: int
     return 0 if row is None else int(row[0])
 
 
-def live_p99_s(
+def overtaken(
     stack: StackSpec, settings: Settings, connection: Connection, topic: str, last: int, unit: str, newest: int
-) -> float:
-    """Delay of live blocks of `unit`, while a backlog up to minute `last` waits in `topic`."""
+) -> tuple[float, float]:
+    """How many blocks of a backlog up to minute `last`, in `topic`, were stored while a live block of `unit` waited.
+
+    And how many seconds it waited; 99 % of them waited less.
+    """
     producer = make_producer(settings, linger_ms=1)
     stop_programs(stack, ["worker"])
     first = last - BACKLOG // 2 + 1
@@ -80,30 +83,40 @@ def live_p99_s(
     for minute in range(first, last + 1):
         for code in ("A1", "A2"):
             send(producer, topic, code, minute)
-    producer.flush(60)
+    producer.flush(120)
     start_worker(stack, settings)
-    until(lambda: stored(connection, (unit,), newest - LIVE, newest - LIVE), 60)
+    until(lambda: stored(connection, (unit,), newest - LIVE, newest - LIVE), "the worker works")
     for n in range(LIVE):
         send(producer, "telemetry.area", unit, newest - n)
-        producer.flush(60)
+        producer.flush(120)
         time.sleep(0.03)
     producer.close(timeout=10)
-    until(lambda: stored(connection, ("A1", "A2"), first, last) == BACKLOG, 120)
+    until(lambda: stored(connection, ("A1", "A2"), first, last) == BACKLOG, "the backlog is stored", 240)
     until(lambda: stored(connection, (unit,), newest - LIVE + 1, newest) == LIVE)
-    (delays,) = connection.execute(
-        "select array_agg(extract(epoch from recorded_at - received_at)::float8) from telemetry.block"
-        " join grid.unit using (unit_id) where code = %s and observed_at > to_timestamp(%s)",
-        [unit, (newest - LIVE) * 60],
-    ).fetchone() or ([],)
-    assert len(delays) == LIVE
-    return float(np.percentile(delays, 99))
+    times = (
+        "select extract(epoch from received_at)::float8, extract(epoch from recorded_at)::float8"
+        " from telemetry.block join grid.unit using (unit_id)"
+        " where code = any(%s) and observed_at between to_timestamp(%s) and to_timestamp(%s)"
+    )
+
+    def rows(units: list[str], begin: int, end: int) -> NDArray[np.float64]:
+        return np.array(connection.execute(times, [units, begin * 60, end * 60]).fetchall(), np.float64)
+
+    live, backlog = rows([unit], newest - LIVE + 1, newest), rows(["A1", "A2"], first, last)
+    assert (len(live), len(backlog)) == (LIVE, BACKLOG)
+    received_s, stored_s = live.T
+    behind = np.searchsorted(np.sort(backlog[:, 1]), live, side="right")
+    waited_for = behind[:, 1] - behind[:, 0]
+    return float(np.percentile(waited_for, 99)), float(np.percentile(stored_s - received_s, 99))
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_live_data_don_t_wait_behind_a_backlog(stack: StackSpec, settings: Settings, connection: Connection) -> None:
     now = int(time.time()) // 60
     old = now - 200
-    mixed_s = live_p99_s(stack, settings, connection, "telemetry.area", old - BACKLOG, "A1", now)
-    apart_s = live_p99_s(stack, settings, connection, TELEMETRY_BACKFILL, old, "A2", now)
-    print(f"99 % of live blocks within {apart_s:.2f} s beside the lane, {mixed_s:.2f} s behind the backlog")  # noqa: T201
-    assert apart_s < mixed_s / 2
+    behind, behind_s = overtaken(stack, settings, connection, "telemetry.area", old - BACKLOG, "A1", now)
+    beside, beside_s = overtaken(stack, settings, connection, TELEMETRY_BACKFILL, old, "A2", now)
+    print(f"99 % of live blocks wait {beside_s:.2f} s for {beside:.0f} blocks beside the lane,")  # noqa: T201
+    print(f"{behind_s:.2f} s for {behind:.0f} behind the backlog")  # noqa: T201
+    # Of blocks and not of seconds: how fast the machine is shall make no difference.
+    assert beside < behind / 2

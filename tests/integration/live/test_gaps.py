@@ -30,8 +30,8 @@ from store.gaps import StoredGapLedger, list_gaps
 from sync.load import load_grid
 from tests.answering_gateway import AnsweringGateway
 from tests.integration.conftest import Database
-from tests.integration.live.test_pipeline import until
 from tests.small_grid import small_model
+from tests.waiting import until
 
 MINUTE_US = 60_000_000
 NOW_US = int(time.time()) * 1_000_000
@@ -166,7 +166,7 @@ def metric(stack: StackSpec, name: str) -> float | None:
     return values[name]
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_what_was_lost_on_the_way_is_asked_for_and_arrives(stack: StackSpec, pipeline: Settings) -> None:
     # Every third message is lost, and a whole stretch; the bridge is killed in the middle.
     loses = [True]
@@ -195,10 +195,10 @@ def test_what_was_lost_on_the_way_is_asked_for_and_arrives(stack: StackSpec, pip
 
         go_on()
         # Meanwhile the gaps can be seen, and asking goes on.
-        open_gaps = until(lambda: gaps_of(pipeline, "--open", "--gateway", "headend"), 40)
+        open_gaps = until(lambda: gaps_of(pipeline, "--open", "--gateway", "headend"), "gaps are seen")
         assert all(gap["missing"] > 0 and gap["state"] in ("waiting", "asked") for gap in open_gaps)
-        until(lambda: gateway.requests, 30)
-        until(lambda: metric(stack, "meterline_bridge_gaps_open"), 30)
+        until(lambda: gateway.requests, "the gateway is asked")
+        until(lambda: metric(stack, "meterline_bridge_gaps_open"), "the bridge counts them")
 
         gateway.answers = True
         with opener(pipeline, "test")() as connection:
@@ -217,13 +217,13 @@ def test_what_was_lost_on_the_way_is_asked_for_and_arrives(stack: StackSpec, pip
                 found = stored()
                 return all(key in found for key in sent)
 
-            until(arrived, 90)
+            until(arrived, "what was lost has arrived", 240)
             found = stored()
             expected = {(m, t): n * (60 if m == "A1-master" else 1) for (m, t), n in sent.items()}
             assert {key: found[key] for key in sent} == expected
         loses[:] = [False]
         gateway.send("A2", {"observed_at": at[0], "interval_s": 60, "meter": ["A2-m1"], "import_wh": [1]})
-        until(lambda: not gaps_of(pipeline, "--open", "--gateway", "headend"), 60)
+        until(lambda: not gaps_of(pipeline, "--open", "--gateway", "headend"), "no gap is open")
         closed = gaps_of(pipeline, "--gateway", "headend")
         assert {gap["state"] for gap in closed} == {"filled"}
         assert metric(stack, "meterline_bridge_gaps_open") == 0
@@ -232,7 +232,6 @@ def test_what_was_lost_on_the_way_is_asked_for_and_arrives(stack: StackSpec, pip
         gateway.close()
 
 
-@pytest.mark.timeout(120)
 def test_a_counter_that_starts_anew_is_noticed_and_is_no_gap(stack: StackSpec, pipeline: Settings) -> None:
     gateway = gateway_of(pipeline, "rtu", first=2**59, loses=lambda n: n == 2**59 + 1)
     gateway.answers = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,8 +28,7 @@ from store.connection import Connection
 from store.rejected import add_rejections
 from sync.load import load_grid
 from tests.small_grid import small_model
-
-TIMEOUT_S = 20.0
+from tests.waiting import until
 
 
 class Gateway:
@@ -54,15 +53,6 @@ class Gateway:
     def close(self) -> None:
         self.client.disconnect()
         self.client.loop_stop()
-
-
-def until(condition: Callable[[], Any], timeout_s: float = TIMEOUT_S) -> Any:
-    """Ask until the answer is true; returns it."""
-    deadline = time.monotonic() + timeout_s
-    while not (answer := condition()):
-        assert time.monotonic() < deadline, "it didn't happen in time"
-        time.sleep(0.05)
-    return answer
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +220,6 @@ def test_an_unknown_meter_waits_in_quarantine_until_the_model_knows_it(
     ).fetchone() or [None]
     until(lambda: connection.execute("select 1 from sync.relay where outbox_id >= %s", [change]).fetchone())
     try:
-        time.sleep(1.0)  # the worker follows the topic of changes
         assert replay_rejected(pipeline, None, None, 100) == {"replayed": 1, "refused": 0}
         until(lambda: (loss_of(connection, "A2", at) or [0, 0])[1] == 2_950)
         assert loss_of(connection, "A2", at) == (3_000, 2_950, 50, 0, True, "restated")

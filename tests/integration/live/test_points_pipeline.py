@@ -24,9 +24,10 @@ from store.connection import Connection
 from store.grid_writer import BEGINNING
 from store.points import load_points
 from sync.load import load_grid
-from tests.integration.live.test_pipeline import Gateway, block, headend, pipeline, quarter, rtu, topic, until
+from tests.integration.live.test_pipeline import Gateway, block, headend, pipeline, quarter, rtu, topic
 from tests.small_grid import small_model
 from tests.switched_database import memberships, outbox
+from tests.waiting import until
 
 __all__ = ["headend", "pipeline", "rtu"]  # fixtures
 

@@ -33,9 +33,10 @@ from streams.sweep import Sweeper
 from sync.load import load_grid
 from tests.all_done import wait_until_done
 from tests.integration.conftest import Database
-from tests.integration.live.test_pipeline import Gateway, until
+from tests.integration.live.test_pipeline import Gateway
 from tests.replay_day import TABLES, Sent, a_day, microseconds, readings_of, results, write_log
 from tests.small_grid import small_model
+from tests.waiting import until
 
 Open = Callable[[], Connection]
 START = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=8)

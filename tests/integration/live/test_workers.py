@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from store.connection import Connection
 from sync.load import load_grid
 from tests.prometheus import prometheus_samples
 from tests.small_grid import small_model
+from tests.waiting import PATIENCE_S, until
 
 INTERVAL_US = 900_000_000
 FIRST_US = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
@@ -51,7 +52,7 @@ class Workers:
     def stop(self, number: int, how: signal.Signals = signal.SIGTERM) -> None:
         process = self.processes.pop(number)
         process.send_signal(how)
-        process.wait(30)
+        process.wait(PATIENCE_S)
 
     def metrics(self, number: int) -> dict[tuple[str, ...], float]:
         """Empty while it doesn't answer."""
@@ -91,14 +92,6 @@ def connection(settings: Settings) -> Iterator[Connection]:
         yield connection
 
 
-def until(condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:
-    deadline = time.monotonic() + timeout_s
-    while not (answer := condition()):
-        assert time.monotonic() < deadline, "it didn't happen in time"
-        time.sleep(0.2)
-    return answer
-
-
 def block(unit: str, number: int) -> bytes:
     readings = {f"{unit}-master": 100, f"{unit}-m1": 2_900, f"{unit}-m2": 3_000}
     at = FIRST_US + number * INTERVAL_US
@@ -123,7 +116,7 @@ def publish(settings: Settings, numbers: range) -> None:
     for number in numbers:
         for unit in ("A1", "A2"):
             producer.send("telemetry.area", key=unit.encode(), value=block(unit, number), partition=number % 8)
-    producer.flush(timeout=30)
+    producer.flush(timeout=PATIENCE_S)
     producer.close()
 
 
@@ -145,7 +138,7 @@ def shared(one: Mapping[str, float], other: Mapping[str, float], everything: set
     return bool(one and other) and set(one) | set(other) == everything and set(one).isdisjoint(other)
 
 
-@pytest.mark.timeout(360)
+@pytest.mark.timeout(600)
 def test_workers_share_and_take_over(
     settings: Settings, workers: Workers, connection: Connection, config_path: Path
 ) -> None:
@@ -156,7 +149,7 @@ def test_workers_share_and_take_over(
     workers.start(0)
     workers.start(1)
     # A figure of a worker's lag is up to 5 s old: after a change of the group it may name partitions that it had.
-    until(lambda: shared(workers.lag(0), workers.lag(1), everything), 120)
+    until(lambda: shared(workers.lag(0), workers.lag(1), everything), "they share the partitions")
     publish(settings, range(40))
     until(lambda: settled(connection) == expected(40))
     shares = [workers.metrics(number)["meterline_worker_records_total", "areas"] for number in (0, 1)]
