@@ -27,6 +27,8 @@ from twin.sending import Summary
 ZONE = ZoneInfo("Europe/Berlin")
 #: A week in which summer time begins.
 _BEGIN = datetime(2026, 3, 24, tzinfo=ZONE)
+#: In which a city may begin: zones have whole quarter-hours, and calendars go on.
+_YEARS = (1971, 9000)
 _DAY_S = 86_400
 _INTERVAL_S = 900
 
@@ -73,6 +75,8 @@ def make_city(
         begin_s = int(time.time()) // _INTERVAL_S * _INTERVAL_S - days * _DAY_S
     else:
         day = begin or _BEGIN
+        if not _YEARS[0] <= day.year <= _YEARS[1]:
+            raise CityError(f"no city begins on {day:%Y-%m-%d}: from {_YEARS[0]} to {_YEARS[1]}")
         begin_s = int(datetime(day.year, day.month, day.day, tzinfo=ZONE).timestamp())
     try:
         listed = parse_events(Path(events).read_text(encoding="utf-8")) if events.endswith(".json") else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -43,6 +44,12 @@ class Written:
     end: datetime
 
 
+def check_new(folder: Path) -> None:
+    """Raise FileExistsError where a folder holds anything."""
+    if folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(errno.EEXIST, "the folder isn't empty: name another for a city's files", str(folder))
+
+
 def write_city(city: City, folder: Path, progress: Progress | None = None, rounds: int | None = None) -> Written:
     """Write the city's planned days into an empty or new folder; the same plan gives the same bytes.
 
@@ -58,8 +65,7 @@ def write_city(city: City, folder: Path, progress: Progress | None = None, round
     FileExistsError
         When the folder holds anything.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(f"{folder} isn't empty: name another folder for a city's files")
+    check_new(folder)
     truth = folder / "truth"
     truth.mkdir(parents=True)
     plan = city.plan
@@ -129,8 +135,7 @@ def write_copies(
     FileExistsError
         When the folder holds anything.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(f"{folder} isn't empty: name another folder for a city's files")
+    check_new(folder)
     done: list[Written] = []
     models, points = [], []
     for copy in range(copies):

@@ -36,7 +36,9 @@ def simulate(
     rounds: Annotated[
         int | None, typer.Option(min=1, help="With --out: only the first so many intervals of the days")
     ] = None,
-    begin: Annotated[datetime | None, typer.Option(help="Of a city's first day, UTC", formats=["%Y-%m-%d"])] = None,
+    begin: Annotated[
+        datetime | None, typer.Option(help="A city's first day, by the clock on the wall there", formats=["%Y-%m-%d"])
+    ] = None,
     ledger: Annotated[Path | None, typer.Option(help="Folder for the ledger of what was published")] = None,
     duration: Annotated[float | None, typer.Option("--for", min=1, metavar="SECONDS")] = None,
     areas: Annotated[int | None, typer.Option(min=1, help="Only the first transformer areas of the grid")] = None,
@@ -108,8 +110,9 @@ def simulate(
 def _files(make: Callable[[int], City], copies: int, out: Path, rounds: int | None, *, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from meterline.city_files import write_city, write_copies
+    from meterline.city_files import check_new, write_city, write_copies
 
+    check_new(out)
     last = [time.monotonic()]
 
     def show(intervals: int, of: int, messages: int) -> None:

@@ -28,6 +28,7 @@ from sync.rollout.errors import RolloutError
 from twin.gateway import BrokerError
 from twin.ledger import LedgerError
 from twin.simbench import DataMissingError
+from twin.topology import NoSolutionError
 from twin.truth_tables import TruthError
 
 _PLAIN = (
@@ -43,6 +44,7 @@ _PLAIN = (
     InvalidModelError,
     LedgerError,
     ModelFileError,
+    NoSolutionError,
     NotReadyError,
     PointsFileError,
     OutOfOrderError,

@@ -76,6 +76,26 @@ def count_alerts_outside(connection: Connection, first: datetime, last: datetime
     return 0 if row is None else int(row[0])
 
 
+def can_name_meters(connection: Connection) -> bool:
+    """Whether alerts can be about a meter: where its use was never looked at none can."""
+    row = connection.execute(_SQL["names_meters"]).fetchone()
+    return row is not None and bool(row[0])
+
+
+def read_doubted(
+    connection: Connection, first: datetime, last: datetime
+) -> dict[str, tuple[str | None, str | None]] | None:
+    """Area and phase where each meter seems to be whose record was doubted after `first`, until `last`.
+
+    None where no record was ever compared.
+    """
+    row = connection.execute(_SQL["is_compared"]).fetchone()
+    if row is None or not row[0]:
+        return None
+    arguments = {"first": first, "last": last}
+    return {meter: (area, phase) for meter, area, phase in connection.execute(_SQL["concluded"], arguments)}
+
+
 def read_device_events(
     connection: Connection, unit_ids: Sequence[int], first: datetime, last: datetime
 ) -> dict[tuple[str, str, str, int], int]:

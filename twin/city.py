@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import UTC, datetime, tzinfo
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -34,6 +34,7 @@ from twin.replicas import copy_network
 from twin.scenario import Unit, meter_sources, units_of
 from twin.simbench import Profiles, read_profiles
 from twin.steps import Steps, make_steps
+from twin.topology import NoSolutionError
 from twin.truth_files import UnitEnergies
 from twin.unbalanced import StepFlows, Unbalanced
 
@@ -248,7 +249,15 @@ class City:
         for first, last, topology in self.state.spells(steps):
             self._physics.switch(topology)
             own = slice(first, last)
-            parts.append(self._physics.solve(active[own], reactive[own], (hidden.at, hidden.values[own])))
+            try:
+                parts.append(self._physics.solve(active[own], reactive[own], (hidden.at, hidden.values[own])))
+            except NoSolutionError as error:
+                from_at, to_at = (
+                    datetime.fromtimestamp(int(s), UTC) for s in (steps.begin_s[first], steps.end_s[last - 1])
+                )
+                raise NoSolutionError(
+                    f"{error} between {from_at:%Y-%m-%dT%H:%M:%SZ} and {to_at:%Y-%m-%dT%H:%M:%SZ}"
+                ) from error
         flows = StepFlows.joined(parts)
         through_w = np.concatenate([flows.point_w, flows.area_w, flows.feeder_w], axis=1)[:, self._sources]
         true_w = through_w.copy()

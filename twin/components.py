@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from power_grid_model import ComponentType, DatasetType, LoadGenType, WindingType, initialize_array
+from power_grid_model import BranchSide, ComponentType, DatasetType, LoadGenType, WindingType, initialize_array
 
 from twin.network import Network
 
@@ -12,7 +12,7 @@ from twin.network import Network
 _SOURCE_VA = 1e13
 #: A step of a tap, per unit: the finest by which a transformer's voltage can be shifted here.
 TAP_STEP = 0.005
-_TAPS = 60
+MOST_TAPS = 60
 
 
 class Components:
@@ -92,9 +92,11 @@ def _transformers(first: int, network: Network) -> NDArray[np.void]:
     transformer["to_node"] = [a.low_node for a in network.areas]
     transformer["from_status"] = transformer["to_status"] = 1
     transformer["winding_from"], transformer["winding_to"] = WindingType.delta, WindingType.wye_n
-    transformer["tap_side"] = transformer["tap_pos"] = transformer["tap_nom"] = 0
-    transformer["tap_min"], transformer["tap_max"] = -_TAPS, _TAPS
-    transformer["tap_size"] = [TAP_STEP * plate.high_voltage_v for plate in plates]
+    # At the low-voltage side, so that a step adds the same voltage wherever the tap stands.
+    transformer["tap_side"] = BranchSide.to_side
+    transformer["tap_pos"] = transformer["tap_nom"] = 0
+    transformer["tap_min"], transformer["tap_max"] = -MOST_TAPS, MOST_TAPS
+    transformer["tap_size"] = [TAP_STEP * plate.low_voltage_v for plate in plates]
     for name, attribute in (
         ("u1", "high_voltage_v"), ("u2", "low_voltage_v"), ("sn", "rating_va"), ("uk", "short_circuit_voltage"),
         ("pk", "load_loss_w"), ("i0", "no_load_current"), ("p0", "no_load_loss_w"), ("clock", "clock"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -48,6 +49,7 @@ class Demand:
         Of which household each is, and of the variation.
     shifted_day
         Of the day that an instant runs as, in seconds: on a holiday the Sunday before, for instance. None = its own.
+        Generators keep to the sun and the wind of the day itself.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Demand:
         is_household = [households is not None and not p.generation and p.profile.startswith("H0") for p in points]
         self._is_household = np.flatnonzero(is_household)
         self._others = np.flatnonzero(np.logical_not(is_household))
+        self._generators = np.flatnonzero([p.generation for p in points])
         digests = [hashlib.blake2b(f"{seed}/household/{p.code}".encode(), digest_size=6).digest() for p in points]
         numbers = np.array([int.from_bytes(d, "little") for d in digests], np.int64)
         self._household = numbers[self._is_household]
@@ -83,22 +86,44 @@ class Demand:
         active = np.zeros((len(steps), len(self._profile)))
         reactive = np.zeros_like(active)
         others = self._others
-        shares = [mean_shares(self._profiles, end, _QUARTER_S) for end in self._quarters(steps)]
-        profile = self._profile[others]
-        rough = self._variation(steps)[:, others]
-        active[:, others] = np.array([a for a, _ in shares])[:, profile] * self._active_w[others] * rough
-        reactive[:, others] = np.array([r for _, r in shares])[:, profile] * self._reactive_var[others] * rough
+        middle_s = steps.begin_s + steps.length_s // 2
+        as_s = np.array([self._shifted(at_s) for at_s in middle_s.tolist()], np.int64)
+        rough = self._variation(steps)
+        self._follow_profiles(others, as_s, rough, active, reactive)
+        if np.any(as_s != middle_s):
+            self._follow_profiles(self._generators, middle_s, rough, active, reactive)
         if self._households is not None:
-            own = self._households.power_w(steps, self._household) * self._scale
+            own = self._household_w(steps, as_s - middle_s) * self._scale
             active[:, self._is_household] = own
             reactive[:, self._is_household] = own * self._tangent
         return active, reactive
 
-    def _quarters(self, steps: Steps) -> list[int]:
-        return [
-            (self._shifted(at_s) // _QUARTER_S + 1) * _QUARTER_S
-            for at_s in (steps.begin_s + steps.length_s // 2).tolist()
+    def _follow_profiles(
+        self,
+        which: NDArray[np.int64],
+        at_s: NDArray[np.int64],
+        rough: NDArray[np.float64],
+        active: NDArray[np.float64],
+        reactive: NDArray[np.float64],
+    ) -> None:
+        """Give points the power of their profiles at an instant within each step."""
+        shares = [
+            mean_shares(self._profiles, end, _QUARTER_S) for end in ((at_s // _QUARTER_S + 1) * _QUARTER_S).tolist()
         ]
+        profile, own = self._profile[which], rough[:, which]
+        active[:, which] = np.array([a for a, _ in shares])[:, profile] * self._active_w[which] * own
+        reactive[:, which] = np.array([r for _, r in shares])[:, profile] * self._reactive_var[which] * own
+
+    def _household_w(self, steps: Steps, moved_s: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Households' power, each step as it is so much later: steps that are moved alike are asked for together."""
+        assert self._households is not None  # noqa: S101  # only asked for where there are some
+        edges = [0, *(np.flatnonzero(np.diff(moved_s)) + 1).tolist(), len(steps)]
+        parts = []
+        for first, last in pairwise(edges):
+            part, by_s = steps.part(first, last), int(moved_s[first]) if last > first else 0
+            moved = Steps(part.interval_s, part.begin_s + by_s, part.length_s, part.end_s + by_s, part.slot_s)
+            parts.append(self._households.power_w(moved, self._household))
+        return np.concatenate(parts)
 
     def _variation(self, steps: Steps) -> NDArray[np.float64]:
         """Factors about 1 of each step and point, whose mean over a quarter-hour of equal slots is 1."""

@@ -23,6 +23,11 @@ _SHARES = frozenset(
         EventKind.CUT_OVER,
     }
 )
+_VOLTAGES = frozenset({EventKind.OVER_VOLTAGE, EventKind.UNDER_VOLTAGE})
+#: Per unit; what the taps of a transformer reach.
+_MOST_SHIFT = 0.3
+#: Of any size: watts and factors beyond are no grid's.
+_MOST = 1e9
 #: Kinds whose entity can only be a point.
 _OF_POINTS = (
     (FRAUD - {EventKind.THEFT_HOOK})
@@ -74,7 +79,7 @@ class Places:
         self.points = {p.code: i for i, p in enumerate(network.points)}
         self.areas = {a.code: i for i, a in enumerate(network.areas)}
         self.feeders = {f.code: i for i, f in enumerate(network.feeders)}
-        meters = {m.code: i for i, m in enumerate(model.meters)}
+        self._meters = meters = {m.code: i for i, m in enumerate(model.meters)}
         heads = {m.unit: i for i, m in enumerate(model.meters) if m.role & Role.GATEWAY}
         self.point_meter = np.array([meters[meter_of_point(code, meters)] for code in self.points], np.int64)
         self.area_meter = np.array([heads.get(code, -1) for code in self.areas], np.int64)
@@ -101,7 +106,9 @@ class Places:
         kind, entity = event.kind, event.entity
         if kind in _SHARES and not 0 <= event.size <= 1:
             raise ValueError(f"{kind} of {entity}: its size is a share from 0 to 1, not {event.size}")
-        if not (np.isfinite(event.size) and event.size >= 0):
+        if kind in _VOLTAGES and not 0 <= event.size <= _MOST_SHIFT:
+            raise ValueError(f"{kind} of {entity}: a transformer shifts 0 to {_MOST_SHIFT} per unit, not {event.size}")
+        if not 0 <= event.size <= _MOST:
             raise ValueError(f"{kind} of {entity}: no size of {event.size}")
         if kind in _OF_POINTS:
             known: tuple[tuple[str, Mapping[str, object]], ...] = (("point", self.points),)
@@ -115,6 +122,8 @@ class Places:
             known = ()
         else:
             known = (("point", self.points), ("area", self.areas), ("feeder", self.feeders))
+        if kind is EventKind.METER_REPLACED and (not event.other or event.other in self._meters):
+            raise ValueError(f"{kind} of {entity}: `other` is the new meter's code, and not {event.other!r}")
         if known and not any(entity in codes for _, codes in known):
             raise ValueError(f"{kind}: no {' or '.join(what for what, _ in known)} of the code {entity!r}")
 

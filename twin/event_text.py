@@ -12,6 +12,8 @@ from twin.events import Event, EventKind
 #: Text of a plan that is scaled to the grid, and of one without events.
 DEFAULT, NONE = "default", "none"
 
+_LAST_YEAR = 9998
+_LAST_S = int(datetime(_LAST_YEAR + 1, 1, 1, tzinfo=UTC).timestamp()) - 1
 _FIELDS = frozenset({"number", "kind", "entity", "begin", "end", "size", "other"})
 
 
@@ -68,7 +70,7 @@ def parse_events(text: str) -> tuple[Event, ...]:
     """
     try:
         items = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"the events are not JSON: {error}") from None
     if not isinstance(items, list):
         raise ValueError("the events are not a list")  # noqa: TRY004 - the text is wrong, not a type of ours
@@ -98,7 +100,7 @@ def _event(place: int, item: Any) -> Event:
         kind=_kind(item["kind"]),
         entity=_string(item.get("entity", "")),
         end_s=None if end is None else _instant(end),
-        size=float(item.get("size", 1.0)),
+        size=_number(item.get("size", 1.0)),
         other=_string(item.get("other", "")),
     )
 
@@ -112,6 +114,13 @@ def _kind(name: object) -> EventKind:
 
 
 def _instant(value: object) -> int:
+    at_s = _seconds(value)
+    if not 0 <= at_s <= _LAST_S:
+        raise ValueError(f"{value!r} isn't between 1970 and {_LAST_YEAR}")
+    return at_s
+
+
+def _seconds(value: object) -> int:
     if not isinstance(value, str):
         return _whole(value)
     at = datetime.fromisoformat(value)
@@ -127,9 +136,15 @@ def _instant_text(at_s: int) -> str:
 
 
 def _whole(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= 2**63:
         raise TypeError(f"{value!r} is no whole number")
     return value
+
+
+def _number(value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"size {value!r} is no number")
+    return float(value)
 
 
 def _string(value: object) -> str:

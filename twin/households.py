@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
+from zipfile import BadZipFile
 
 import numpy as np
 from numba import njit
@@ -37,6 +39,8 @@ _BLOCK_DAYS, _CHOICES = 7, 8
 #: A donor has at least so many blocks; a gap of so many half-hours is filled by a line.
 _MIN_BLOCKS, _MAX_GAP = 180, 4
 _YEAR_DAYS = 366
+#: No meter of a household takes as much in a half-hour, in whatever unit the file is.
+_MOST_KWH = 1e6
 #: Half-hours by which a household may be later or earlier than its donor, each as likely.
 _SHIFTS = np.array([-1, 0, 0, 1])
 #: Standard deviation of the logarithm by which a household's power differs from its donor's.
@@ -223,18 +227,36 @@ class ResampledHouseholds:
 
 def _read_file(path: Path, columns: Sequence[int] | None) -> tuple[NDArray[np.float64], int]:
     """Power in W, shape (meters, days, 48), with short gaps filled, and the first day since 1970."""
-    with np.load(path, allow_pickle=False) as file:
-        if not {"X", "t0"} <= set(file) or file["X"].ndim != 2 or file["t0"].ndim:
-            raise ValueError(f"{path} has no series X (half-hours, meters) from day t0 on")
-        energy_kwh, ordinal = file["X"].astype(np.float64), int(file["t0"])
+    given, first_day = _arrays(path)
+    if given.ndim != 2 or first_day.ndim or given.dtype.kind not in "fiu" or first_day.dtype.kind not in "iu":
+        raise ValueError(f"{path} has no series X (half-hours, meters) from day t0 on: numbers, and a whole one")
+    energy_kwh, ordinal = given.astype(np.float64), int(first_day)
     chosen = energy_kwh if columns is None else energy_kwh[:, list(columns)]
     if np.any(chosen < 0):
         raise ValueError(f"{path} has negative energy")
+    if np.any(chosen > _MOST_KWH):
+        raise ValueError(f"{path} has more than {_MOST_KWH:g} kWh in a half-hour")
+    if np.any(chosen == 0) and not np.any(chosen > 0):
+        raise ValueError(f"{path} has no energy but zeros")
     whole = chosen[: len(chosen) // DAY * DAY]
     filled = np.empty((whole.shape[1], len(whole) // DAY, DAY))
     for i in range(whole.shape[1]):
         filled[i] = _filled(whole[:, i]).reshape(-1, DAY)
     return filled * 2000, ordinal - int(np.datetime64(0, "D").item().toordinal())
+
+
+def _arrays(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
+    """`X` and `t0` as the file has them."""
+    try:
+        file = np.load(path, allow_pickle=False)
+        if isinstance(file, np.lib.npyio.NpzFile):
+            with file:
+                return file["X"], file["t0"]
+    except KeyError:
+        raise ValueError(f"{path} has no series X (half-hours, meters) from day t0 on") from None
+    except (BadZipFile, EOFError, ValueError, zlib.error):
+        pass
+    raise ValueError(f"{path} is no whole .npz file of numbers")
 
 
 def _filled(series: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,6 +13,10 @@ from twin.network import Network
 Pair = tuple[int, int]
 
 
+class NoSolutionError(ArithmeticError):
+    """A grid has no power flow: it is asked for more than it can carry."""
+
+
 @dataclass(frozen=True, slots=True)
 class Topology:
     """Differences from the normal state, by position; of nodes, lines, areas and feeders of the network.

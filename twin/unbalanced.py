@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from power_grid_model import CalculationMethod, ComponentType, DatasetType, PowerGridModel, initialize_array
+from power_grid_model.errors import PowerGridBatchError  # type: ignore[attr-defined]  # re-exported without a word
 
-from twin.components import Components
+from twin.components import MOST_TAPS, Components
 from twin.network import Network
 from twin.physics import sum_by
-from twin.topology import Owners, Topology, owners
+from twin.topology import NoSolutionError, Owners, Topology, owners
 
 #: Of the voltage, per unit, between two iterations; energies then close to some 1e-9.
 _TOLERANCE = 1e-9
@@ -159,7 +160,7 @@ class Unbalanced:
         transformer["to_status"][list(topology.dark_areas)] = 0
         transformer["tap_pos"] = 0
         for area, steps in topology.taps:
-            transformer["tap_pos"][area] = -steps
+            transformer["tap_pos"][area] = min(max(steps, -MOST_TAPS), MOST_TAPS)
         update = {ComponentType.line: line, ComponentType.transformer: transformer}
         if len(self._ties):
             link = initialize_array(DatasetType.update, ComponentType.link, len(self._ties))
@@ -250,19 +251,22 @@ class Unbalanced:
         loads = initialize_array(DatasetType.update, ComponentType.asym_load, active.shape[:2])
         loads["id"] = self._components.first_load + np.arange(active.shape[1])
         loads["p_specified"], loads["q_specified"] = active, reactive
-        return self._model.calculate_power_flow(
-            symmetric=False,
-            calculation_method=CalculationMethod.iterative_current,
-            error_tolerance=_TOLERANCE,
-            max_iterations=200,
-            update_data={ComponentType.asym_load: loads},
-            output_component_types={
-                ComponentType.node: {"u_pu"},
-                ComponentType.line: {"p_from", "p_to", "q_from", "i_from"},
-                ComponentType.transformer: {"p_from", "p_to", "q_to"},
-            },
-            threading=self._threads,
-        )
+        try:
+            return self._model.calculate_power_flow(
+                symmetric=False,
+                calculation_method=CalculationMethod.iterative_current,
+                error_tolerance=_TOLERANCE,
+                max_iterations=200,
+                update_data={ComponentType.asym_load: loads},
+                output_component_types={
+                    ComponentType.node: {"u_pu"},
+                    ComponentType.line: {"p_from", "p_to", "q_from", "i_from"},
+                    ComponentType.transformer: {"p_from", "p_to", "q_to"},
+                },
+                threading=self._threads,
+            )
+        except PowerGridBatchError as error:
+            raise NoSolutionError("the grid can't carry what is drawn: its power flow has no solution") from error
 
     def _point_voltage(self, voltage: NDArray[np.float64]) -> NDArray[np.float64]:
         three = self._phase == THREE_PHASE

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from twin.truth_files import Associations
 
 NO_TRUTH = "the truth has no associations.parquet"
-NOT_STORED = "not stored: no part of the system concludes it yet"
+NOT_STORED = "no record was compared, see meterline usage associate"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ RANKED_BY = "severity, then size of the loss in the evidence, then opening"
 _SEVERITIES = {"critical": 0, "warning": 1}
 #: Positions of the alerts that match, by position of the event.
 _Matches = Sequence[Sequence[int]]
-NO_NAMES = "alerts name units, not meters"
+NO_NAMES = "no alert can name a meter: their use was never looked at, see meterline usage run"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from meterline.score.association import score_associations
+from meterline.score.association import Conclusion, score_associations
 from meterline.score.conflicts import Found, StoredConflict, rows_found, score_conflicts
 from meterline.score.detection import Alert, Detection, Place, detect, place_of
 from meterline.score.losses import Pairs, StoredLosses, by_unit, join, pair, summarize
@@ -17,10 +17,12 @@ from meterline.score.report import Score, Truth, UnitError
 from meterline.score.reports import ReportScore, score_reports
 from store.connection import Connection
 from store.score import (
+    can_name_meters,
     count_alerts_outside,
     read_alerts,
     read_balances,
     read_device_events,
+    read_doubted,
     read_meters_of_accounts,
     read_units,
     read_units_of_meters,
@@ -98,6 +100,7 @@ def score_truth(
         )
         reports = _score_reports(connection, folder, {*codes, *_units_of(associations)}, known, begin_s, end_s)
         conflicts = None if inconsistencies is None else _read_conflicts(connection, folder, inconsistencies)
+        doubted = read_doubted(connection, *_span(begin_s, end_s))
     kinds = [known[code][1] if code in known else None for code in codes]
     kind_of_row = np.array([kind or "unknown" for kind in kinds])[pairs.unit]
     errors = by_unit(pairs)
@@ -112,8 +115,10 @@ def score_truth(
         alerts_elsewhere=elsewhere,
         alerts_outside=outside,
         device_events=reports,
-        # Nothing is stored of it yet; what concludes hands it over here.
-        association=score_associations(associations, concluded=None),
+        association=score_associations(
+            associations,
+            None if doubted is None else {m: Conclusion(area, phase) for m, (area, phase) in doubted.items()},
+        ),
         conflicts=score_conflicts(inconsistencies, conflicts),
     )  # fmt: skip
 
@@ -181,13 +186,19 @@ def _score_alerts(
     ks: Sequence[int],
 ) -> tuple[Detection, int, int]:
     """The detection's score, and how many alerts were of other units and of another time."""
-    span = (datetime.fromtimestamp(begin_s, UTC), datetime.fromtimestamp(end_s + _LOOKS_BACK_S, UTC))
+    span = _span(begin_s, end_s)
     raised = read_alerts(connection, *span)
     ours = codes if associations is None else codes.union(associations.true_unit, associations.recorded_unit)
     alerts = [Alert(a.alert_id, a.severity, a.unit, a.meter, a.opened_s, a.size_wh) for a in raised if a.unit in ours]
     places = _places(connection, events, associations)
-    detection = detect(events, places, alerts, begin_s, end_s, known, meters, ks)
+    names = can_name_meters(connection)
+    detection = detect(events, places, alerts, begin_s, end_s, known, meters, ks, names_meters=names)
     return detection, len(raised) - len(alerts), count_alerts_outside(connection, *span)
+
+
+def _span(begin_s: int, end_s: int) -> tuple[datetime, datetime]:
+    """From when until when alerts may open and doubts arise that are of the span."""
+    return datetime.fromtimestamp(begin_s, UTC), datetime.fromtimestamp(end_s + _LOOKS_BACK_S, UTC)
 
 
 def _units_of(associations: Associations | None) -> set[str]:

@@ -211,7 +211,8 @@ def _conflicts(score: ConflictScore) -> Table:
 def _table(title: str, *columns: str) -> Table:
     table = Table(box=None, header_style="bold", title=title, title_justify="left", title_style="bold")
     for i, name in enumerate(columns):
-        table.add_column(name, justify="right" if i and name else "left")
+        # On a narrow terminal figures may fold; a name that is cut says nothing.
+        table.add_column(name, justify="right" if i and name else "left", no_wrap=not i, overflow="fold")
     return table
 
 

@@ -33,6 +33,26 @@ order by a.alert_id
 -- name: alerts_outside
 select count(*) from alerts.alert where opened_at < %(first)s or opened_at > %(last)s
 
+-- name: names_meters
+-- Whether the use of meters was looked at, so that alerts can be about one.
+select exists (select from usage.area) or exists (select from alerts.alert where meter is not null)
+
+-- name: is_compared
+select exists (select from usage.association)
+
+-- name: concluded
+-- Of each meter whose record was doubted, newest: area and phase where it seems to be; NULL = not said.
+select distinct on (meter)
+  meter,
+  coalesce(evidence -> 'voltage' ->> 'found_area', evidence -> 'repair' ->> 'found_area'),
+  evidence -> 'voltage' ->> 'found_phase'
+from usage.finding
+where source = 'records'
+  and meter is not null
+  and opened_at > %(first)s
+  and opened_at <= %(last)s
+order by meter, seen_at desc, finding_id desc
+
 -- name: device_events
 -- Of these units, received first at the last column.
 select

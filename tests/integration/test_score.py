@@ -19,6 +19,7 @@ from meterline.score.reading import ScoreError, score_truth
 from store.alerts import NewAlert, open_alerts
 from store.connection import Connection, connect
 from store.score import read_alerts
+from store.usage_findings import FindingValues, add_finding
 from sync.load import load_grid
 from tests.small_grid import small_model
 from tests.truth_folder import BEGIN_S, END_S, ENDS_S, write_truth
@@ -208,6 +209,43 @@ def test_some_units_may_be_unknown(connection: Connection, tmp_path: Path) -> No
     score = score_truth(connection, write_truth(tmp_path / "t", units=("A1", "X2", "F1")))
     assert list(score.loss) == ["area", "feeder", "unknown"]
     assert [u.kind for u in score.units] == ["area", "feeder", None]
+
+
+def test_an_alert_of_a_meter_finds_its_event_by_name(city: Path, connection: Connection) -> None:
+    ((a2,),) = connection.execute("select unit_id from grid.unit where code = 'A2'").fetchall()
+    assert score_truth(connection, city).detection.entity.recall.left_out == 1
+    theft = NewAlert("u", "theft", "warning", a2, at(41 * HOUR), {"expected_wh": 70}, meter="A2-m2")
+    open_alerts(connection, [theft], "a test")
+    entity = score_truth(connection, city).detection.entity
+    assert (entity.recall.events, entity.recall.left_out, entity.recall.found) == (2, 0, 2)
+    assert entity.by_kind["theft_bypass"].delay_median_s == HOUR
+    # Of three alerts two are of the entity itself: the hook's area and the bypass's meter.
+    assert [(p.of, p.right, p.reason) for p in entity.precision_at] == [(3, 2, None), (3, 2, None)]
+
+
+def test_doubted_records_are_what_the_system_concluded(city: Path, connection: Connection) -> None:
+    reason = "no record was compared, see meterline usage associate"
+    assert score_truth(connection, city).association.unit.reason == reason
+    ids: dict[str, int] = dict(connection.execute("select code, unit_id from grid.unit").fetchall())
+    connection.execute(
+        "insert into usage.association (unit_id, through, meters, doubted) values (%s, '2026-11-21', 2, 2)", [ids["A2"]]
+    )
+    compared = score_truth(connection, city).association
+    assert (compared.unit.concluded, compared.unit.reason) == (0, "nothing was concluded")
+
+    def doubt(meter: str, opened: int, evidence: dict[str, Any], ended: datetime | None = None) -> None:
+        values = FindingValues(0.95, at(0), at(opened), at(opened), ended, 0, None, ["x"], evidence)
+        add_finding(connection, ids["A2"], meter, "wrong_record", "records", values)
+
+    doubt("A1-m2", 20 * HOUR, {"voltage": {"found_area": "A2", "found_phase": "C"}}, at(25 * HOUR))
+    doubt("A1-m2", 30 * HOUR, {"voltage": {"found_area": "A1", "found_phase": "B"}, "repair": {"left": 0.1}})
+    doubt("A2-m1", 30 * HOUR, {"repair": {"found_area": "A1"}})
+    doubt("A1-m1", 80 * HOUR, {"voltage": {"found_area": "A2", "found_phase": "C"}})  # of another time
+    found = score_truth(connection, city).association
+    unit, phase = found.unit, found.phase
+    assert (unit.concluded, unit.concluded_right, unit.corrected, unit.spoilt) == (2, 1, 1, 1)
+    assert (phase.concluded, phase.corrected, phase.spoilt) == (1, 1, 0)
+    assert found.multiplier.reason == "nothing was concluded"
 
 
 def test_alerts_say_which_meter_and_how_much(connection: Connection) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from grid.model import MeteredSide, UnitKind
 from meterline.city import CityError, make_city
 from meterline.city_files import write_city, write_copies
+from meterline.failures import explain
 from meterline.model_file import read_model
 from twin.city import City, CityPlan, Stretch
 from twin.city_play import CityPlay
@@ -22,6 +24,7 @@ from twin.event_text import parse_plan, to_json
 from twin.events import Event, EventKind
 from twin.metering import MeterErrors
 from twin.outbox import MessageKind, in_order_of_sending
+from twin.topology import NoSolutionError
 from twin.truth_files import UnitEnergies, read_events, read_manifest, read_unit_rows
 
 ZONE = ZoneInfo("Europe/Berlin")
@@ -194,8 +197,9 @@ def test_the_same_seed_gives_the_same_files(tmp_path: Path) -> None:
     rows = list(read_unit_rows(truth))
     assert sum(len(r.end_s) for r in rows) == 96 * other.units
     read_model(tmp_path / "other" / "grid.json")
-    with pytest.raises(FileExistsError, match="isn't empty"):
+    with pytest.raises(FileExistsError, match="isn't empty") as refused:
         write_city(make_city("demonstration", areas=6), tmp_path / "other")
+    assert explain(refused.value) == f"{tmp_path / 'other'}: the folder isn't empty: name another for a city's files"
 
 
 def test_messages_come_in_the_order_of_sending_numbered_by_gateway() -> None:
@@ -215,6 +219,32 @@ def test_single_grids_play_too(code: str) -> None:
     for stretch in grid.stretches(grid.plan.begin_s, 4):
         assert_closing(stretch.truth)
         assert len(stretch.truth.import_wh) == 4
+
+
+@pytest.mark.parametrize("size", [-0.3, -0.1, 0.1, 0.3])
+def test_a_voltage_is_shifted_by_the_size_of_its_event(size: float) -> None:
+    kind = EventKind.OVER_VOLTAGE if size > 0 else EventKind.UNDER_VOLTAGE
+    code = quiet_city().network.areas[0].code
+    grid = city(an_event(kind, code, abs(size), hours=(0, 3)))
+    volts = [next(iter(c.stretches(BEGIN_S, 1))).voltage_v[0] for c in (quiet_city(), grid)]
+    at = [i for i, m in enumerate(grid.recorded.meters) if m.code == f"{code}-master"]
+    shift = (volts[1][at] - volts[0][at]) / (400 / 3**0.5)
+    # Per unit of the rated voltage; what stands at the other side is some percent above its own.
+    np.testing.assert_allclose(shift, size, rtol=0.06)
+
+
+def test_more_than_the_grid_can_carry_is_said_in_one_line() -> None:
+    grid = city(an_event(EventKind.THEFT_BYPASS, quiet_city().network.points[0].code, 1e8, hours=(0, 3)))
+    with pytest.raises(NoSolutionError) as refused:
+        next(iter(grid.stretches(BEGIN_S, 2)))
+    said = "no solution between 2026-03-23T23:00:00Z and 2026-03-23T23:30:00Z"
+    assert said in (explain(refused.value) or "")
+
+
+@pytest.mark.parametrize("year", [1, 1800, 9999])
+def test_a_city_begins_when_calendars_go_on(year: int) -> None:
+    with pytest.raises(CityError, match="no city begins on"):
+        make_city("1-LV-rural1--0-sw", begin=datetime(year, 12, 31, tzinfo=ZONE))
 
 
 def test_an_explicit_list_of_events_is_taken(tmp_path: Path) -> None:

@@ -70,6 +70,36 @@ def test_another_seed_has_other_households_and_a_shifted_day_another_demand() ->
     assert (one != Demand(POINTS, PROFILES, seed=3, shifted=lambda at_s: at_s - 3 * 86_400).at(steps)[0]).any()
 
 
+class Hours:
+    """Households that draw the hour since 1970 in watts."""
+
+    def power_w(self, steps: Steps, household: NDArray[np.int64]) -> NDArray[np.float64]:
+        return np.repeat((steps.begin_s // 3_600).astype(np.float64)[:, None], len(household), axis=1)
+
+    def power_factor(self, household: NDArray[np.int64]) -> NDArray[np.float64]:
+        return np.ones(len(household))
+
+
+def test_on_a_holiday_households_live_another_day_and_the_sun_does_not() -> None:
+    begin_s = BEGIN_S // 3_600 * 3_600
+    steps = make_steps(begin_s, 8)
+    back = 3 * 86_400
+    # The first hour is a holiday, the second isn't.
+    demand = Demand(POINTS, PROFILES, Hours(), 3, lambda at_s: at_s - back if at_s < begin_s + 3_600 else at_s)
+    active, reactive = demand.at(steps)
+    usual = Demand(POINTS, PROFILES, Hours(), seed=3)
+    own, own_var = usual.at(steps)
+    earlier = usual.at(make_steps(begin_s - back, 8))[0]
+    households = demand._is_household
+    np.testing.assert_array_equal(active[:12, households], earlier[:12, households])
+    np.testing.assert_array_equal(active[12:], own[12:])
+    assert (active[:12, households] != own[:12, households]).all()
+    generators = [i for i, p in enumerate(POINTS) if p.generation]
+    assert (own[:, generators] < 0).any()
+    np.testing.assert_array_equal(active[:, generators], own[:, generators])
+    np.testing.assert_array_equal(reactive[:, generators], own_var[:, generators])
+
+
 def test_steps_fill_their_intervals() -> None:
     steps = make_steps(BEGIN_S, 3, cuts=[BEGIN_S + 7, BEGIN_S + 900, BEGIN_S + 1_700, BEGIN_S - 5, BEGIN_S + 9_999])
     assert steps.length_s.sum() == 2_700

@@ -311,6 +311,10 @@ def test_a_cut_over_names_its_switches_and_areas() -> None:
         (event(K.THEFT_SCALING, POINT, MONDAY, size=1.5), "its size is a share from 0 to 1, not 1.5"),
         (event(K.THEFT_BYPASS, POINT, MONDAY, size=-1.0), "no size of -1.0"),
         (event(K.APPLIANCE, POINT, MONDAY, size=float("nan")), "no size of nan"),
+        (event(K.CT_RATIO, POINT, MONDAY, size=1e300), "no size of 1e\\+300"),
+        (event(K.OVER_VOLTAGE, AREA, MONDAY, size=0.31), "a transformer shifts 0 to 0.3 per unit, not 0.31"),
+        (event(K.METER_REPLACED, POINT, MONDAY), "is the new meter's code, and not ''"),
+        (event(K.METER_REPLACED, POINT, MONDAY, other=POINT), f"is the new meter's code, and not '{POINT}'"),
     ],
 )
 def test_what_is_impossible_is_refused(made: Event, said: str) -> None:

@@ -218,6 +218,11 @@ def test_events_may_be_written_by_hand() -> None:
         ('[{"kind": "outage", "begin": 5, "size": null}]', "event 1: "),
         ('[{"kind": "outage", "begin": 5, "entity": 7}]', "7 is no text"),
         ('[{"kind": "outage", "begin": 5, "where": "A"}]', "unknown field 'where'"),
+        ('[{"kind": "outage", "begin": 5, "size": true}]', "event 1: size True is no number"),
+        ('[{"kind": "outage", "begin": 5, "size": "0.5"}]', "event 1: size '0.5' is no number"),
+        ('[{"kind": "outage", "begin": 99999999999999999}]', "event 1: 9+ isn't between 1970 and 9998"),
+        ('[{"kind": "outage", "begin": 5, "number": 99999999999999999999}]', "event 1: 9+ is no whole number"),
+        ("[" * 100_000, "not JSON"),
         ('[{"kind": "outage", "begin": 5, "number": 1}, {"kind": "outage", "begin": 6, "number": 1}]', "same number"),
     ],
 )

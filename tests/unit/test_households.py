@@ -289,6 +289,12 @@ def test_resampled_households_keep_the_means_of_their_file(meters: Path) -> None
         ({"X": np.ones((100 * 48, 1)), "t0": np.int64(FIRST_DAY)}, "no meter has"),
         ({"X": np.full((800 * 48, 2), np.nan), "t0": np.int64(FIRST_DAY)}, "no meter has"),
         ({"X": np.zeros((0, 0)), "t0": np.int64(FIRST_DAY)}, "no meter has"),
+        ({"X": np.zeros((800 * 48, 1)), "t0": np.int64(FIRST_DAY)}, "no energy but zeros"),
+        ({"X": np.full((800 * 48, 1), np.inf), "t0": np.int64(FIRST_DAY)}, "kWh in a half-hour"),
+        ({"X": np.full((800 * 48, 1), 1j), "t0": np.int64(FIRST_DAY)}, "has no series"),
+        ({"X": np.array([["a"]]), "t0": np.int64(FIRST_DAY)}, "has no series"),
+        ({"X": np.ones((800 * 48, 1)), "t0": np.float64("nan")}, "has no series"),
+        ({"X": np.array([[None]]), "t0": np.int64(FIRST_DAY)}, "no whole .npz file of numbers"),
     ],
 )
 def test_a_file_that_cannot_serve_is_refused(
@@ -298,3 +304,13 @@ def test_a_file_that_cannot_serve_is_refused(
     np.savez(path, **arrays)  # type: ignore[arg-type]  # its stub takes the keyword for allow_pickle
     with pytest.raises(ValueError, match=message):
         Households.resampled(path, 1)
+
+
+def test_what_is_no_npz_file_is_said_so(tmp_path: Path, meters: Path) -> None:
+    np.save(tmp_path / "array.npy", np.ones((4, 2)))
+    (tmp_path / "text.npz").write_text("no")
+    (tmp_path / "nothing.npz").write_bytes(b"")
+    (tmp_path / "part.npz").write_bytes(meters.read_bytes()[:100_000])
+    for name in ("array.npy", "text.npz", "nothing.npz", "part.npz"):
+        with pytest.raises(ValueError, match=f"{name} is no whole .npz file of numbers"):
+            Households.resampled(tmp_path / name, 1)
