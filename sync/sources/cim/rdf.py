@@ -254,6 +254,10 @@ class _Reader:
         except expat.ExpatError as error:
             why = expat.ErrorString(error.code)
             raise CimError(f"line {error.lineno}, column {error.offset + 1}: not well-formed XML: {why}") from None
+        except CimError:
+            raise
+        except (LookupError, ValueError) as error:  # what the parser asks for an encoding that it doesn't know itself
+            raise CimError(f"an encoding that isn't taken; write UTF-8: {error}") from None
         if all(" " in kind for kind in self.by_kind):
             raise CimError("no object of CIM (namespace http://iec.ch/TC57/CIM100#) is in the file")
         return Model(self.items, self.by_kind)
