@@ -177,6 +177,8 @@ class UnitView:
     networks: tuple[NetworkPeriod, ...] = ()
     plates: tuple[Plate, ...] = ()
     """Of the transformer, over time; a unit that has none has no plates."""
+    medium_voltage_v: int | None = None
+    """Of its substation; None where none is known."""
     size: int = field(init=False)
     _edges: list[int] = field(init=False)
     _rosters: dict[tuple[int, int], Roster] = field(init=False, default_factory=dict)

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 POWER_FACTOR = 0.95
 
 
+#: Apparent power over rated power that no distribution transformer is loaded beyond (IEC 60076-7, limits of current).
+_MOST_LOAD = 2.0
+
 _Numbers = TypeVar("_Numbers", float, NDArray[np.float64])
 
 
@@ -35,6 +38,22 @@ def load_loss_w(
     """
     load = power_w / power_factor / rating_va
     return rated_load_loss_w * load * load
+
+
+def believed_power_factor(
+    passed_wh: NDArray[np.int64],
+    interval_s: NDArray[np.int64],
+    rating_va: NDArray[np.float64],
+    power_factor: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Power factors as a meter tells them, NaN where they can't be those of the interval; parameters as below.
+
+    A meter that tells the factor of an instant may tell 0 or little of one at which hardly anything flowed. With what
+    flowed over the interval that would be more current than the transformer carries.
+    """
+    known = (power_factor > 0) & (power_factor <= 1)
+    apparent_va = passed_wh / (interval_s / 3_600.0) / np.where(known, power_factor, 1.0)
+    return np.where(known & (apparent_va <= _MOST_LOAD * rating_va), power_factor, np.nan)
 
 
 def transformer_loss_wh(

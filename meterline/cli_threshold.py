@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -13,8 +14,8 @@ import typer
 
 from grid.loss_class import LossClass
 from grid.model import UnitKind
-from grid.period import JUDGED_BY, PeriodKind, judge
-from grid.thresholds import Bounds, Threshold
+from grid.period import JUDGED_BY, PeriodKind, judge, midnight_us
+from grid.thresholds import Bounds, Threshold, Thresholds
 from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, printable, read_instant, read_settings
 from meterline.cli_loss import FromOption, PeriodOption, ToOption, percent, read_days
 
@@ -28,7 +29,10 @@ threshold_app = typer.Typer(
 )
 KindOption = Annotated[UnitKind, typer.Option("--kind", help="Kind of unit")]
 VoltageOption = Annotated[
-    int | None, typer.Option("--voltage", metavar="V", min=1, help="Only where the substation has this medium voltage")
+    int | None,
+    typer.Option(
+        "--voltage", metavar="V", min=1, max=1_000_000, help="Only where the substation has this medium voltage"
+    ),
 ]
 LowOption = Annotated[float | None, typer.Option("--low", help="A fraction; default: as it holds at --from")]
 HighOption = Annotated[float | None, typer.Option("--high", help="A fraction; default: as it holds at --from")]
@@ -94,12 +98,15 @@ def threshold_set(
     from meterline.bootstrap import opener
     from store.thresholds import add_threshold, load_thresholds
 
+    _check_inflow(min_inflow)
+    if not by.strip() or not reason.strip():
+        fail("--by and --reason: who has decided it, and why, for those who ask later", code=2)
     settings = read_settings(config, quiet=True)
     allowed = settings.thresholds.of(kind)
     if not allowed.allows(low, high):
         fail(
-            f"the limits of a {kind.value} may lie from {allowed.lowest_rate:g} to {allowed.highest_rate:g}, "
-            f"low before high: {low:g} and {high:g} don't",
+            f"--low, --high: the limits of units of kind {kind.value} may lie from {allowed.lowest_rate:g} to "
+            f"{allowed.highest_rate:g}, low before high: {low:g} and {high:g} don't",
             code=2,
         )
     at = read_instant(valid_from, "--valid-from") or datetime.now(UTC)
@@ -139,13 +146,14 @@ def threshold_try(
     from store.periods import read_periods
     from store.thresholds import load_thresholds
 
+    _check_inflow(min_inflow)
     settings = read_settings(config, quiet=True)
     first, last = read_days(settings, period, from_, to)
     with opener(settings, "meterline-cli")() as connection:
         thresholds = load_thresholds(connection, settings.thresholds.defaults())
         found = read_periods(connection, period, first, last, kind)
-    at = datetime(first.year, first.month, first.day, tzinfo=settings.settling.zone())
-    held = thresholds.at(kind, round(at.timestamp() * 1e6), voltage)
+    zone = settings.settling.zone()
+    held = thresholds.at(kind, midnight_us(first, zone), voltage)
     try:
         proposal = Threshold(
             kind,
@@ -155,11 +163,16 @@ def threshold_try(
         )
     except ValueError as error:
         fail(str(error), code=2)
-    trial = compare([p for p in found if voltage is None or p.medium_voltage_v == voltage], proposal)
+    trial = compare(concerned(found, thresholds, zone, voltage), proposal)
     if as_json:
         print_json(trial.as_json(limit))
     else:
         _show(trial, limit)
+
+
+def _check_inflow(min_inflow: float | None) -> None:
+    if min_inflow is not None and not math.isfinite(min_inflow):
+        fail(f"--min-inflow: not a number of Wh in an hour: {min_inflow}", code=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +211,14 @@ class Trial:
                 for p, then in self.changes[:limit]
             ],
         }
+
+
+def concerned(periods: Sequence[Period], thresholds: Thresholds, zone: tzinfo, voltage: int | None) -> list[Period]:
+    """Those that a threshold of a voltage would judge; of none, those that no threshold of their own voltage judges."""
+    if voltage is not None:
+        return [p for p in periods if p.medium_voltage_v == voltage]
+    held = (thresholds.at(UnitKind(p.unit_kind), midnight_us(p.first_day, zone), p.medium_voltage_v) for p in periods)
+    return [p for p, threshold in zip(periods, held, strict=True) if threshold.medium_voltage_v is None]
 
 
 def compare(periods: Sequence[Period], proposal: Threshold) -> Trial:

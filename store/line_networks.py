@@ -24,7 +24,7 @@ _MAX_KEPT = 4_096
 class LineNetworks:
     """Networks of feeders by time; one that isn't known or isn't radial then is None.
 
-    A network holds from one change of a switch or a connection to the next.
+    A network holds from one change of a switch, a connection or a transformer to the next.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,9 @@ class LineNetworks:
             return
         since = at - _BEFORE
         wiring, positions = read_wiring(connection, joined_substations(connection, [row[0]], since), since)
-        from_us, until_us = _period(wiring, np.concatenate((positions.from_us, positions.to_us)), to_us(since), at_us)
+        plated_us = [us for (us,) in connection.execute(_SQL["plate_instants"], {"codes": list(wiring.areas)})]
+        other_us = np.concatenate((positions.from_us, positions.to_us, np.array(plated_us, np.int64)))
+        from_us, until_us = _period(wiring, other_us, to_us(since), at_us)
         closed = positions.closed_at(wiring.normal, at_us)
         supply = trace(wiring, closed, at_us)
         edges = np.flatnonzero(conducting(wiring, closed, at_us))
@@ -81,10 +83,10 @@ class LineNetworks:
         self._kept += 1
 
 
-def _period(wiring: Wiring, reported_us: NDArray[np.int64], since_us: int, at_us: int) -> tuple[int, int]:
+def _period(wiring: Wiring, other_us: NDArray[np.int64], since_us: int, at_us: int) -> tuple[int, int]:
     """Between which instants nothing changes around one."""
     edges = [wiring.edge_valid_us, wiring.head_valid_us, wiring.tap_valid_us]
-    instants = np.concatenate([reported_us, *(valid.ravel() for valid in edges)])
+    instants = np.concatenate([other_us, *(valid.ravel() for valid in edges)])
     instants = instants[(instants != BEGINNING_US) & (instants != END_US)]
     before, after = instants[instants <= at_us], instants[instants > at_us]
     from_us = max(since_us, int(before.max())) if len(before) else since_us

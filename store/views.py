@@ -108,8 +108,9 @@ def load_views(connection: Connection, codes: list[str], known_at: datetime | No
             tuple(lapses[unit_id]),
             tuple(networks[unit_id]),
             tuple(plates[unit_id]),
+            medium_voltage_v,
         )
-        for unit_id, code, kind in units
+        for unit_id, code, kind, medium_voltage_v in units
     }
 
 

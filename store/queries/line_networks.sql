@@ -20,3 +20,11 @@ from grid.unit u
 left join grid.unit_state s
   on s.unit_id = u.unit_id and (upper_inf(s.recorded)) is true and (s.valid @> %(at)s::timestamptz) is true
 where u.code = any(%(codes)s)
+
+-- name: plate_instants
+-- When what is on the plates of some units, or the side of metering, begins and ends to hold.
+select distinct grid.us(v.instant)
+from grid.unit u
+join grid.unit_state s on s.unit_id = u.unit_id and (upper_inf(s.recorded)) is true
+cross join lateral (values (lower(s.valid)), (upper(s.valid))) as v (instant)
+where u.code = any(%(codes)s) and isfinite(v.instant)

@@ -2,7 +2,10 @@
 select version from grid.model_version
 
 -- name: units
-select unit_id, code, kind from grid.unit where code = any(%(codes)s)
+select u.unit_id, u.code, u.kind, s.medium_voltage_v
+from grid.unit u
+left join grid.substation s on s.code = u.substation
+where u.code = any(%(codes)s)
 
 -- name: members
 -- Periods are compared with `is true`, here and below, to keep them from the gist indexes that exclude overlaps: nearly

@@ -45,7 +45,9 @@ def classify(
         Of these rows.
     """
     observed, length = rows.observed_at_us[numbers], rows.interval_s[numbers]
-    limits = [thresholds.at(v.kind, at) for v, at in zip(views, observed.tolist(), strict=True)]
+    # As of a period: what is valid when it begins, of the unit's voltage.
+    begin_us = observed - length.astype(np.int64) * 1_000_000
+    limits = [thresholds.at(v.kind, at, v.medium_voltage_v) for v, at in zip(views, begin_us.tolist(), strict=True)]
     # What is the sum of its parts has no loss of its own: it is judged by theirs.
     is_sum = standing.is_sum
     loss = np.where(is_sum, figures.loss_wh + figures.members_loss_wh, figures.loss_wh)

@@ -17,7 +17,7 @@ from grid.model import MeteredSide, Role, UnitKind
 from grid.roster import Roster, UnitView
 from grid.rows import BlockRows
 from kernels.energy_balance import Balance
-from kernels.transformer_loss import transformer_loss_wh
+from kernels.transformer_loss import believed_power_factor, transformer_loss_wh
 
 #: σ of a calculated loss as a share of it: half of the 10 % by which the losses of a transformer may exceed its plate
 #: (IEC 60076-1, clause 10), and as much again where the power factor is a guess. All intervals share it.
@@ -78,6 +78,7 @@ def transformers_of(
     rating_va, no_load_w, load_w, factor_of = (np.array([row[k] for row in found], np.float64) for k in range(1, 5))
     passed_wh = balance.taken_wh[at] + balance.returned_wh[at]
     length_s = rows.interval_s[numbers[at]].astype(np.int64)
+    factor_of = believed_power_factor(passed_wh, length_s, rating_va, factor_of)
     loss_wh = transformer_loss_wh(passed_wh, length_s, rating_va, no_load_w, load_w, factor_of)
     shares = np.where(np.isnan(factor_of), GUESS_SHARE, PLATE_SHARE)
     return Transformers(at, loss_wh, shares * loss_wh.astype(np.float64))

@@ -288,7 +288,9 @@ def _tangents(rows: BlockRows, members: NDArray[np.int64]) -> NDArray[np.float64
         return _TANGENT
     told = rows.channels[POWER_FACTOR_CHANNEL][members]
     factor = np.clip(np.abs(told) / 1_000.0, 0.1, 1.0)
-    return np.asarray(np.where(told == CHANNELS[POWER_FACTOR_CHANNEL].missing, _TANGENT, np.tan(np.arccos(factor))))
+    # Whoever takes energy has none of 0: that is of an instant at which nothing flowed.
+    unknown = (told == 0) | (told == CHANNELS[POWER_FACTOR_CHANNEL].missing)
+    return np.asarray(np.where(unknown, _TANGENT, np.tan(np.arccos(factor))))
 
 
 def _source_v(rows: BlockRows, numbers: NDArray[np.intp], roster: Roster) -> NDArray[np.complex128]:

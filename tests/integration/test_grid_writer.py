@@ -89,6 +89,7 @@ class TestLoad:
         view = load_views(connection, ["A1"])["A1"]
         assert [p.parent for p in view.parents] == ["F1"]
         assert view.roster(1_780_000_000_000_000, 900).multiplier.tolist() == [60, 1, 1]
+        assert view.medium_voltage_v == 20_000
 
     def test_the_same_again_changes_and_tells_nothing(self, connection: Connection) -> None:
         load_grid(connection, small_model())

@@ -423,3 +423,22 @@ def test_commands(connection: Connection, run: Callable[..., Any]) -> None:
         catch_exceptions=False,
     )
     assert refused.exit_code == 2
+
+
+def test_a_trial_leaves_out_what_a_voltage_has_its_own_limits_for(
+    connection: Connection, run: Callable[..., Any]
+) -> None:
+    fill(connection, "A1", date(2026, 6, 1), loss_wh=800, systematic_sigma_wh=10)
+    span = ("--from", "2026-06-01", "--to", "2026-06-01")
+    run("loss", *span, "--refresh")
+    tried = ("threshold", "try", "--kind", "area", "--high", "0.05", *span)
+    assert run(*tried)["changed"] == 1
+    run("threshold", "set", "--kind", "area", "--low", "0", "--high", "0.1", "--by", "Li Na", "--reason", "20 kV",
+        "--voltage", "20000", "--valid-from", "2026-05-31T22:00Z")  # fmt: skip
+    trial = run(*tried)
+    assert (trial["changed"], sum(trial["now"].values())) == (0, 0)
+    assert run(*tried, "--voltage", "20000")["changed"] == 1
+    # As recording it does.
+    run("threshold", "set", "--kind", "area", "--low", "0", "--high", "0.05", "--by", "Li Na", "--reason", "target",
+        "--valid-from", "2026-05-31T22:00Z")  # fmt: skip
+    assert run("loss", *span, "--refresh", "--unit", "A1")[0]["class"] == "normal"

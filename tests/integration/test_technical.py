@@ -116,3 +116,30 @@ def test_a_line_that_is_recorded_otherwise_is_settled_again(processor: Processor
     segments = tuple(replace(s, resistance_ohm=100 * s.resistance_ohm) for s in model.network.segments)
     report = load_grid(connection, replace(model, network=replace(model.network, segments=segments)))
     assert report.units_resettled >= 3
+
+
+@pytest.mark.parametrize("later_first", [False, True])
+def test_a_transformer_that_was_changed_loses_by_the_plate_of_its_time(
+    processor: Processor, connection: Connection, later_first: bool
+) -> None:
+    changed = {"at": NOON + timedelta(minutes=30), "load_w": 2 * LOAD_W}
+    connection.execute(
+        """
+        with old as (
+          update grid.unit_state s set valid = tstzrange(lower(s.valid), %(at)s)
+          from grid.unit u where u.unit_id = s.unit_id and u.code = 'F1-A'
+          returning s.*
+        )
+        insert into grid.unit_state (unit_id, name, rating_va, no_load_loss_w, load_loss_w, valid, recorded)
+        select unit_id, name, rating_va, no_load_loss_w, %(load_w)s, tstzrange(%(at)s, null), recorded from old
+        """,
+        changed,
+    )
+    times = [NOON_US, NOON_US + 4 * QUARTER_US]
+    for at_us in reversed(times) if later_first else times:
+        send(processor, at_us)
+    before, after = technical(connection, "F1")
+    assert before is not None
+    assert after is not None
+    assert before == pytest.approx(3 * TRANSFORMER_WH, rel=0.02)
+    assert after - before == pytest.approx(TRANSFORMER_WH - NO_LOAD_W / 4, rel=0.02)

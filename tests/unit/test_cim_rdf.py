@@ -24,6 +24,12 @@ def refused(folder: Path, text: str) -> str:
     return str(caught.value)
 
 
+@pytest.mark.parametrize("encoding", ["gbk", "big5", "nothing", "utf-7", "utf-32"])
+def test_an_encoding_that_the_parser_lacks_is_refused(tmp_path: Path, encoding: str) -> None:
+    said = refused(tmp_path, f'<?xml version="1.0" encoding="{encoding}"?>\n{HEAD}<cim:X rdf:ID="x"/></rdf:RDF>')
+    assert "encoding" in said
+
+
 LAUGHS = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 30))
 
 

@@ -32,6 +32,7 @@ def settled(
     rules: LossRules | None = None,
     interval_s: int = 900,
     roles: dict[str, int] | None = None,
+    medium_voltage_v: int | None = None,
 ) -> BalanceRows:
     """The result of an area with a head and customers a, b, c."""
     roles = roles or {"head": int(Role.GATEWAY), "a": 2, "b": 2, "c": 2}
@@ -56,7 +57,7 @@ def settled(
         channels=channels,
         quality=np.array([int((quality or {}).get(n, Quality.VALID)) for n in names], np.uint8),
     )
-    view = UnitView(1, "A", UnitKind.AREA, members, ())
+    view = UnitView(1, "A", UnitKind.AREA, members, (), medium_voltage_v=medium_voltage_v)
     return settle([from_block(block, view, "", b"")[0]], {}, Limits(), rules).balances
 
 
@@ -125,13 +126,28 @@ def test_too_little_inflow_has_no_rate() -> None:
 
 
 def test_limits_are_those_of_the_kind_and_the_time() -> None:
-    later = Threshold(UnitKind.AREA, -0.2, 0.4, 0.0, AT_US + 1)
+    begin_us = AT_US - 900_000_000
+    later = Threshold(UnitKind.AREA, -0.2, 0.4, 0.0, begin_us + 1)
     sold = {"head": 10_000, "a": 7_000, "b": 0, "c": 0}
     assert told(settled(sold, rules=LossRules(Thresholds((later,)))))[0] == "high"
-    now = Threshold(UnitKind.AREA, -0.2, 0.4, 0.0, AT_US)
+    now = Threshold(UnitKind.AREA, -0.2, 0.4, 0.0, begin_us)
     assert told(settled(sold, rules=LossRules(Thresholds((now,)))))[0] == "normal"
-    of_feeders = Threshold(UnitKind.FEEDER, -0.2, 0.4, 0.0, AT_US)
+    of_feeders = Threshold(UnitKind.FEEDER, -0.2, 0.4, 0.0, begin_us)
     assert told(settled(sold, rules=LossRules(Thresholds((of_feeders,)))))[0] == "high"
+
+
+@pytest.mark.parametrize(("medium_voltage_v", "name"), [(10_000, "normal"), (20_000, "high"), (None, "high")])
+def test_limits_of_a_voltage_are_for_its_units_alone(medium_voltage_v: int | None, name: str) -> None:
+    at_ten = Threshold(UnitKind.AREA, -0.2, 0.4, 0.0, AT_US - 900_000_000, 10_000)
+    sold = {"head": 10_000, "a": 7_000, "b": 0, "c": 0}
+    rules = LossRules(Thresholds((at_ten,)))
+    assert told(settled(sold, rules=rules, medium_voltage_v=medium_voltage_v))[0] == name
+
+
+def test_a_day_is_judged_by_what_is_valid_when_it_begins() -> None:
+    from_midnight = Threshold(UnitKind.AREA, -0.2, 0.4, 0.0, AT_US)
+    sold = {"head": 10_000_000, "a": 7_000_000, "b": 0, "c": 0}
+    assert told(settled(sold, rules=LossRules(Thresholds((from_midnight,))), interval_s=86_400))[0] == "high"
 
 
 def test_a_day_from_registers_is_said() -> None:

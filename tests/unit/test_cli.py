@@ -158,6 +158,21 @@ def test_a_wrong_call_ends_with_2_and_says_where_help_is(run: Run, arguments: li
     assert "--help" in ended.err
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [{"--by": " "}, {"--reason": ""}, {"--min-inflow": "inf"}, {"--voltage": "99999999999"}, {"--high": "nan"}],
+    ids=str,
+)
+def test_a_threshold_that_cannot_be_recorded_is_refused_before_the_database(
+    run: Run, config: Path, changed: dict[str, str]
+) -> None:
+    options = {"--kind": "area", "--low": "0", "--high": "0.1", "--by": "Li Na", "--reason": "target", **changed}
+    given = [word for option in options.items() for word in option]
+    ended = run("threshold", "set", *given, "--config", str(config))
+    assert (ended.code, ended.out) == (2, "")
+    assert next(iter(changed)).removeprefix("--") in ended.err
+
+
 def test_ports_out_of_range_are_one_line(run: Run, tmp_path: Path) -> None:
     ended = run("run", "--home", str(tmp_path / "home"), "--port-offset", "60000")
     assert (ended.code, ended.out) == (1, "")

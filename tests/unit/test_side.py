@@ -122,8 +122,9 @@ def test_a_customer_metered_at_low_voltage_takes_what_its_transformer_loses_too(
     assert feeder.total_sigma_wh == pytest.approx(alone.total_sigma_wh)
 
 
-def test_without_a_power_factor_it_is_guessed_and_less_sure() -> None:
-    customer = play(CUSTOMER)[0]
+@pytest.mark.parametrize("factor", [None, 0, 1, 50])
+def test_without_a_power_factor_that_can_be_it_is_guessed_and_less_sure(factor: int | None) -> None:
+    customer = play(CUSTOMER, factor)[0]
     assert customer.loss_wh == loss(50_000, HOUR_S, 315e3, 480.0, 3_650.0, 0.95) == 582
     assert customer.sigma_wh == pytest.approx(0.1 * 582)
 

@@ -120,6 +120,13 @@ def test_the_gateway_s_voltage_is_taken_where_it_is_told() -> None:
     assert lost.wh[0] == pytest.approx(by_hand(energies[0], 220.0), rel=1e-6)
 
 
+def test_a_power_factor_of_nothing_is_none() -> None:
+    energies = [[9_000, 2_000, 600, 1_500, 900, 400]]
+    rows = rows_of(energies, power_factor_permille=[0, 0, -32_768, 950, 0, -32_768])
+    lost = area_losses(rows, np.arange(1), [AREA], {n: rows.channels[n] for n in ("import_wh", "export_wh")}, [LINES])
+    assert lost.wh[0] == pytest.approx(by_hand(energies[0]), rel=1e-6)
+
+
 def test_energy_fed_in_flows_the_other_way() -> None:
     rows = rows_of([[0, 0, 0, 0, 0, 0]])
     rows.channels["export_wh"][1] = 1_000

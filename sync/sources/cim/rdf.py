@@ -244,19 +244,26 @@ class _Reader:
 
     def read(self, file: BinaryIO) -> Model:
         size = 0
-        try:
-            while chunk := file.read(_CHUNK):
-                size += len(chunk)
-                if size > MAX_BYTES:
-                    raise CimError(f"the file is larger than {MAX_BYTES >> 20} MiB")
-                self.parser.Parse(chunk, False)
-            self.parser.Parse(b"", True)
-        except expat.ExpatError as error:
-            why = expat.ErrorString(error.code)
-            raise CimError(f"line {error.lineno}, column {error.offset + 1}: not well-formed XML: {why}") from None
+        while chunk := file.read(_CHUNK):
+            size += len(chunk)
+            if size > MAX_BYTES:
+                raise CimError(f"the file is larger than {MAX_BYTES >> 20} MiB")
+            self.parse(chunk, last=False)
+        self.parse(b"", last=True)
         if all(" " in kind for kind in self.by_kind):
             raise CimError("no object of CIM (namespace http://iec.ch/TC57/CIM100#) is in the file")
         return Model(self.items, self.by_kind)
+
+    def parse(self, chunk: bytes, *, last: bool) -> None:
+        try:
+            self.parser.Parse(chunk, last)
+        except expat.ExpatError as error:
+            why = expat.ErrorString(error.code)
+            raise CimError(f"line {error.lineno}, column {error.offset + 1}: not well-formed XML: {why}") from None
+        except CimError:
+            raise
+        except (LookupError, ValueError) as error:  # of an encoding that the parser looks for elsewhere
+            raise CimError(f"an encoding that isn't taken; write UTF-8: {error}") from None
 
     def fault(self, what: str) -> CimError:
         return CimError(f"line {self.parser.CurrentLineNumber}, column {self.parser.CurrentColumnNumber + 1}: {what}")
