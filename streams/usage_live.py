@@ -144,12 +144,12 @@ class LiveWatch:
         if unit.state is not None and unit.version == live_rules.VERSION:
             state = grow_live(restore(LiveState, unit.state, live_rules.VERSION), size)
         since = max(unit.through or now - _LIVE, now - _LIVE)
-        # Some that were judged before, for the transformer's load.
-        before = since - timedelta(hours=self._settings.overload.intervals)
+        # Some that were judged before are wanted for the transformer's load.
+        before = self._settings.overload.intervals
         judged: list[LiveInterval] = []
         changes: list[tuple[Change, int]] = []
         through = since
-        for row in read_live_intervals(connection, unit.unit_id, before, _INTERVALS):
+        for row in read_live_intervals(connection, unit.unit_id, since, before, _INTERVALS):
             end = to_datetime(row[0])
             interval = _interval(row, size)
             if end > since:

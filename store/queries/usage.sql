@@ -250,14 +250,17 @@ where b.recorded_at > %(through)s and b.recorded_at <= %(until)s and b.observed_
 order by u.unit_id
 
 -- name: live_intervals
+-- Intervals that end after an instant, and of each length some before it. The first bound lets the planner leave out
+-- chunks: no interval is longer than an hour.
 select
   grid.us(b.observed_at), b.interval_s, l.coverage, l.inflow_wh, l.computable, b.quality, b.import_wh, b.export_wh,
   b.voltage_a_dv, b.voltage_b_dv, b.voltage_c_dv, b.current_a_ca, b.current_b_ca, b.current_c_ca
 from telemetry.block b
 join loss.balance l
   on l.unit_id = b.unit_id and l.observed_at = b.observed_at and l.interval_s = b.interval_s
-  and l.observed_at > %(since)s
-where b.unit_id = %(unit_id)s and b.observed_at > %(since)s and b.interval_s <= 3600
+  and l.observed_at > %(since)s - %(before)s * interval '1 hour'
+where b.unit_id = %(unit_id)s and b.observed_at > %(since)s - %(before)s * interval '1 hour'
+  and b.observed_at > %(since)s - %(before)s * b.interval_s * interval '1 second' and b.interval_s <= 3600
 order by b.observed_at, b.interval_s
 limit %(limit)s
 

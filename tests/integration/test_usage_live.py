@@ -170,3 +170,25 @@ def test_the_service_judges_counts_and_stops(connection: Connection, database: D
     values = {sample.name: sample.value for metric in metrics.collect() for sample in metric.samples}
     assert values["meterline_usage_findings"] == 1.0
     assert values["meterline_usage_live_intervals_total"] == 6.0
+
+
+def test_minutes_are_judged_for_hours(connection: Connection) -> None:
+    """Four hours of minutes are more rows than are read at once."""
+    minutes, watch = 360, LiveWatch(LiveSettings())
+    begin = int(BEGIN.timestamp()) - 2 * 3_600
+    ends = begin + 60 * (1 + np.arange(minutes))
+    wh = quiet(minutes)
+    wh[300:, 1 + CLOSED] = 60
+    view = load_views(connection, ["A1"])["A1"]
+    for part in np.array_split(np.arange(minutes), 4):
+        store_readings(connection, view, CODES, ends[part], 60, wh[part])
+        # Written as they came, a part after the other.
+        connection.execute(
+            "update loss.balance set recorded_at = now() - interval '2 s' where observed_at > to_timestamp(%s)",
+            [int(ends[part[0]]) - 1],
+        )
+        connection.execute("update usage.progress set live_through = now() - interval '3 s'")
+        while watch.look(connection, datetime.fromtimestamp(int(ends[part[-1]]) + 10, UTC)):
+            pass
+    assert watch.counts.intervals == minutes
+    assert (CODES[1 + CLOSED], "no_contract") in held(connection)
