@@ -23,6 +23,7 @@ from meterline.metrics_usage import UsageMetrics
 from meterline.usage import rules_of, run_usage_service
 from store.connection import Connection, connect
 from store.events import write_events
+from store.usage_findings import FindingQuery, list_usage_findings
 from store.views import load_views
 from streams.usage_live import LiveSettings, LiveWatch
 from sync.load import load_grid
@@ -192,3 +193,31 @@ def test_minutes_are_judged_for_hours(connection: Connection) -> None:
             pass
     assert watch.counts.intervals == minutes
     assert (CODES[1 + CLOSED], "no_contract") in held(connection)
+
+
+def test_what_holds_is_still_seen_and_ends_with_the_meter(connection: Connection) -> None:
+    wh = quiet(6)
+    wh[:, 1 + OVER] = 4_000
+    put(connection, 0, wh)
+    watch = LiveWatch(LiveSettings())
+    look(watch, connection)
+
+    def seen_since(hours: float) -> list[str | None]:
+        wanted = FindingQuery(since=BEGIN + timedelta(hours=hours), everything=True)
+        return [finding.meter for finding in list_usage_findings(connection, wanted, 10)]
+
+    # Of the first hour, and it holds.
+    assert seen_since(3) == [CODES[1 + OVER]]
+    gone = BEGIN + timedelta(hours=1, minutes=30)
+    meters = tuple(m for m in grid().meters if m.code != CODES[1 + OVER])
+    load_grid(connection, replace(grid(), meters=meters), gone)
+    view = load_views(connection, ["A1"])["A1"]
+    codes = [m.code for m in meters if m.code in CODES]
+    ends = int(BEGIN.timestamp()) + QUARTER_S * (7 + np.arange(4))
+    store_readings(connection, view, codes, ends, QUARTER_S, np.delete(quiet(4), 1 + OVER, axis=1))
+    connection.execute("update loss.balance set recorded_at = now() - interval '2 s'")
+    look(watch, connection)
+    assert held(connection) == set()
+    assert connection.execute("select count(*) from alerts.finding where ended_at is null").fetchone() == (0,)
+    assert seen_since(3) == [CODES[1 + OVER]]
+    assert seen_since(5) == []
