@@ -91,7 +91,7 @@ class LiveBatch:
     voltage_dv, current_ca
         int16, tenths of a volt, hundredths of an ampere; `MISSING` = missing.
     capacity_wh
-        int64: contract capacity over the interval; 0 = none is known.
+        int64: contract capacity over the interval; 0 = none is known, and nobody is over it.
     account
         uint8: ACTIVE, GENERATES, THREE_PHASE.
     """
@@ -181,7 +181,7 @@ def _judge(  # type: ignore[no-untyped-def]  # numba infers  # noqa: C901, PLR09
         known = 0
         taken = import_wh[m]
         if taken != MISSING_WH:
-            known |= 1 | (2 if capacity_wh[m] > 0 else 0)
+            known |= 3
             if taken > least_wh:
                 if not account[m] & ACTIVE:
                     holds |= 1
@@ -214,8 +214,10 @@ def _judge(  # type: ignore[no-untyped-def]  # numba infers  # noqa: C901, PLR09
                         holds |= 32
             if there > 0:
                 known |= 32
-            # All phases gone is an outage, not a lost phase.
-            if account[m] & THREE_PHASE and seen == 3:
+            # All phases gone is an outage, not a lost phase; who has one phase alone can't lack another.
+            if not account[m] & THREE_PHASE:
+                known |= 16 if seen > 0 else 0
+            elif seen == 3:
                 known |= 16
                 if 0 < there < 3:
                     holds |= 16

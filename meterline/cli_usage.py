@@ -71,9 +71,10 @@ def usage_run(
         with ops_of(ops_port, metrics, metrics.idle_reason):
             run_usage_service(settings, stop_on_signals(), metrics.counts)
         return
-    through = rules.last_closed(datetime.now(UTC)) if day is None else _day(day)
+    through = _through(day, rules)
     with opener(settings, "meterline-usage")() as connection:
         connection.autocommit = True
+        _check_area(connection, area)
         counts = run_through(connection, rules, through, area)
     if as_json:
         print_json({"through": through, **asdict(counts)})
@@ -99,9 +100,10 @@ def usage_associate(
 
     settings = read_settings(config, quiet=True)
     rules, counts = rules_of(settings), RecordCounts()
-    through = rules.last_closed(datetime.now(UTC)) if day is None else _day(day)
+    through = _through(day, rules)
     with opener(settings, "meterline-cli")() as connection:
         connection.autocommit = True
+        _check_area(connection, area)
         while compare_due(connection, rules, record_rules(settings), through, counts, unit=area):
             pass
     if as_json:
@@ -122,11 +124,14 @@ def usage_list(
 ) -> None:
     """List suspects by the energy that a visit is expected to recover. Example: meterline usage list --kind theft"""
     from meterline.bootstrap import opener
-    from meterline.usage import ranked
+    from meterline.usage import FINDING_KINDS, ranked
     from store.usage_findings import FindingQuery
 
+    if kind is not None and kind not in FINDING_KINDS:
+        fail(f"--kind: {printable(kind)!r} is none of {', '.join(FINDING_KINDS)}", code=2)
     wanted = FindingQuery(unit=area, kind=kind, since=read_instant(since, "--since"), everything=everything)
     with opener(read_settings(config, quiet=True), "meterline-cli")() as connection:
+        _check_area(connection, area)
         suspects = ranked(connection, wanted, datetime.now(UTC), limit)
     if as_json:
         print_json(
@@ -276,8 +281,25 @@ def _print_table(suspects: list[Suspect]) -> None:
     Console().print(table)
 
 
-def _day(text: str) -> date:
+def _through(day: str | None, rules: UsageRules) -> date:
+    """The day through which to work: the last closed one, or one before it."""
+    last = rules.last_closed(datetime.now(UTC))
+    if day is None:
+        return last
     try:
-        return date.fromisoformat(text)
+        wanted = date.fromisoformat(day)
     except ValueError:
-        fail(f"--day: not a day as YYYY-MM-DD: {printable(text)}", code=2)
+        fail(f"--day: not a day as YYYY-MM-DD: {printable(day)}", code=2)
+    if wanted.year < 1970:
+        fail(f"--day: no such day: {wanted}", code=2)
+    # Days of which nothing is there yet would end all findings.
+    if wanted > last:
+        fail(f"--day: {wanted} is not closed yet: the last closed day is {last}", code=2)
+    return wanted
+
+
+def _check_area(connection: Connection, area: str | None) -> None:
+    from store.views import load_views
+
+    if area is not None and not load_views(connection, [area]):
+        fail(f"no area {printable(area)!r} in the grid model")

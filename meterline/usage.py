@@ -11,8 +11,8 @@ from datetime import UTC, date, datetime, timedelta
 import psycopg
 import structlog
 
-from alerts.lifecycle import IllegalTransitionError
-from alerts.operate import OperationError
+from alerts.lifecycle import OUTCOMES, IllegalTransitionError, State
+from alerts.operate import OperationError, operate
 from alerts.work_orders import issue, report
 from kernels.live_rules import LiveLimits
 from meterline.bootstrap import opener
@@ -28,8 +28,9 @@ from store.usage_findings import (
     read_checked,
     read_results,
 )
-from streams.steps.usage_decide import UsageLimits
-from streams.steps.usage_live import OverloadRule
+from streams.steps.usage_decide import UsageKind, UsageLimits
+from streams.steps.usage_live import KINDS as LIVE_KINDS
+from streams.steps.usage_live import OVERLOAD, SINGLE_OUTAGE, TAMPERING, OverloadRule
 from streams.steps.usage_rank import HitRates, Visit
 from streams.usage import RecordRules, UsageCounts, UsageRules, fold_due, take_up_changes
 from streams.usage_association import compare_due
@@ -40,8 +41,13 @@ log = structlog.get_logger("meterline.usage")
 
 #: What a person says, and what a work order calls it.
 RESULTS = {"confirmed": "confirmed", "innocent": "refuted", "not-found": "not_found"}
+#: What findings say: of days, of records, of live rules and of what meters reported.
+FINDING_KINDS = tuple(dict.fromkeys(map(str, (*UsageKind, *LIVE_KINDS.values(), OVERLOAD, TAMPERING, SINGLE_OUTAGE))))
+_ACTIONS = {outcome: action for action, outcome in OUTCOMES.items()}
 #: Results from before that don't move the ranking any more.
 _LEARNT = timedelta(days=730)
+#: Characters of a reason, as alerts takes them.
+_MAX_REASON = 1_000
 #: Findings that are ranked; there are fewer that hold.
 _MOST = 50_000
 
@@ -173,10 +179,11 @@ def visits_of(results: Iterable[FieldResult]) -> list[Visit]:
 
 
 def check(connection: Connection, finding_id: int, result: str, by: str, note: str, now: datetime) -> str:
-    """Record what a field check found; returns where: with the work order, or with the finding itself.
+    """Record what a field check found; returns where: with the work order, the alert, or the finding itself.
 
     There is one place for a result. A finding with an alert has it in the alert's work order: the one that is out, or
-    one that is issued and reported at once, in one transaction.
+    one that is issued and reported at once, in one transaction. Where the alert is over already, no order is issued for
+    it any more, and the alert alone has it.
 
     Raises
     ------
@@ -184,6 +191,8 @@ def check(connection: Connection, finding_id: int, result: str, by: str, note: s
         Nothing was written.
     """
     outcome = RESULTS[result]
+    if not by.strip() or not note.strip():
+        raise UsageError("who has checked and what was seen must be said")
     with connection.transaction():
         found = read_checked(connection, finding_id)
         if found is None:
@@ -198,6 +207,9 @@ def check(connection: Connection, finding_id: int, result: str, by: str, note: s
             return "finding"
         try:
             order = found.work_order_id
+            if order is None and found.alert_state in (State.RESOLVED, State.CLOSED):
+                operate(connection, found.alert_id, _ACTIONS[outcome], by, note[:_MAX_REASON], now)
+                return f"alert {found.alert_id}"
             if order is None:
                 order = issue(connection, found.alert_id, by, by, now).work_order_id
             report(connection, order, outcome, by, note, now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -20,16 +21,21 @@ Floats = NDArray[np.float64]
 
 
 def days_of_series(rows: Sequence[tuple[Any, ...]], zone: ZoneInfo) -> tuple[list[date], Floats]:
-    """Local days and kWh of each, from rows of the audited function; NaN where less than half of a day is there."""
-    energy: dict[date, list[float]] = {}
+    """Local days and kWh of each, from rows of the audited function; NaN where less than half of a day is there.
+
+    Of intervals of several lengths that lie in a day, those of the length that covers most of it are taken.
+    """
+    energy: dict[date, dict[int, tuple[float, int]]] = {}
     for row in rows:
         observed_at, interval_s, import_wh, export_wh = row[:4]
         day = (observed_at - timedelta(microseconds=1)).astimezone(zone).date()
-        kwh, seconds = energy.setdefault(day, [0.0, 0.0])
+        by_length = energy.setdefault(day, {})
         if import_wh is not None and interval_s <= 3_600:
-            energy[day] = [kwh + (import_wh - (export_wh or 0)) / 1_000, seconds + interval_s]
+            kwh, seconds = by_length.get(interval_s, (0.0, 0))
+            by_length[interval_s] = (kwh + (import_wh - (export_wh or 0)) / 1_000, seconds + interval_s)
     days = sorted(energy)
-    return days, np.array([energy[d][0] if energy[d][1] > 43_200 else np.nan for d in days])
+    most = [max(energy[day].values(), key=itemgetter(1), default=(0.0, 0)) for day in days]
+    return days, np.array([kwh if seconds > 43_200 else np.nan for kwh, seconds in most])
 
 
 def baseline(days: Sequence[date], kwh: Floats, begin: date) -> Floats:

@@ -147,6 +147,7 @@ class Checked:
     """A finding as far as a result concerns it: its alert, the work order that is out for that, a result it has."""
 
     alert_id: int | None
+    alert_state: str | None
     work_order_id: int | None
     result: str | None
 
@@ -158,9 +159,9 @@ def read_checked(connection: Connection, finding_id: int) -> Checked | None:
         return None
     alert_finding_id, result = row
     alert = connection.execute(_SQL["alert_of"], {"alert_finding_id": alert_finding_id}).fetchone()
-    alert_id = None if alert is None else alert[0]
+    alert_id, state = (None, None) if alert is None else alert
     order = connection.execute(_SQL["order_of"], {"alert_id": alert_id}).fetchone()
-    return Checked(alert_id, None if order is None else order[0], result)
+    return Checked(alert_id, state, None if order is None else order[0], result)
 
 
 def add_check(connection: Connection, finding_id: int, result: str, at: datetime, by: str, note: str) -> None:

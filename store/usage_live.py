@@ -67,9 +67,11 @@ def live_units(connection: Connection, through: datetime, until: datetime, since
     return [LiveUnit(*row) for row in connection.execute(_SQL["live_units"], arguments)]
 
 
-def read_live_intervals(connection: Connection, unit_id: int, since: datetime, limit: int) -> list[tuple[Any, ...]]:
-    """Rows of intervals that end after an instant, in order."""
-    arguments = {"unit_id": unit_id, "since": since, "limit": limit}
+def read_live_intervals(
+    connection: Connection, unit_id: int, since: datetime, before: int, limit: int
+) -> list[tuple[Any, ...]]:
+    """Rows of intervals that end after an instant, and of as many before it, in order."""
+    arguments = {"unit_id": unit_id, "since": since, "before": before, "limit": limit}
     with connection.cursor(binary=True) as cursor:
         return cursor.execute(_SQL["live_intervals"], arguments).fetchall()
 

@@ -173,7 +173,8 @@ def _repair(own: DayReader, other: DayReader, first: date, last: date) -> Repair
     day, minutes = first, 0.0
     while day <= last:
         pair = (own.read(day), other.read(day))
-        minutes = minutes or pair[0].minutes
+        if pair[0].readings:  # a day without any has slots of a length that says nothing
+            minutes = minutes or pair[0].minutes
         if all(one.minutes == minutes for one in pair):
             for n, one in enumerate(pair):
                 energy_wh, loss_wh = fit_slots(one.energy_wh, one.unexplained_by_slot_wh, round(24 * 60 / minutes))

@@ -133,6 +133,7 @@ class LiveWatch:
             known = self._known[unit.unit_id]
             for change, interval_s in self._unit(connection, unit, known, held[unit.unit_id], now):
                 told += self._write(connection, unit, known, change, interval_s, held[unit.unit_id])
+            told += self._end_gone(connection, unit, known, held[unit.unit_id], now)
         add_findings(connection, (finding for _, finding in told))
         link_alerts(connection, sorted(number for number, _ in told))
 
@@ -144,12 +145,12 @@ class LiveWatch:
         if unit.state is not None and unit.version == live_rules.VERSION:
             state = grow_live(restore(LiveState, unit.state, live_rules.VERSION), size)
         since = max(unit.through or now - _LIVE, now - _LIVE)
-        # Some that were judged before, for the transformer's load.
-        before = since - timedelta(hours=self._settings.overload.intervals)
+        # Some that were judged before are wanted for the transformer's load.
+        before = self._settings.overload.intervals
         judged: list[LiveInterval] = []
         changes: list[tuple[Change, int]] = []
         through = since
-        for row in read_live_intervals(connection, unit.unit_id, before, _INTERVALS):
+        for row in read_live_intervals(connection, unit.unit_id, since, before, _INTERVALS):
             end = to_datetime(row[0])
             interval = _interval(row, size)
             if end > since:
@@ -207,9 +208,21 @@ class LiveWatch:
         if same is None or same.source != "live":
             return []
         held.remove(same)
-        end_finding(connection, same.finding_id, at)
+        return [self._end(connection, unit, same, at)]
+
+    def _end_gone(
+        self, connection: Connection, unit: LiveUnit, known: _Known, held: Sequence[HeldLive], now: datetime
+    ) -> list[tuple[int, Finding]]:
+        """End what is said of meters that don't hang on the area any more: no interval of theirs will end it."""
+        there = {None, *known.codes.values()}
+        return [
+            self._end(connection, unit, one, now) for one in held if one.source == "live" and one.meter not in there
+        ]
+
+    def _end(self, connection: Connection, unit: LiveUnit, one: HeldLive, at: datetime) -> tuple[int, Finding]:
+        end_finding(connection, one.finding_id, at)
         self.counts.ended += 1
-        return [(same.finding_id, over_for_alerts(same.finding_id, unit.unit, meter, same.kind, same.opened_at, at))]
+        return one.finding_id, over_for_alerts(one.finding_id, unit.unit, one.meter, one.kind, one.opened_at, at)
 
     def _events(self, connection: Connection, now: datetime) -> None:
         reported = [Reported(*row) for row in read_tampering(connection, now - QUIET, now)]

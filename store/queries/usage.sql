@@ -183,7 +183,11 @@ where (%(unit)s::text is null or u.code = %(unit)s)
   and (%(kind)s::text is null or f.kind = %(kind)s)
   and (%(meter)s::text is null or f.meter = %(meter)s)
   and (%(finding_id)s::bigint is null or f.finding_id = %(finding_id)s)
-  and (%(since)s::timestamptz is null or f.seen_at >= %(since)s)
+  -- A live rule and a report hold until they have ended; `seen_at` is when they began.
+  and (
+    %(since)s::timestamptz is null
+    or case when f.source in ('live', 'event') then coalesce(f.ended_at, 'infinity') else f.seen_at end >= %(since)s
+  )
   and (%(everything)s or (f.ended_at is null and r.result is null))
 order by f.expected_wh desc, f.finding_id
 limit %(limit)s
@@ -200,7 +204,10 @@ where r.checked_at >= %(since)s
 order by r.checked_at, f.finding_id
 
 -- name: alert_of
-select alert_id from alerts.finding where finding_id = %(alert_finding_id)s
+select a.alert_id, a.state
+from alerts.finding f
+join alerts.alert a using (alert_id)
+where f.finding_id = %(alert_finding_id)s
 
 -- name: order_of
 select work_order_id from alerts.work_order where alert_id = %(alert_id)s and state = 'issued'
@@ -250,14 +257,17 @@ where b.recorded_at > %(through)s and b.recorded_at <= %(until)s and b.observed_
 order by u.unit_id
 
 -- name: live_intervals
+-- Intervals that end after an instant, and of each length some before it. The first bound lets the planner leave out
+-- chunks: no interval is longer than an hour.
 select
   grid.us(b.observed_at), b.interval_s, l.coverage, l.inflow_wh, l.computable, b.quality, b.import_wh, b.export_wh,
   b.voltage_a_dv, b.voltage_b_dv, b.voltage_c_dv, b.current_a_ca, b.current_b_ca, b.current_c_ca
 from telemetry.block b
 join loss.balance l
   on l.unit_id = b.unit_id and l.observed_at = b.observed_at and l.interval_s = b.interval_s
-  and l.observed_at > %(since)s
-where b.unit_id = %(unit_id)s and b.observed_at > %(since)s and b.interval_s <= 3600
+  and l.observed_at > %(since)s - %(before)s * interval '1 hour'
+where b.unit_id = %(unit_id)s and b.observed_at > %(since)s - %(before)s * interval '1 hour'
+  and b.observed_at > %(since)s - %(before)s * b.interval_s * interval '1 second' and b.interval_s <= 3600
 order by b.observed_at, b.interval_s
 limit %(limit)s
 

@@ -37,6 +37,7 @@ VERSION = 1
 #: So many days in a row must a meter without an account have counted something.
 _UNCONTRACTED_DAYS = 3
 _PLACES = 4
+_HOUR_US = 3_600_000_000
 #: Standard deviations that a meter's days together must have fallen short of what was usual.
 _LEAST_CUSUM = 4.0
 
@@ -117,7 +118,8 @@ def days_without_account(view: UnitView, end_us: int, most: int) -> NDArray[np.i
     days = np.zeros(view.size, np.int64)
     for lapse in view.lapses:
         if lapse.from_us < end_us <= lapse.to_us:
-            days[lapse.position] = min((end_us - lapse.from_us) // 86_400_000_000, most)
+            # One of the days may have an hour less.
+            days[lapse.position] = min((end_us - lapse.from_us + _HOUR_US) // (24 * _HOUR_US), most)
     return days
 
 
@@ -232,7 +234,8 @@ def _row(
         meter=account.meter,
         kind=concluded.kind.value,
         confidence=concluded.confidence,
-        begin_day=area.day - timedelta(days=concluded.since_days),
+        # The day itself is the last of them.
+        begin_day=area.day - timedelta(days=max(concluded.since_days - 1, 0)),
         expected_wh=max(round(concluded.expected_wh), 0),
         tariff_class=account.tariff_class,
         reasons=concluded.reasons,

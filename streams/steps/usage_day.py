@@ -98,7 +98,8 @@ def make_day(stored: AreaIntervals, view: UnitView, begin_us: int, end_us: int) 
     # A day of 23 hours has its 24th missing.
     slots, ratio = max((end_us - begin_us) // (slot_s * 1_000_000), 24), slot_s // length_s
     rows = np.flatnonzero(inside & (stored.interval_s == length_s))
-    at = (stored.ends_us[rows] - begin_us) // (length_s * 1_000_000) - 1
+    # Where midnight lies within an interval, as in a zone of half hours, the first is the one that ends after it.
+    at = -((begin_us - stored.ends_us[rows]) // (length_s * 1_000_000)) - 1
     energy, uncontracted = _energies(stored, view, rows)
     fine_wh = np.full((view.size, slots * ratio), MISSING_WH, np.int64)
     fine_wh[:, at] = energy.T

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from alerts.evaluate import evaluate
+from alerts.lifecycle import Action
+from alerts.operate import operate
 from alerts.routing import Routing
 from alerts.rules import AlertPolicy
 from grid.model import Account, AccountStatus, Feeder, GridModel, Meter, Role, Substation, TransformerArea, UnitKind
@@ -158,7 +160,9 @@ def test_theft_and_a_closed_account_are_found_and_vacancy_is_not(
     assert {meter: f["kind"] for meter, f in found.items()} == {THIEF_CODE: "theft", CLOSED_CODE: "no_contract"}
     theft, closed = found[THIEF_CODE], found[CLOSED_CODE]
     begun = midnight(BEGIN + timedelta(days=SINCE))
-    assert abs(datetime.fromisoformat(theft["begin_at"]) - begun) <= timedelta(days=2)
+    # By the day: one since then had 23 hours.
+    assert datetime.fromisoformat(theft["begin_at"]) == begun
+    assert datetime.fromisoformat(closed["begin_at"]) == begun
     # Three quarters of what it took are not counted: as energy over 28 days, within a third.
     robbed_wh = int(readings()[-28 * 24 :, 1 + THIEF].sum() * 3)
     assert 0.67 * robbed_wh < theft["expected_wh"] < 1.33 * robbed_wh
@@ -214,6 +218,40 @@ def test_a_finding_is_alerted_checked_and_learnt_from(
     again = {f["meter"]: f for f in run("usage", "list", "--all")}
     assert again[CLOSED_CODE]["chance"] < closed["chance"]
     assert again[THIEF_CODE]["chance"] > theft["chance"]
+
+
+def test_a_crew_comes_home_when_the_alert_is_over(connection: Connection, run: Callable[..., Any]) -> None:
+    put(connection, readings())
+    fold(connection)
+    now = midnight(TARGET + timedelta(days=1))
+    evaluate(connection, AlertPolicy(), Routing.to_all(("marketing",)), now)
+    found = {f["meter"]: f for f in run("usage", "list")}
+    for meter, action, result in ((THIEF_CODE, Action.RESOLVE, "confirmed"), (CLOSED_CODE, Action.CLOSE, "not-found")):
+        finding, alert = found[meter]["finding_id"], found[meter]["alert_id"]
+        operate(connection, alert, action, "li", "it has passed", now)
+        check = ("usage", "check", str(finding), "--result", result, "--by", "li")
+        assert "must be said" in run(*check, "--note", " ", code=1)
+        assert run(*check, "--note", "long sealed " * 100)["recorded_with"] == f"alert {alert}"
+        assert "checked already" in run(*check, "--note", "again", code=1)
+    results = {f["meter"]: f["result"] for f in run("usage", "list", "--all")}
+    assert results == {THIEF_CODE: "confirmed", CLOSED_CODE: "not_found"}
+    (month,) = run("usage", "precision")
+    assert (month["visits"], month["confirmed"]) == (2, 1)
+
+
+def test_what_is_not_there_is_said(connection: Connection, run: Callable[..., Any]) -> None:
+    put(connection, readings())
+    fold(connection)
+    before = said(connection)
+    tomorrow = (datetime.now(BERLIN) + timedelta(days=1)).date().isoformat()
+    for command in (("run", "--once"), ("associate",)):
+        assert "is not closed yet" in run("usage", *command, "--day", tomorrow, code=2)
+        assert "no such day" in run("usage", *command, "--day", "0001-01-01", code=2)
+        assert "no area 'A9'" in run("usage", *command, "--area", "A9", code=1)
+    assert said(connection) == before
+    assert "no area 'A9'" in run("usage", "list", "--area", "A9", code=1)
+    assert "'thef' is none of no_contract, " in run("usage", "list", "--kind", "thef", code=2)
+    assert run("usage", "list", "--kind", "single_outage", "--area", "A1") == []
 
 
 def test_late_data_come_to_the_same_as_data_in_order(

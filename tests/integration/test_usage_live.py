@@ -22,6 +22,7 @@ from meterline.metrics_usage import UsageMetrics
 from meterline.usage import rules_of, run_usage_service
 from store.connection import Connection, connect
 from store.events import write_events
+from store.usage_findings import FindingQuery, list_usage_findings
 from store.views import load_views
 from streams.usage_live import LiveSettings, LiveWatch
 from sync.load import load_grid
@@ -167,3 +168,53 @@ def test_the_service_judges_counts_and_stops(connection: Connection, database: D
     values = {sample.name: sample.value for metric in metrics.collect() for sample in metric.samples}
     assert values["meterline_usage_findings"] == 1.0
     assert values["meterline_usage_live_intervals_total"] == 6.0
+
+
+def test_minutes_are_judged_for_hours(connection: Connection) -> None:
+    """Four hours of minutes are more rows than are read at once."""
+    minutes, watch = 360, LiveWatch(LiveSettings())
+    begin = int(BEGIN.timestamp()) - 2 * 3_600
+    ends = begin + 60 * (1 + np.arange(minutes))
+    wh = quiet(minutes)
+    wh[300:, 1 + CLOSED] = 60
+    view = load_views(connection, ["A1"])["A1"]
+    for part in np.array_split(np.arange(minutes), 4):
+        store_readings(connection, view, CODES, ends[part], 60, wh[part])
+        # Written as they came, a part after the other.
+        connection.execute(
+            "update loss.balance set recorded_at = now() - interval '2 s' where observed_at > to_timestamp(%s)",
+            [int(ends[part[0]]) - 1],
+        )
+        connection.execute("update usage.progress set live_through = now() - interval '3 s'")
+        while watch.look(connection, datetime.fromtimestamp(int(ends[part[-1]]) + 10, UTC)):
+            pass
+    assert watch.counts.intervals == minutes
+    assert (CODES[1 + CLOSED], "no_contract") in held(connection)
+
+
+def test_what_holds_is_still_seen_and_ends_with_the_meter(connection: Connection) -> None:
+    wh = quiet(6)
+    wh[:, 1 + OVER] = 4_000
+    put(connection, 0, wh)
+    watch = LiveWatch(LiveSettings())
+    look(watch, connection)
+
+    def seen_since(hours: float) -> list[str | None]:
+        wanted = FindingQuery(since=BEGIN + timedelta(hours=hours), everything=True)
+        return [finding.meter for finding in list_usage_findings(connection, wanted, 10)]
+
+    # Of the first hour, and it holds.
+    assert seen_since(3) == [CODES[1 + OVER]]
+    gone = BEGIN + timedelta(hours=1, minutes=30)
+    meters = tuple(m for m in grid().meters if m.code != CODES[1 + OVER])
+    load_grid(connection, replace(grid(), meters=meters), gone)
+    view = load_views(connection, ["A1"])["A1"]
+    codes = [m.code for m in meters if m.code in CODES]
+    ends = int(BEGIN.timestamp()) + QUARTER_S * (7 + np.arange(4))
+    store_readings(connection, view, codes, ends, QUARTER_S, np.delete(quiet(4), 1 + OVER, axis=1))
+    connection.execute("update loss.balance set recorded_at = now() - interval '2 s'")
+    look(watch, connection)
+    assert held(connection) == set()
+    assert connection.execute("select count(*) from alerts.finding where ended_at is null").fetchone() == (0,)
+    assert seen_since(3) == [CODES[1 + OVER]]
+    assert seen_since(5) == []

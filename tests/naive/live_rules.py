@@ -21,12 +21,12 @@ def holds(
     there = [] if volts is None else [v for v in volts if v >= 500]
     return (
         None if import_wh is None else import_wh > 20 and not active,
-        None if import_wh is None or not capacity_wh else import_wh > 1.1 * capacity_wh,
+        None if import_wh is None else capacity_wh > 0 and import_wh > 1.1 * capacity_wh,
         None if export_wh is None else export_wh > 20 and not generates,
         None
         if import_wh is None or not amps
         else import_wh == 0 and (export_wh is None or export_wh <= 0) and max(amps) >= 30,
-        None if volts is None or not three or len(volts) < 3 else 0 < len(there) < 3,
+        None if not volts or (three and len(volts) < 3) else three and 0 < len(there) < 3,
         None if not there else any(v < 2070 or v > 2530 for v in there),
     )
 

@@ -75,6 +75,21 @@ def test_all_phases_gone_is_not_a_lost_phase() -> None:
     assert state.open[0] == 0
 
 
+def test_what_the_account_or_the_meter_rules_out_ends() -> None:
+    """A capacity that isn't known any more, and a meter of one phase in the place of one of three."""
+    detector, nothing = LiveRules(), np.zeros(1, np.int64)
+    state, ended = detector.init(1), 0
+    three, one = np.array([[2300, 10, 2300]], np.int16), np.array([[2300, MISSING, MISSING]], np.int16)
+    for n in range(10):
+        account = np.array([ACTIVE | (THREE_PHASE if n < 5 else 0)], np.uint8)
+        capacity_wh = np.full(1, 1_000 if n < 5 else 0)
+        batch = LiveBatch(np.full(1, 3_000), nothing, three if n < 5 else one, None, capacity_wh, account)
+        state, changes = detector.update(state, batch)
+        ended |= int(changes.ended[0])
+        assert bool(state.open[0]) == (2 <= n + 1 < 9)
+    assert ended == 1 << Rule.OVER_CAPACITY | 1 << Rule.PHASE_MISSING
+
+
 def test_limits_and_shapes_are_checked() -> None:
     with pytest.raises(ValueError, match="intervals"):
         LiveLimits(intervals=(0,) * RULES)

@@ -97,6 +97,14 @@ def test_days_of_other_lengths(hours: int, slots: int) -> None:
     assert (energy[1] != MISSING_WH).sum() == min(hours, 24)
 
 
+def test_where_midnight_is_within_an_interval_the_day_begins_with_that() -> None:
+    stored = intervals(3_600, 24)
+    stored.import_wh[:, 1] = np.arange(24)
+    half_us = 1_800 * _US
+    day = make_day(stored, view(), half_us, half_us + 24 * 3_600 * _US)
+    assert day.energy_wh[1].tolist() == list(range(24))
+
+
 def test_of_several_lengths_the_one_that_covers_most_is_taken() -> None:
     quarter, hour = intervals(900, 96), intervals(3_600, 3, wh=9_999)
     both = AreaIntervals(*(np.concatenate([getattr(quarter, n), getattr(hour, n)]) for n in AreaIntervals.__slots__))
@@ -244,6 +252,8 @@ def test_days_of_a_series_and_what_was_usual() -> None:
         (datetime(2026, 5, 4, tzinfo=UTC) + timedelta(hours=h + 1), 3_600, 1_000 if h < 72 else 400, None)
         for h in range(96 + 8)
     ]
+    # Readings of some quarters beside the hours are the same energy.
+    rows += [(datetime(2026, 5, 4, tzinfo=UTC) + timedelta(minutes=15 * (q + 1)), 900, 250, None) for q in range(40)]
     days, kwh = days_of_series(rows, zone)  # type: ignore[arg-type]
     assert [d.day for d in days] == [4, 5, 6, 7, 8]
     assert kwh[:4].tolist() == [24.0, 24.0, 24.0, pytest.approx(9.6)]
