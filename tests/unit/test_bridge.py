@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Any
@@ -41,6 +42,7 @@ class Units:
 @dataclass
 class Future:
     exception: Exception | None = None
+    is_done: bool = True
 
     def succeeded(self) -> bool:
         return self.exception is None
@@ -65,8 +67,8 @@ class Client:
     def __init__(self) -> None:
         self.acks: list[int] = []
 
-    def ack(self, mid: int, qos: int) -> None:
-        self.acks.append(mid)
+    def ack_all(self, numbers: Iterable[int]) -> None:
+        self.acks += numbers
 
 
 class Rig:
