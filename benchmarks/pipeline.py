@@ -7,7 +7,8 @@ The peer is Faust with one JSON event a reading and a row a reading, on the same
 --part NAME  one of these alone (kafka400 and kafka80 without it; all): kafka400, kafka80: blocks of so many meters;
              mqtt: from the broker; round: 100 million meters within a minute; cpu: workers' own processor time by their
              number; memory: a worker of a million meters; backfill: live delay beside a month of the past.
---profile    processor time of the worker and of the database by block, by function on standard error.
+--profile    processor time of the worker and of the database by block, of the bridge by message, by function on
+             standard error.
 """
 
 from __future__ import annotations

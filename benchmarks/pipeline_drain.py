@@ -61,7 +61,7 @@ class Drain:
 LARGE = Drain(size=400, areas=500, intervals=350, target=2_000_000)
 SMALL = Drain(size=80, areas=1_000, intervals=350, target=700_000)
 #: Young enough for the lane of live data, and over before the first would be too old for it.
-_BY_MQTT = Drain(size=400, areas=500, intervals=90, target=1_000_000)
+BY_MQTT = Drain(size=400, areas=500, intervals=90, target=1_000_000)
 #: 100 million meters: these areas, each as often as there are intervals.
 _ROUND = Drain(size=400, areas=1_000, intervals=250, target=0)
 _ROUND_S = 60.0
@@ -109,7 +109,7 @@ def from_kafka(drain: Drain) -> list[Result]:
 
 def from_mqtt() -> list[Result]:
     """Fill the bridge's session while the bridge is stopped, then start it again."""
-    drain = _BY_MQTT
+    drain = BY_MQTT
     model = make_model(drain.areas, _FEEDERS, drain.size)
     with benchmark_stack(_WORKERS) as (spec, settings):
         _load(settings, model)
@@ -118,7 +118,7 @@ def from_mqtt() -> list[Result]:
         # Before the bridge has subscribed, the broker has nobody to keep a message for.
         wait_until_ready(settings, _WORKERS, _READY_S)
         stop_programs(spec, ["bridge"])
-        _publish(settings, model, drain)
+        publish(settings, model, drain)
         start_programs(spec, ["bridge"])
         drained, _ = _drained(spec, drain)
         _check(settings, drain)
@@ -208,12 +208,13 @@ def _fill(settings: Settings, model: GridModel, drain: Drain, within_s: float = 
     return seconds
 
 
-def _publish(settings: Settings, model: GridModel, drain: Drain) -> None:
+def publish(settings: Settings, model: GridModel, drain: Drain) -> None:
+    """Send all messages as one gateway does, an interval after another, until the broker has all of them."""
     folder = settings.mqtt.gateway_passwords_dir
     assert folder is not None
     client = GatewayClient(settings.mqtt.host, settings.mqtt.port, "headend", read_secret(folder / "headend"))
     client.connect()
-    areas = [_Messages(code, meters.to_pylist()) for code, meters in meters_of(model).items()]
+    areas = [Messages(code, meters.to_pylist()) for code, meters in meters_of(model).items()]
     first_us = whole_intervals_us(_INTERVAL_S) - (drain.intervals + 1) * _MINUTE_US
     sequence = 0
     for i in range(drain.intervals):
@@ -230,7 +231,7 @@ def _publish(settings: Settings, model: GridModel, drain: Drain) -> None:
     client.close()
 
 
-class _Messages:
+class Messages:
     """A gateway's messages of one area, of which only number and time are filled in."""
 
     def __init__(self, code: str, meters: list[str]) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.pipeline_bridge import profile_bridge
 from benchmarks.report import Result, result
 from benchmarks.scene import BlockTemplate, make_model, meters_of, whole_intervals_us
 from benchmarks.stack import benchmark_stack, processor_seconds
@@ -55,11 +56,13 @@ def profile(sizes: Sequence[int]) -> list[Result]:
     for size in sizes:
         with benchmark_stack() as (spec, settings):
             spent = _measure(spec, settings, size)
-        _show(spent.profile, size)
+        _show(spent.profile, f"blocks of {size}", _BATCHES * _BATCH)
         for what, seconds in spent.seconds.items():
             results.append(result(f"processor time, {what}, blocks of {size}", seconds * 1e6, "µs/block"))
             results.append(result(f"the same, {what}, blocks of {size}", seconds * 1e6 / size, "s/million"))
-    return results
+    bridge, of_functions, messages = profile_bridge()
+    _show(of_functions, "the bridge", messages)
+    return results + bridge
 
 
 def _measure(spec: StackSpec, settings: Settings, size: int) -> Spent:
@@ -120,14 +123,13 @@ def _check(connection: Connection, blocks: int) -> None:
     assert row == (blocks,), f"blocks: {row}"
 
 
-def _show(stats: pstats.Stats, size: int) -> None:
+def _show(stats: pstats.Stats, what: str, blocks: int) -> None:
     """The functions that took longest, microseconds a block, with and without what they called."""
-    blocks = _BATCHES * _BATCH
     of_function = stats.stats  # type: ignore[attr-defined]  # typeshed leaves it out
     rows = sorted(
         ((own, whole, calls, where) for where, (_, calls, own, whole, _) in of_function.items()), reverse=True
     )
-    sys.stderr.write(f"\nblocks of {size}: own and whole microseconds a block under the profiler, calls a block\n")
+    sys.stderr.write(f"\n{what}: own and whole microseconds a block under the profiler, calls a block\n")
     for own, whole, calls, (path, line, name) in sorted(rows, reverse=True)[:_FUNCTIONS]:
         place = f"{path.removeprefix(_ROOT).lstrip('/')}:{line}" if line else ""
         figures = f"{own / blocks * 1e6:8.2f} {whole / blocks * 1e6:8.2f} {calls / blocks:8.2f}"

@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from grid.arrow import InvalidBlockError, read_record, write_record
+from grid.block_forms import Forms
 from grid.block_layout import Layouts
 from grid.channels import CHANNELS, MEASURED, SIGMA, Values
 from grid.quality import MAX_SEQUENCE
@@ -25,6 +26,7 @@ INTERVALS_S = (60, 300, 900, 1800, 3600)
 DAYS_S = (82_800, 86_400, 90_000)
 
 _METADATA_KEY = b"block"
+_FORMS = Forms()
 _LAYOUTS = Layouts()
 #: What a block may carry, in the order of its columns.
 BLOCK_CHANNELS = (*MEASURED, SIGMA)
@@ -93,12 +95,18 @@ def encode_block(block: Block) -> bytes:
             str(first),
         )
     )
-    columns = {"meter": block.meters, "quality": pa.array(block.quality)}
+    columns: dict[str, Values] = {"quality": block.quality}
     if not uniform:
-        columns["sequence"] = pa.array(block.sequence)
-    columns |= {name: pa.array(values) for name, values in block.channels.items()}
-    schema = _schema(tuple(columns)).with_metadata({_METADATA_KEY: header.encode()})
-    return write_record(schema, list(columns.values()))
+        columns["sequence"] = block.sequence
+    columns |= block.channels
+    text = header.encode()
+    known = _FORMS.record(text, block.meters, columns)
+    if known is not None:
+        return known
+    schema = _schema(("meter", *columns)).with_metadata({_METADATA_KEY: text})
+    data = write_record(schema, [block.meters, *(pa.array(values) for values in columns.values())])
+    _FORMS.learn(data, text, block.meters, columns)
+    return data
 
 
 def decode_block(data: bytes) -> Block:

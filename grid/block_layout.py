@@ -83,7 +83,7 @@ class Layouts:
 
     def learn(self, data: bytes, text: str, batch: pa.RecordBatch) -> None:
         """Keep the layout of a record that Arrow has read; one that is made otherwise than ours is passed over."""
-        layout = _found(data, text.encode(), batch)
+        layout = layout_of(data, text.encode(), batch)
         if layout is None:
             return
         if len(self._of_length) >= _MAX_LENGTHS:
@@ -92,7 +92,8 @@ class Layouts:
         self._of_length[len(data)] = (*ways[-_MAX_WAYS + 1 :], layout)
 
 
-def _found(data: bytes, text: bytes, batch: pa.RecordBatch) -> Layout | None:
+def layout_of(data: bytes, text: bytes, batch: pa.RecordBatch) -> Layout | None:
+    """The layout of a record that Arrow has read as `text` and `batch`; None where it is made otherwise than ours."""
     schema_end = 8 + int.from_bytes(data[4:8], "little")
     body = schema_end + 8 + int.from_bytes(data[schema_end + 4 : schema_end + 8], "little")
     if not (data.startswith(_MARK) and data.startswith(_MARK, schema_end)):

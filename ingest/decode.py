@@ -21,20 +21,10 @@ from grid.model import MAX_ENERGY_WH, MAX_MEMBERS, UnitKind
 from grid.ports import Directory
 from grid.quality import MISSING_WH, Quality
 from ingest.checks import MAX_AHEAD_US, MAX_BEHIND_US, RefusedError, check_sender, check_size, parse, parse_topic
+from ingest.decode_plain import ENERGIES, FRACTIONS, MAX_REGISTER_WH, REGISTERS, PlainMessage, read_plain
 from ingest.messages import BlockMessage
 
-#: A register of ten digits of a kilowatt-hour, hundredfold.
-MAX_REGISTER_WH = 10**15
-
-#: Columns of fractions: channel, steps in a unit, least and greatest value that makes sense.
-_FRACTIONS = {
-    **{f"voltage_{phase}_v": (f"voltage_{phase}_dv", 10, 0.0, 3_000.0) for phase in "abc"},
-    **{f"current_{phase}_a": (f"current_{phase}_ca", 100, 0.0, 300.0) for phase in "abc"},
-    "power_factor": ("power_factor_permille", 1_000, -1.0, 1.0),
-}
-_ENERGIES = ("import_wh", "export_wh")
-_REGISTERS = ("register_import_wh", "register_export_wh")
-_COLUMNS = (*_ENERGIES, *_REGISTERS, *_FRACTIONS)
+_COLUMNS = (*ENERGIES, *REGISTERS, *FRACTIONS)
 _decoder = msgspec.json.Decoder(BlockMessage)
 
 
@@ -69,8 +59,12 @@ def decode_message(
         gateway, unit = parse_topic(topic, "block")
         check_size(payload)
         kind = check_sender(gateway, unit, directory)
+        plain = read_plain(payload)
+        if plain is not None:
+            observed_at_us = _check_time(plain.message.observed_at, plain.message.interval_s, received_at_us, zone)
+            return Decoded(_plain_block(plain, unit, gateway, observed_at_us, received_at_us), kind, ())
         message = parse(_decoder, payload)
-        observed_at_us = _check_time(message, received_at_us, zone)
+        observed_at_us = _check_time(message.observed_at, message.interval_s, received_at_us, zone)
         size = _check_lengths(message)
     except RefusedError as refused:
         return Decoded(None, None, (Rejection(refused.reason, refused.detail, topic, payload),))
@@ -80,8 +74,6 @@ def decode_message(
     for reason, mask in bad.items():
         meters = tuple(message.meter[i] for i in np.flatnonzero(mask))
         rejections.append(Rejection(reason, f"{len(meters)} of {size} readings", topic, payload, meters))
-    energy = channels.get(IMPORT)
-    absent = np.ones(size, np.bool_) if energy is None else energy == MISSING_WH
     block = Block(
         unit=unit,
         gateway=gateway,
@@ -91,9 +83,31 @@ def decode_message(
         meters=pa.array(message.meter, pa.string()),
         sequence=np.full(size, message.sequence, np.int64),
         channels=channels,
-        quality=np.where(absent, np.uint8(Quality.MISSING), np.uint8(Quality.VALID)),
+        quality=_quality(channels, size),
     )
     return Decoded(block, kind, tuple(rejections))
+
+
+def _plain_block(plain: PlainMessage, unit: str, gateway: str, observed_at_us: int, received_at_us: int) -> Block:
+    size = len(plain.meters)
+    return Block(
+        unit=unit,
+        gateway=gateway,
+        observed_at_us=observed_at_us,
+        interval_s=plain.message.interval_s,
+        received_at_us=received_at_us,
+        meters=plain.meters,
+        sequence=np.full(size, plain.message.sequence, np.int64),
+        channels=plain.channels,
+        quality=_quality(plain.channels, size),
+    )
+
+
+def _quality(channels: dict[str, Values], size: int) -> NDArray[np.uint8]:
+    energy = channels.get(IMPORT)
+    if energy is None:
+        return np.full(size, Quality.MISSING, np.uint8)
+    return np.where(energy == MISSING_WH, np.uint8(Quality.MISSING), np.uint8(Quality.VALID))
 
 
 def _channels(message: BlockMessage) -> tuple[dict[str, Values], dict[Reason, NDArray[np.bool_]]]:
@@ -105,7 +119,7 @@ def _channels(message: BlockMessage) -> tuple[dict[str, Values], dict[Reason, ND
         if mask.any():
             bad[reason] = bad[reason] | mask if reason in bad else mask
 
-    for name in _ENERGIES:
+    for name in ENERGIES:
         column = getattr(message, name)
         if column is not None:
             channels[name] = _integers(column)
@@ -115,7 +129,7 @@ def _channels(message: BlockMessage) -> tuple[dict[str, Values], dict[Reason, ND
         # Import and export are one reading.
         for mask in bad.values():
             energy[mask] = MISSING_WH
-    for name in _REGISTERS:
+    for name in REGISTERS:
         column = getattr(message, name)
         if column is not None:
             register = _integers(column)
@@ -123,7 +137,7 @@ def _channels(message: BlockMessage) -> tuple[dict[str, Values], dict[Reason, ND
             refuse(Reason.VALUE_OUT_OF_RANGE, wrong)
             register[wrong] = MISSING_WH
             channels[name] = register
-    for name, (channel, steps, least, greatest) in _FRACTIONS.items():
+    for name, (channel, steps, least, greatest) in FRACTIONS.items():
         column = getattr(message, name)
         if column is not None:
             value = np.array(column, dtype=np.float64)
@@ -135,24 +149,20 @@ def _channels(message: BlockMessage) -> tuple[dict[str, Values], dict[Reason, ND
     return channels, bad
 
 
-def _check_time(message: BlockMessage, received_at_us: int, zone: tzinfo) -> int:
-    if message.interval_s not in INTERVALS_S and message.interval_s not in DAYS_S:
-        raise RefusedError(
-            Reason.INVALID_FIELD, f"interval_s {message.interval_s} is not one of {INTERVALS_S} or {DAYS_S}"
-        )
-    since = message.observed_at - datetime(1970, 1, 1, tzinfo=UTC)
+def _check_time(observed_at: datetime, interval_s: int, received_at_us: int, zone: tzinfo) -> int:
+    if interval_s not in INTERVALS_S and interval_s not in DAYS_S:
+        raise RefusedError(Reason.INVALID_FIELD, f"interval_s {interval_s} is not one of {INTERVALS_S} or {DAYS_S}")
+    since = observed_at - datetime(1970, 1, 1, tzinfo=UTC)
     observed_at_us = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
     if observed_at_us - received_at_us > MAX_AHEAD_US:
-        raise RefusedError(Reason.TIME_IN_FUTURE, f"observed_at {message.observed_at} is ahead of the clock")
+        raise RefusedError(Reason.TIME_IN_FUTURE, f"observed_at {observed_at} is ahead of the clock")
     if received_at_us - observed_at_us > MAX_BEHIND_US:
-        raise RefusedError(Reason.TIME_TOO_OLD, f"observed_at {message.observed_at} is over 400 days back")
-    if message.interval_s in DAYS_S:
-        if not _is_local_day(message.observed_at, message.interval_s, zone):
-            raise RefusedError(
-                Reason.TIME_NOT_ALIGNED, f"{message.interval_s} s until {message.observed_at} are no day in {zone}"
-            )
-    elif observed_at_us <= 0 or observed_at_us % (message.interval_s * 1_000_000):
-        raise RefusedError(Reason.TIME_NOT_ALIGNED, f"{message.observed_at} isn't aligned to {message.interval_s} s")
+        raise RefusedError(Reason.TIME_TOO_OLD, f"observed_at {observed_at} is over 400 days back")
+    if interval_s in DAYS_S:
+        if not _is_local_day(observed_at, interval_s, zone):
+            raise RefusedError(Reason.TIME_NOT_ALIGNED, f"{interval_s} s until {observed_at} are no day in {zone}")
+    elif observed_at_us <= 0 or observed_at_us % (interval_s * 1_000_000):
+        raise RefusedError(Reason.TIME_NOT_ALIGNED, f"{observed_at} isn't aligned to {interval_s} s")
     return observed_at_us
 
 

@@ -16,7 +16,20 @@ from grid.quality import MAX_SEQUENCE
 Energy = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
 Code = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
-
+SequenceNumber = Annotated[
+    int, msgspec.Meta(ge=0, lt=MAX_SEQUENCE, description="The gateway's number of the message, rising by one")
+]
+ObservedAt = Annotated[datetime, msgspec.Meta(tz=True, description="End of the interval, aligned to its length in UTC")]
+IntervalS = Annotated[
+    int,
+    msgspec.Meta(
+        description=f"Length of the interval in seconds: one of {INTERVALS_S}; or a local day, one of {DAYS_S}"
+    ),
+]
+Meters = Annotated[
+    list[Code],
+    msgspec.Meta(min_length=1, max_length=MAX_MEMBERS, description="Asset numbers; the other columns follow them"),
+]
 Energies = Annotated[list[Energy | None] | None, msgspec.Meta(description="Wh at the meter; null = not read")]
 Voltages = Annotated[list[float | None] | None, msgspec.Meta(description="Mean voltage in volts; null = not read")]
 Currents = Annotated[list[float | None] | None, msgspec.Meta(description="Mean current in amperes; null = not read")]
@@ -29,22 +42,10 @@ class BlockMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     current in the columns of phase a.
     """
 
-    sequence: Annotated[
-        int, msgspec.Meta(ge=0, lt=MAX_SEQUENCE, description="The gateway's number of the message, rising by one")
-    ]
-    observed_at: Annotated[
-        datetime, msgspec.Meta(tz=True, description="End of the interval, aligned to its length in UTC")
-    ]
-    interval_s: Annotated[
-        int,
-        msgspec.Meta(
-            description=f"Length of the interval in seconds: one of {INTERVALS_S}; or a local day, one of {DAYS_S}"
-        ),
-    ]
-    meter: Annotated[
-        list[Code],
-        msgspec.Meta(min_length=1, max_length=MAX_MEMBERS, description="Asset numbers; the other columns follow them"),
-    ]
+    sequence: SequenceNumber
+    observed_at: ObservedAt
+    interval_s: IntervalS
+    meter: Meters
     import_wh: Annotated[Energies, msgspec.Meta(description="Energy taken in the interval; null = not read")] = None
     export_wh: Annotated[
         Energies, msgspec.Meta(description="Energy given back; where it isn't read it counts as 0")

@@ -24,6 +24,8 @@ from store.gaps import StoredGapLedger
 from store.migrate import migrate
 
 _MAX_REQUEST = 24 * 1024 * 1024
+#: At a thousand messages a second, three wait for each of 16 partitions: what costs Kafka and the workers is a batch.
+_BRIDGE_LINGER_MS = 50
 
 
 def opener(settings: Settings, application: str) -> Callable[[], Connection]:
@@ -58,7 +60,7 @@ def make_bridge(settings: Settings) -> Bridge:
     )
     directory = StoredDirectory(opener(settings, "meterline-ingest"), settings.settling.zone())
     resender = Resender(StoredGapLedger(opener(settings, "meterline-gaps")), _ask_limits(ingest))
-    return Bridge(bridge_settings, make_producer(settings), directory, resender=resender)
+    return Bridge(bridge_settings, make_producer(settings, _BRIDGE_LINGER_MS), directory, resender=resender)
 
 
 def backfill_after_us(settings: Settings) -> int:

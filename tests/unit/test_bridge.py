@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Any
@@ -42,6 +43,7 @@ class Units:
 @dataclass
 class Future:
     exception: Exception | None = None
+    is_done: bool = True
 
     def succeeded(self) -> bool:
         return self.exception is None
@@ -52,11 +54,14 @@ class Producer:
     """Takes everything, or fails with `error`."""
 
     error: Exception | None = None
+    answers: bool = True
     sent: list[tuple[str, bytes]] = field(default_factory=list)
+    futures: list[Future] = field(default_factory=list)
 
     def send(self, topic: str, *, key: bytes, value: bytes, headers: Any = None) -> Future:
         self.sent.append((topic, value))
-        return Future(self.error)
+        self.futures.append(Future(self.error, self.answers))
+        return self.futures[-1]
 
     def flush(self, timeout: float) -> None:
         pass
@@ -66,8 +71,8 @@ class Client:
     def __init__(self) -> None:
         self.acks: list[int] = []
 
-    def ack(self, mid: int, qos: int) -> None:
-        self.acks.append(mid)
+    def ack_all(self, numbers: Iterable[int]) -> None:
+        self.acks += numbers
 
 
 class Rig:
@@ -112,6 +117,29 @@ def test_acknowledges_nothing_when_kafka_refuses_one(rig: Rig) -> None:
     rig.producer.error = RuntimeError("no")
     rig.arrive(1)
     with pytest.raises(BridgeError, match="no"):
+        rig.forward()
+    assert rig.client.acks == []
+
+
+def test_what_kafka_has_not_answered_for_holds_up_what_came_after_it(rig: Rig) -> None:
+    rig.producer.answers = False
+    rig.arrive(1)
+    rig.forward()
+    rig.producer.answers = True
+    rig.arrive(2)
+    rig.forward()
+    assert (len(rig.producer.sent), rig.client.acks) == (2, [])
+    rig.producer.futures[0].is_done = True
+    rig.forward()
+    assert rig.client.acks == [1, 2]
+    assert rig.bridge.held_bytes == 0
+
+
+def test_a_kafka_that_does_not_answer_ends_the_bridge(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bridge, "_KAFKA_TIMEOUT_S", 0)
+    rig.producer.answers = False
+    rig.arrive(1)
+    with pytest.raises(BridgeError, match="answer"):
         rig.forward()
     assert rig.client.acks == []
 

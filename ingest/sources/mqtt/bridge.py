@@ -11,7 +11,7 @@ import queue
 import ssl
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +30,7 @@ from ingest.gaps import ResendRequest
 from ingest.gather import Gatherer, GatherLimits
 from ingest.requests import encode_request, request_topic
 from ingest.resend import Resender
+from ingest.sources.mqtt.lean_client import LeanClient
 from ingest.topics import BACKFILL_AFTER_US, KafkaRecord, record_of
 
 log = structlog.get_logger("ingest.mqtt")
@@ -39,6 +40,8 @@ STATUS_TOPIC = "meterline/status/bridge"
 
 _BATCH = 500
 _IDLE_S = 0.2
+#: How often Kafka's answers are looked at while some are outstanding.
+_ANSWERS_S = 0.005
 _SESSION_EXPIRY_S = 7 * 86_400
 _KAFKA_TIMEOUT_S = 60
 #: Bytes that may wait in memory. Beyond, the bridge stops reading from the broker, which holds the rest.
@@ -81,6 +84,8 @@ class _InHand:
     """Kafka's answers that are awaited."""
     numbers: list[int | None] = field(default_factory=list)
     """The gateway's number of each; None where it must be read from the payload."""
+    sent_at_s: float = 0.0
+    """When the last of it was given to Kafka, of a clock that doesn't go back."""
 
 
 class BridgeError(RuntimeError):
@@ -119,6 +124,8 @@ class Bridge:
         self._resender = resender
         self._gatherer = Gatherer(settings.gather)
         self._in_hand = _InHand()
+        # What Kafka has been given, in the order received.
+        self._awaited: deque[_InHand] = deque()
         self._arrived: queue.SimpleQueue[_Arrival | BridgeError] = queue.SimpleQueue()
         # Guards the number of the connection and what is held.
         self._lock = threading.Condition()
@@ -163,6 +170,8 @@ class Bridge:
         try:
             while not stop.is_set():
                 self._forward(self._take())
+            self._hand_over()
+            self._producer.flush(timeout=_KAFKA_TIMEOUT_S)
             self._settle()
         finally:
             done.set()
@@ -194,8 +203,8 @@ class Bridge:
         self._client.publish(request_topic(request.gateway), encode_request(request), qos=1)
         return True
 
-    def _make_client(self) -> Client:
-        client = Client(
+    def _make_client(self) -> LeanClient:
+        client = LeanClient(
             CallbackAPIVersion.VERSION2, client_id=self._settings.client_id, protocol=MQTTv5, manual_ack=True
         )
         client.username_pw_set(self._settings.username, self._settings.password)
@@ -239,6 +248,8 @@ class Bridge:
     def _take(self) -> list[_Arrival]:
         batch: list[_Arrival] = []
         wait_s = self._gatherer.wait_us(time.monotonic_ns() // 1_000) / 1e6 if self._in_hand.arrivals else _IDLE_S
+        if self._awaited:
+            wait_s = min(wait_s, _ANSWERS_S)
         try:
             item = self._arrived.get(timeout=wait_s) if wait_s else self._arrived.get_nowait()
             while True:
@@ -252,31 +263,48 @@ class Bridge:
             return batch
 
     def _forward(self, batch: list[_Arrival]) -> None:
-        """Give what came to Kafka, but for what is gathered, and settle when nothing has to wait for others."""
+        """Give what came to Kafka, but for what is gathered, and settle what Kafka has taken by now."""
         for arrival in batch:
             self._in_hand.arrivals.append(arrival)
             self._send(arrival)
         if self._in_hand.arrivals and (
             len(self._in_hand.arrivals) >= _BATCH or not self._gatherer.wait_us(time.monotonic_ns() // 1_000)
         ):
-            self._settle()
+            self._hand_over()
+        self._settle()
 
-    def _settle(self) -> None:
-        """Give what was gathered to Kafka too, wait for Kafka, and acknowledge all that is in hand."""
+    def _hand_over(self) -> None:
+        """Give what was gathered to Kafka too; all that is in hand now waits for Kafka's answers."""
         for block, kind in self._gatherer.take():
             self.forwarded += 1
             self._produce(record_of(block, kind, self._settings.backfill_after_us))
         in_hand, self._in_hand = self._in_hand, _InHand()
-        self._producer.flush(timeout=_KAFKA_TIMEOUT_S)
-        for future in in_hand.sent:
-            if not future.succeeded():
-                raise BridgeError(f"Kafka didn't take a message: {future.exception}")
+        in_hand.sent_at_s = time.monotonic()
+        self._awaited.append(in_hand)
+
+    def _settle(self) -> None:
+        """Acknowledge what Kafka has answered for, in the order received: the producer sends on meanwhile."""
+        while self._awaited:
+            first = self._awaited[0]
+            if not all(future.is_done for future in reversed(first.sent)):
+                if time.monotonic() - first.sent_at_s > _KAFKA_TIMEOUT_S:
+                    raise BridgeError(f"Kafka didn't answer within {_KAFKA_TIMEOUT_S} s")
+                return
+            self._awaited.popleft()
+            for future in first.sent:
+                if not future.succeeded():
+                    raise BridgeError(f"Kafka didn't take a message: {future.exception}")
+            self._acknowledge(first)
+
+    def _acknowledge(self, in_hand: _InHand) -> None:
         with self._lock:
             # In the order received, as MQTT 5 asks of a client. What an earlier connection brought comes again, and a
             # broker that has lost the session may by now have given its number to a message that Kafka hasn't.
-            for arrival in in_hand.arrivals:
-                if arrival.connection == self._connection:
-                    self._client.ack(arrival.message.mid, arrival.message.qos)
+            self._client.ack_all(
+                arrival.message.mid
+                for arrival in in_hand.arrivals
+                if arrival.connection == self._connection and arrival.message.qos
+            )
             self._held -= sum(len(arrival.message.payload) for arrival in in_hand.arrivals)
             self._lock.notify_all()
         if self._resender is not None:
