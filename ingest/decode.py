@@ -27,14 +27,14 @@ from ingest.messages import BlockMessage
 MAX_REGISTER_WH = 10**15
 
 #: Columns of fractions: channel, steps in a unit, least and greatest value that makes sense.
-_FRACTIONS = {
+FRACTIONS = {
     **{f"voltage_{phase}_v": (f"voltage_{phase}_dv", 10, 0.0, 3_000.0) for phase in "abc"},
     **{f"current_{phase}_a": (f"current_{phase}_ca", 100, 0.0, 300.0) for phase in "abc"},
     "power_factor": ("power_factor_permille", 1_000, -1.0, 1.0),
 }
-_ENERGIES = ("import_wh", "export_wh")
-_REGISTERS = ("register_import_wh", "register_export_wh")
-_COLUMNS = (*_ENERGIES, *_REGISTERS, *_FRACTIONS)
+ENERGIES = ("import_wh", "export_wh")
+REGISTERS = ("register_import_wh", "register_export_wh")
+_COLUMNS = (*ENERGIES, *REGISTERS, *FRACTIONS)
 _decoder = msgspec.json.Decoder(BlockMessage)
 
 
@@ -70,7 +70,7 @@ def decode_message(
         check_size(payload)
         kind = check_sender(gateway, unit, directory)
         message = parse(_decoder, payload)
-        observed_at_us = _check_time(message, received_at_us, zone)
+        observed_at_us = check_interval(message.observed_at, message.interval_s, received_at_us, zone)
         size = _check_lengths(message)
     except RefusedError as refused:
         return Decoded(None, None, (Rejection(refused.reason, refused.detail, topic, payload),))
@@ -105,7 +105,7 @@ def _channels(message: BlockMessage) -> tuple[dict[str, Values], dict[Reason, ND
         if mask.any():
             bad[reason] = bad[reason] | mask if reason in bad else mask
 
-    for name in _ENERGIES:
+    for name in ENERGIES:
         column = getattr(message, name)
         if column is not None:
             channels[name] = _integers(column)
@@ -115,7 +115,7 @@ def _channels(message: BlockMessage) -> tuple[dict[str, Values], dict[Reason, ND
         # Import and export are one reading.
         for mask in bad.values():
             energy[mask] = MISSING_WH
-    for name in _REGISTERS:
+    for name in REGISTERS:
         column = getattr(message, name)
         if column is not None:
             register = _integers(column)
@@ -123,7 +123,7 @@ def _channels(message: BlockMessage) -> tuple[dict[str, Values], dict[Reason, ND
             refuse(Reason.VALUE_OUT_OF_RANGE, wrong)
             register[wrong] = MISSING_WH
             channels[name] = register
-    for name, (channel, steps, least, greatest) in _FRACTIONS.items():
+    for name, (channel, steps, least, greatest) in FRACTIONS.items():
         column = getattr(message, name)
         if column is not None:
             value = np.array(column, dtype=np.float64)
@@ -135,24 +135,21 @@ def _channels(message: BlockMessage) -> tuple[dict[str, Values], dict[Reason, ND
     return channels, bad
 
 
-def _check_time(message: BlockMessage, received_at_us: int, zone: tzinfo) -> int:
-    if message.interval_s not in INTERVALS_S and message.interval_s not in DAYS_S:
-        raise RefusedError(
-            Reason.INVALID_FIELD, f"interval_s {message.interval_s} is not one of {INTERVALS_S} or {DAYS_S}"
-        )
-    since = message.observed_at - datetime(1970, 1, 1, tzinfo=UTC)
+def check_interval(observed_at: datetime, interval_s: int, received_at_us: int, zone: tzinfo) -> int:
+    """End of an interval that can be taken, microseconds since 1970 UTC."""
+    if interval_s not in INTERVALS_S and interval_s not in DAYS_S:
+        raise RefusedError(Reason.INVALID_FIELD, f"interval_s {interval_s} is not one of {INTERVALS_S} or {DAYS_S}")
+    since = observed_at - datetime(1970, 1, 1, tzinfo=UTC)
     observed_at_us = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
     if observed_at_us - received_at_us > MAX_AHEAD_US:
-        raise RefusedError(Reason.TIME_IN_FUTURE, f"observed_at {message.observed_at} is ahead of the clock")
+        raise RefusedError(Reason.TIME_IN_FUTURE, f"observed_at {observed_at} is ahead of the clock")
     if received_at_us - observed_at_us > MAX_BEHIND_US:
-        raise RefusedError(Reason.TIME_TOO_OLD, f"observed_at {message.observed_at} is over 400 days back")
-    if message.interval_s in DAYS_S:
-        if not _is_local_day(message.observed_at, message.interval_s, zone):
-            raise RefusedError(
-                Reason.TIME_NOT_ALIGNED, f"{message.interval_s} s until {message.observed_at} are no day in {zone}"
-            )
-    elif observed_at_us <= 0 or observed_at_us % (message.interval_s * 1_000_000):
-        raise RefusedError(Reason.TIME_NOT_ALIGNED, f"{message.observed_at} isn't aligned to {message.interval_s} s")
+        raise RefusedError(Reason.TIME_TOO_OLD, f"observed_at {observed_at} is over 400 days back")
+    if interval_s in DAYS_S:
+        if not _is_local_day(observed_at, interval_s, zone):
+            raise RefusedError(Reason.TIME_NOT_ALIGNED, f"{interval_s} s until {observed_at} are no day in {zone}")
+    elif observed_at_us <= 0 or observed_at_us % (interval_s * 1_000_000):
+        raise RefusedError(Reason.TIME_NOT_ALIGNED, f"{observed_at} isn't aligned to {interval_s} s")
     return observed_at_us
 
 
