@@ -12,7 +12,14 @@ from grid.block import decode_block
 from grid.device_events import decode_events
 from grid.points import decode_points
 from grid.ports import Directory
-from grid.topics import ENERGY_UNIT, TELEMETRY_AREA, TELEMETRY_BACKFILL, TELEMETRY_EVENT, TELEMETRY_SCADA
+from grid.topics import (
+    ENERGY_UNIT,
+    TELEMETRY_AREA,
+    TELEMETRY_BACKFILL,
+    TELEMETRY_EVENT,
+    TELEMETRY_READING,
+    TELEMETRY_SCADA,
+)
 from grid.unit_energy import decode_unit_energies
 from ingest.dispatch import take_message
 from meterline.bootstrap import backfill_after_us, make_producer, opener
@@ -86,17 +93,20 @@ def _told_unit(original: bytes) -> str:
         return decode_block(original).unit
 
 
-_KEYS: dict[str, Callable[[bytes], str]] = {
+_KEYS: dict[str, Callable[[bytes], str | None]] = {
     TELEMETRY_AREA: lambda original: decode_block(original).unit,
     TELEMETRY_BACKFILL: lambda original: decode_block(original).unit,
     TELEMETRY_SCADA: _scada_unit,
     TELEMETRY_EVENT: lambda original: decode_events(original).unit,
     ENERGY_UNIT: _told_unit,
+    # Whose order doesn't matter.
+    TELEMETRY_READING: lambda _: None,
 }
 
 
 def _key_of(topic: str, original: bytes) -> bytes | None:
     try:
-        return _KEYS[topic](original).encode()
+        unit = _KEYS[topic](original)
     except InvalidBlockError:
         return None
+    return None if unit is None else unit.encode()
