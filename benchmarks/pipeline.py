@@ -5,8 +5,9 @@ workers start, and the clock runs from the moment at which each has written its 
 The peer is Faust with one JSON event a reading and a row a reading, on the same servers in the same run.
 
 --part NAME  one of these alone (kafka400 and kafka80 without it; all): kafka400, kafka80: blocks of so many meters;
-             mqtt: from the broker; single: a JSON event a reading, gathered into blocks; round: 100 million meters within a minute; cpu: workers' own processor time by their
-             number; memory: a worker of a million meters; backfill: live delay beside a month of the past.
+             mqtt: from the broker; single: a JSON event a reading, gathered into blocks; round: 100 million meters
+             within a minute; cpu: workers' own processor time by their number; memory: a worker of a million meters;
+             backfill: live delay beside a month of the past.
 --profile    processor time of the worker and of the database by block, by function on standard error.
 """
 

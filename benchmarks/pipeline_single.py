@@ -14,7 +14,7 @@ from grid.model import GridModel
 from grid.topics import TELEMETRY_READING
 from meterline.bootstrap import make_producer
 from meterline.config import Settings
-from meterline.ready import wait_until_ready
+from meterline.ready import wait_for_workers
 from store.blocks import to_datetime
 
 _WORKERS = 2
@@ -36,7 +36,7 @@ def single_readings() -> list[Result]:
         load(settings, model)
         bytes_each = _fill(settings, model, drain)
         start_programs(spec, ["worker"])
-        wait_until_ready(settings, _WORKERS, _READY_S)
+        wait_for_workers(settings, _WORKERS, _READY_S)
         start_programs(spec, ["readings"])
         drained = measured(spec, lambda: _stored(spec), drain.blocks * drain.size, lambda: _stored(spec) > 0, _ASKED_S)
         blocks = gatherer_sum(spec, "meterline_readings_forwarded_total")

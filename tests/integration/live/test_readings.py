@@ -20,7 +20,7 @@ from deploy.stack import StackSpec, pid_of, start_programs, stop_programs
 from grid.topics import TELEMETRY_READING
 from meterline.bootstrap import make_producer, opener
 from meterline.config import Settings
-from meterline.ready import wait_until_ready
+from meterline.ready import wait_for_workers
 from meterline.replay import replay_rejected
 from store.connection import Connection
 from sync.load import load_grid
@@ -55,7 +55,7 @@ def pipeline(stack: StackSpec, settings: Settings) -> Iterator[Settings]:
         connection.commit()
     start_programs(stack, PROGRAMS)
     try:
-        wait_until_ready(settings, 1)
+        wait_for_workers(settings, 1)
         until(lambda: ready(stack), 90)
         yield settings
     finally:
