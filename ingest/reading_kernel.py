@@ -16,7 +16,7 @@ from grid.block import INTERVALS_S
 from grid.channels import MEASURED
 from grid.model import MAX_ENERGY_WH
 from grid.quality import MISSING_WH
-from ingest.checks import MAX_AHEAD_US, MAX_BEHIND_US
+from ingest.checks import MAX_AHEAD_US, MAX_BEHIND_US, MAX_PAYLOAD
 from ingest.decode import FRACTIONS, MAX_REGISTER_WH
 from ingest.decode_reading import FIELDS
 
@@ -91,7 +91,7 @@ def _read(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915  # nu
         for f in range(values.shape[0]):
             values[f, r] = MISSING_WH
         p = _blank(data, p, end)
-        if p >= end or data[p] != 123:  # {
+        if p >= end or data[p] != 123 or end - begins[r] > MAX_PAYLOAD:  # {
             continue
         p += 1
         said = False

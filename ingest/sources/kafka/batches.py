@@ -87,6 +87,11 @@ def values_of(batches: Sequence[Batch]) -> tuple[NDArray[np.uint8], NDArray[np.i
     return data, begins, ends
 
 
+def warm_batches() -> None:
+    """Find the value of one record, so that what Numba compiles is there before the first one waits for it."""
+    values_of([Batch(0, 1, b"\x0c\0\0\0\x01\0\0")])
+
+
 @njit(cache=True, nogil=True)
 def _values(data, batch_ends, counts, begins, ends):  # type: ignore[no-untyped-def]  # numba infers
     n = 0

@@ -19,8 +19,8 @@ from kafka.errors import FencedInstanceIdError, KafkaError
 
 from grid.ports import Places
 from grid.topics import TELEMETRY_BACKFILL, TELEMETRY_READING
-from ingest.collect import Collector
-from ingest.sources.kafka.batches import Batch, hand_out_batches, values_of
+from ingest.collect import Collector, warm_collector
+from ingest.sources.kafka.batches import Batch, hand_out_batches, values_of, warm_batches
 from ingest.topics import BACKFILL_AFTER_US, KafkaRecord, record_of, refusals_of
 
 log = structlog.get_logger("ingest.readings")
@@ -126,6 +126,8 @@ class ReadingGatherer:
         GathererError
             When Kafka doesn't take a block, or another gatherer has this one's name.
         """
+        warm_collector()
+        warm_batches()
         hand_out_batches(self._consumer)
         self._consumer.subscribe([TELEMETRY_READING], listener=_Listener(self))
         try:
