@@ -20,6 +20,7 @@ from ingest.collect import Collector
 from ingest.decode import decode_message
 from ingest.decode_reading import FIELDS, decode_record
 from ingest.reading_kernel import OTHER, TAKEN, read_common
+from ingest.reading_lines import as_records
 from tests.unit.test_decode import NOON_US, Units
 
 NOW_US = NOON_US + 1_000_000
@@ -207,7 +208,7 @@ def test_blocks_say_what_the_readings_said(sent: list[dict[str, Any]], polls: in
             if event[name] is not None:
                 key = (event["meter"][0], event["meter"], at_us, event["interval_s"], channel)
                 stands(expected, key, event["sequence"], round(event[name] * steps))
-    collector = Collector(PLACES, UTC)
+    collector, given_back = Collector(PLACES, UTC), Collector(PLACES, UTC)
     records = [json.dumps(event).encode() for event in sent]
     found: Said = {}
     for poll in range(polls):
@@ -217,16 +218,24 @@ def test_blocks_say_what_the_readings_said(sent: list[dict[str, Any]], polls: in
             begins = ends - [len(record) for record in part]
             assert collector.take(np.frombuffer(b"".join(part), np.uint8), begins, ends, NOW_US) == []
         if chance.random() < 0.5:
-            take_blocks(collector, found)
-    take_blocks(collector, found)
+            take_blocks(collector, found, given_back)
+    take_blocks(collector, found, given_back)
     assert found == expected
+    # And so do the readings that are made of the blocks again.
+    again: Said = {}
+    take_blocks(given_back, again)
+    assert again == expected
     assert collector.held == 0
 
 
-def take_blocks(collector: Collector, found: Said) -> None:
+def take_blocks(collector: Collector, found: Said, given_back: Collector | None = None) -> None:
     for made, kind in collector.blocks():
         assert kind is UnitKind.AREA
         block = decode_block(encode_block(made))
+        if given_back is not None:
+            for record in as_records(block):
+                whole = np.array([len(record)])
+                assert given_back.take(np.frombuffer(record, np.uint8), whole - len(record), whole, NOW_US) == []
         meters = block.meters.to_pylist()
         assert len(set(meters)) == len(meters)
         for n, meter in enumerate(meters):

@@ -38,6 +38,7 @@ PURE = (
     "ingest/collect.py",
     "ingest/place_table.py",
     "ingest/reading_kernel.py",
+    "ingest/reading_lines.py",
     "streams/steps*.py",
     "streams/steps/**/*.py",
     "alerts/rules*.py",
