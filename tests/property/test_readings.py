@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +17,7 @@ from grid.channels import CHANNELS, MEASURED
 from grid.model import UnitKind
 from grid.places import UnitPlaces
 from grid.quality import MISSING_WH, Quality
-from ingest.collect import Collector
+from ingest.collect import Collector, warm_collector
 from ingest.decode import decode_message
 from ingest.decode_reading import FIELDS, decode_record
 from ingest.reading_kernel import OTHER, TAKEN, read_common
@@ -90,6 +91,12 @@ def texts(draw: st.DrawFn) -> bytes:
             + (text[at + draw(st.integers(0, 1)) :])
         )
     return text
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    """No example waits for the compiler."""
+    warm_collector()
 
 
 def read(records: list[bytes]) -> list[tuple[int, dict[str, Any]]]:
