@@ -135,6 +135,46 @@ def test_what_the_kernel_takes_is_what_the_library_says(records: list[bytes]) ->
             assert (reading._asdict(), original, rejections) == (fields, record, [])
 
 
+ODD_NUMBERS = """0 00 01 -0 -1 -01 +1 1. .5 1.0 1.50 0.05 0.049999999999999996 230.25 230.35 1e3 1E2 1e-3 1.5e2 0x10
+1_000 NaN Infinity null nul nulls true "1" [1] {} 3000 3000.1 300 300.005 -1.0 -1.0001 1000000000 1000000001
+1000000000000000 1000000000000001 999999999999999999 1152921504606846975 1152921504606846976 9223372036854775808
+18446744073709551617 123456789012345.1 0.1234567890123456 99999999999999999999999 0.000000000000000000001 1 2 -"""
+ODD_CODES = ("", "m", "x" * 64, "x" * 65, "a\\u0041", "a\\n", "a\\q", "ä", "a\tb", "a\x7fb", "a/b", "a b")
+ODD_STRINGS = [*(f'"{code}"' for code in ODD_CODES), "'m'", '"m', "m", "null", "1", '"m""']
+ODD_DATES = """2026-11-21 2026-11-20 2026-02-29 2026-02-28 2024-02-29 2026-04-31 2026-06-31 2026-12-31 2026-00-10
+2026-13-01 2026-01-00 2026-01-32 2026-10-31 2026-3-01 1969-12-31 1970-01-01 2025-12-31 2026-01-01 2026-03-01
+0026-11-21 2100-02-29 +026-11-21 2026/11/21 20261121"""
+ODD_TIMES = "12:00:00 00:00:00 23:59:00 24:00:00 12:60:00 12:00:60 12:00:01 1:00:00 12:00 12-00-00 120000"
+ODD_ZONES = """Z +00:00 -00:00 +08:00 -05:45 +24:00 +08:60 +0800 +08 z .0Z .000000Z .5Z .0000000Z .Z Z_ _Z _"""
+ODD_INSTANTS = [
+    f'"{date}T{time}{zone}"'.replace("_", " ")
+    for date in ODD_DATES.split()
+    for time in ODD_TIMES.split()
+    for zone in ("", *ODD_ZONES.split())
+]
+
+
+def test_every_odd_form_is_taken_as_the_library_takes_it_or_left_to_it() -> None:
+    plain = {"meter": '"m"', "observed_at": '"2026-11-21T12:00:00Z"', "interval_s": "60", "import_wh": "7"}
+    odd = [{**plain, name: token} for name in (*FIELDS, "sequence", "interval_s") for token in ODD_NUMBERS.split()]
+    odd += [{**plain, "meter": token} for token in ODD_STRINGS]
+    odd += [{**plain, "observed_at": token} for token in ODD_INSTANTS]
+    texts = ["{" + ",".join(f'"{name}":{token}' for name, token in fields.items()) + "}" for fields in odd]
+    whole = texts[0].replace("0", "7", 1)
+    texts += [whole[:n] for n in range(len(whole))] + [whole[:n] + whole[n + 1 :] for n in range(len(whole))]
+    texts += [whole[:n] + c + whole[n:] for n in range(len(whole) + 1) for c in ' ,:{}[]"0.-\\\0']
+    texts += [whole[:-1] + f',"{name}":{token}' + "}" for name, token in plain.items()]
+    records = [text.encode() for text in texts]
+    taken = 0
+    for record, (status, fields) in zip(records, read(records), strict=True):
+        if status == TAKEN:
+            taken += 1
+            readings, rejections = decode_record(record, NOW_US, UTC)
+            assert ([reading._asdict() for reading, _ in readings], rejections) == ([fields], []), record
+    # The others are refused in part, or refused, or have a form that isn't common.
+    assert taken > 200
+
+
 @given(
     st.fixed_dictionaries(
         {"import_wh": st.integers(0, 10**9)},
