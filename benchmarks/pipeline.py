@@ -5,8 +5,9 @@ workers start, and the clock runs from the moment at which each has written its 
 The peer is Faust with one JSON event a reading and a row a reading, on the same servers in the same run.
 
 --part NAME  one of these alone (kafka400 and kafka80 without it; all): kafka400, kafka80: blocks of so many meters;
-             mqtt: from the broker; round: 100 million meters within a minute; cpu: workers' own processor time by their
-             number; memory: a worker of a million meters; backfill: live delay beside a month of the past.
+             mqtt: from the broker; single: a JSON event a reading, gathered into blocks; round: 100 million meters
+             within a minute; cpu: workers' own processor time by their number; memory: a worker of a million meters;
+             backfill: live delay beside a month of the past.
 --profile    processor time of the worker and of the database by block, of the bridge by message, by function on
              standard error.
 """
@@ -21,12 +22,14 @@ from functools import partial
 from benchmarks.pipeline_drain import LARGE, SMALL, from_kafka, from_mqtt, whole_round
 from benchmarks.pipeline_load import beside_backfill, memory, processor_time
 from benchmarks.pipeline_profile import profile
+from benchmarks.pipeline_single import single_readings
 from benchmarks.report import Result, main
 
 _PARTS: dict[str, Callable[[], list[Result]]] = {
     "kafka400": partial(from_kafka, LARGE),
     "kafka80": partial(from_kafka, SMALL),
     "mqtt": from_mqtt,
+    "single": single_readings,
     "round": whole_round,
     "cpu": processor_time,
     "memory": memory,

@@ -71,11 +71,11 @@ def from_kafka(drain: Drain) -> list[Result]:
     """Fill the topic of live data, then start the workers; and so the peer's, on the same servers."""
     model = make_model(drain.areas, _FEEDERS, drain.size)
     with benchmark_stack(_WORKERS) as (spec, settings):
-        _load(settings, model)
+        load(settings, model)
         _fill(settings, model, drain)
         start_programs(spec, ["worker"])
         drained, loop_s = _drained(spec, drain)
-        _check(settings, drain)
+        check(settings, drain)
         stop_programs(spec, ["worker"])
         size = bytes_on_disk(settings, "telemetry.block")
         peer = _peer(spec, settings)
@@ -91,7 +91,7 @@ def from_kafka(drain: Drain) -> list[Result]:
             peer,
         ),
         result(f"over the peer, blocks of {drain.size}", rate / peer, "times", 150 if drain is LARGE else None),
-        *_processor_times(drained, drain),
+        *processor_times(drained, drain),
         result(
             f"of the worker's, taking messages, blocks of {drain.size}",
             loop_s / (drained.rows * drain.size / 1e6),
@@ -112,7 +112,7 @@ def from_mqtt() -> list[Result]:
     drain = BY_MQTT
     model = make_model(drain.areas, _FEEDERS, drain.size)
     with benchmark_stack(_WORKERS) as (spec, settings):
-        _load(settings, model)
+        load(settings, model)
         set_gateways(spec, ["headend"])
         start_programs(spec, ["bridge", "worker"])
         # Before the bridge has subscribed, the broker has nobody to keep a message for.
@@ -121,11 +121,11 @@ def from_mqtt() -> list[Result]:
         publish(settings, model, drain)
         start_programs(spec, ["bridge"])
         drained, _ = _drained(spec, drain)
-        _check(settings, drain)
+        check(settings, drain)
     name = f"MQTT to queryable rows, blocks of {drain.size}, 3 channels, workers: {_WORKERS}"
     return [
         result(name, drained.rate * drain.size, "readings/s", drain.target),
-        *_processor_times(drained, drain, ("bridge", "mosquitto")),
+        *processor_times(drained, drain, ("bridge", "mosquitto")),
     ]
 
 
@@ -134,22 +134,23 @@ def whole_round() -> list[Result]:
     drain = _ROUND
     model = make_model(drain.areas, _FEEDERS, drain.size)
     with benchmark_stack(_WORKERS) as (spec, settings):
-        _load(settings, model)
+        load(settings, model)
         start_programs(spec, ["worker"])
         wait_until_ready(settings, _WORKERS, _READY_S)
         with ThreadPoolExecutor(1) as sender:
             arrived = sender.submit(_fill, settings, model, drain, _ROUND_S)
             drained = measured(spec, lambda: _written(spec), drain.blocks, lambda: True, _ASKED_S)
-        _check(settings, drain)
+        check(settings, drain)
     return [
         result("meters in the round", drain.blocks * drain.size, "meters", 100_000_000),
         result("arrived within", arrived.result(), "s", 1.05 * _ROUND_S, less_is_better=True),
         result("from the first message to the last row", drained.seconds, "s", 120, less_is_better=True),
-        *_processor_times(drained, drain),
+        *processor_times(drained, drain),
     ]
 
 
-def _load(settings: Settings, model: GridModel) -> None:
+def load(settings: Settings, model: GridModel) -> None:
+    """Load a grid into the database."""
     with opener(settings, "benchmark")() as connection:
         load_grid(connection, model)
 
@@ -171,7 +172,8 @@ def _written(spec: StackSpec) -> int:
     return int(sum(worker_sums(spec, "meterline_worker_rows_written_total", units="areas")))
 
 
-def _check(settings: Settings, drain: Drain) -> None:
+def check(settings: Settings, drain: Drain) -> None:
+    """Every block with every reading is there, and every result."""
     with opener(settings, "benchmark")() as connection:
         row = connection.execute(
             "select count(*), sum(cardinality(b.import_wh)), count(l.computable or null)"
@@ -182,7 +184,8 @@ def _check(settings: Settings, drain: Drain) -> None:
     assert row == (blocks, blocks * drain.size, blocks), f"blocks, readings, computable results: {row}"
 
 
-def _processor_times(drained: Measured, drain: Drain, programs: tuple[str, ...] = ()) -> list[Result]:
+def processor_times(drained: Measured, drain: Drain, programs: tuple[str, ...] = ()) -> list[Result]:
+    """Processor time of the programs for a million readings; of the drain's rows each is a block."""
     million = drained.rows * drain.size / 1e6
     seconds = {name: drained.processor_s[name] / million for name in (*programs, "worker", "postgres", "kafka")}
     return [

@@ -77,6 +77,11 @@ def worker_sums(spec: StackSpec, metric: str, **labels: str) -> list[float]:
     return [_metric(spec.ports.worker_ops + number, metric, labels) for number in range(spec.workers)]
 
 
+def gatherer_sum(spec: StackSpec, metric: str) -> float:
+    """A metric of the gatherer of single readings; 0 where it doesn't answer yet."""
+    return _metric(spec.ports.readings_ops, metric, {})
+
+
 def _metric(port: int, metric: str, labels: Mapping[str, str]) -> float:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:

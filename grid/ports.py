@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from typing import Protocol
 
 from grid.model import UnitKind
 from grid.numbering import Gap, Numbering
+from grid.places import UnitPlaces
 
 
 class Directory(Protocol):
@@ -32,3 +33,18 @@ class GapLedger(Protocol):
 
     def save(self, numberings: Sequence[Numbering], gaps: Sequence[Gap]) -> bool:
         """Keep these, all or none; may be repeated. False while the store can't be used: to be tried again."""
+
+
+class Places(Protocol):
+    """What ingest must know of the grid to find the unit of a reading that names its meter alone."""
+
+    @property
+    def zone(self) -> tzinfo:
+        """The utility's time zone, in which its days begin."""
+
+    @property
+    def units(self) -> Mapping[str, UnitPlaces]:
+        """Stays of meters by the code of their unit, as last read."""
+
+    def refresh(self) -> bool:
+        """Read what has changed; whether anything has. False while the store can't be used: to be tried again."""

@@ -1,6 +1,7 @@
 """Names of the Kafka topics between the parts."""
 
 ALERT = "alert"
+TELEMETRY_READING = "telemetry.reading"
 TELEMETRY_AREA = "telemetry.area"
 TELEMETRY_SCADA = "telemetry.scada"
 TELEMETRY_EVENT = "telemetry.event"

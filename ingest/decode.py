@@ -61,10 +61,10 @@ def decode_message(
         kind = check_sender(gateway, unit, directory)
         plain = read_plain(payload)
         if plain is not None:
-            observed_at_us = _check_time(plain.message.observed_at, plain.message.interval_s, received_at_us, zone)
+            observed_at_us = check_interval(plain.message.observed_at, plain.message.interval_s, received_at_us, zone)
             return Decoded(_plain_block(plain, unit, gateway, observed_at_us, received_at_us), kind, ())
         message = parse(_decoder, payload)
-        observed_at_us = _check_time(message.observed_at, message.interval_s, received_at_us, zone)
+        observed_at_us = check_interval(message.observed_at, message.interval_s, received_at_us, zone)
         size = _check_lengths(message)
     except RefusedError as refused:
         return Decoded(None, None, (Rejection(refused.reason, refused.detail, topic, payload),))
@@ -149,7 +149,8 @@ def _channels(message: BlockMessage) -> tuple[dict[str, Values], dict[Reason, ND
     return channels, bad
 
 
-def _check_time(observed_at: datetime, interval_s: int, received_at_us: int, zone: tzinfo) -> int:
+def check_interval(observed_at: datetime, interval_s: int, received_at_us: int, zone: tzinfo) -> int:
+    """End of an interval that can be taken, microseconds since 1970 UTC."""
     if interval_s not in INTERVALS_S and interval_s not in DAYS_S:
         raise RefusedError(Reason.INVALID_FIELD, f"interval_s {interval_s} is not one of {INTERVALS_S} or {DAYS_S}")
     since = observed_at - datetime(1970, 1, 1, tzinfo=UTC)

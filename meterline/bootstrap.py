@@ -8,11 +8,13 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from kafka import KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer
 
 from ingest.gaps import AskLimits
 from ingest.gather import GatherLimits
 from ingest.resend import Resender
+from ingest.sources.kafka import ReadingGatherer, ReadingSettings
+from ingest.sources.kafka.gatherer import GROUP
 from ingest.sources.mqtt import Bridge, BridgeSettings
 from meterline.config import Settings
 from meterline.settings.section import read_secret
@@ -22,10 +24,13 @@ from store.connection import Connection, connect
 from store.directory import StoredDirectory
 from store.gaps import StoredGapLedger
 from store.migrate import migrate
+from store.places import StoredPlaces
 
 _MAX_REQUEST = 24 * 1024 * 1024
 #: At a thousand messages a second, three wait for each of 16 partitions: what costs Kafka and the workers is a batch.
 _BRIDGE_LINGER_MS = 50
+#: Compressed bytes of single readings in one fetch; uncompressed they are up to ten times that.
+_FETCH_BYTES = 8 * 1024 * 1024
 
 
 def opener(settings: Settings, application: str) -> Callable[[], Connection]:
@@ -61,6 +66,27 @@ def make_bridge(settings: Settings) -> Bridge:
     directory = StoredDirectory(opener(settings, "meterline-ingest"), settings.settling.zone())
     resender = Resender(StoredGapLedger(opener(settings, "meterline-gaps")), _ask_limits(ingest))
     return Bridge(bridge_settings, make_producer(settings, _BRIDGE_LINGER_MS), directory, resender=resender)
+
+
+def make_reading_gatherer(settings: Settings, instance: str) -> ReadingGatherer:
+    """The gatherer of single readings with its consumer, its producer and what it knows of meters."""
+    ingest = settings.ingest
+    consumer = KafkaConsumer(
+        bootstrap_servers=settings.kafka.bootstrap,
+        group_id=GROUP,
+        group_instance_id=f"{GROUP}-{instance}",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        session_timeout_ms=10_000,
+        heartbeat_interval_ms=2_500,
+        fetch_max_bytes=_FETCH_BYTES,
+    )
+    return ReadingGatherer(
+        ReadingSettings(int(ingest.reading_linger_s * 1e6), ingest.reading_hold, backfill_after_us(settings)),
+        consumer,
+        make_producer(settings),
+        StoredPlaces(opener(settings, "meterline-readings"), settings.settling.zone()),
+    )
 
 
 def backfill_after_us(settings: Settings) -> int:

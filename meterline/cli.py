@@ -140,6 +140,29 @@ def ingest_mqtt(config: ConfigOption = None, ops_port: OpsPortOption = None) -> 
         bridge.run(stop_on_signals())
 
 
+@ingest_app.command("readings")
+def ingest_readings(
+    config: ConfigOption = None,
+    instance: Annotated[str, typer.Option(help="Fixed name of this gatherer in its group")] = "0",
+    ops_port: OpsPortOption = None,
+) -> None:
+    """Collect single readings from Kafka into blocks until stopped. Start more, each with its --instance.
+
+    Example: meterline ingest readings --instance 1
+    """
+    from meterline.bootstrap import make_reading_gatherer, stop_on_signals
+    from meterline.memory import keep_freed_memory
+    from meterline.metrics_readings import ReadingMetrics
+    from meterline.ops import ops_of
+
+    settings = read_settings(config)
+    keep_freed_memory()
+    stop = stop_on_signals()
+    gatherer = make_reading_gatherer(settings, instance)
+    with ops_of(ops_port, ReadingMetrics(gatherer), gatherer.idle_reason):
+        gatherer.run(stop)
+
+
 @rejected_app.command("list")
 def rejected_list(
     config: ConfigOption = None,

@@ -34,6 +34,17 @@ def wait_until_ready(settings: Settings, workers: int, timeout_s: float = 180.0)
     _wait_for_workers(settings, workers, deadline)
 
 
+def wait_for_workers(settings: Settings, workers: int, timeout_s: float = 180.0) -> None:
+    """Return once every worker has its partitions.
+
+    Raises
+    ------
+    NotReadyError
+        When that takes longer than `timeout_s`.
+    """
+    _wait_for_workers(settings, workers, time.monotonic() + timeout_s)
+
+
 def wait_for_console(settings: Settings, timeout_s: float = 120.0) -> None:
     """Return once the console answers.
 

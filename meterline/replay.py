@@ -12,9 +12,18 @@ from grid.block import decode_block
 from grid.device_events import decode_events
 from grid.points import decode_points
 from grid.ports import Directory
-from grid.topics import ENERGY_UNIT, TELEMETRY_AREA, TELEMETRY_BACKFILL, TELEMETRY_EVENT, TELEMETRY_SCADA
+from grid.topics import (
+    ENERGY_UNIT,
+    TELEMETRY_AREA,
+    TELEMETRY_BACKFILL,
+    TELEMETRY_EVENT,
+    TELEMETRY_READING,
+    TELEMETRY_SCADA,
+)
 from grid.unit_energy import decode_unit_energies
+from ingest.collect import SENDER
 from ingest.dispatch import take_message
+from ingest.reading_lines import as_records
 from meterline.bootstrap import backfill_after_us, make_producer, opener
 from meterline.config import Settings
 from store.directory import StoredDirectory
@@ -57,6 +66,9 @@ def _send(
     refused = 0
     futures = []
     for _, topic, original in entries:
+        if again := _single_readings(topic, original):
+            futures += [producer.send(TELEMETRY_READING, value=record) for record in again]
+            continue
         if topic in _KEYS:
             futures.append(producer.send(topic, key=_key_of(topic, original), value=original))
             continue
@@ -70,6 +82,17 @@ def _send(
     for future in futures:
         future.get(timeout=60)
     return refused
+
+
+def _single_readings(topic: str, original: bytes) -> list[bytes]:
+    """A block of single readings as such again: their meters may have another unit by now. Empty for all else."""
+    if topic not in {TELEMETRY_AREA, TELEMETRY_BACKFILL, TELEMETRY_SCADA, ENERGY_UNIT}:
+        return []
+    try:
+        block = decode_block(original)
+    except InvalidBlockError:
+        return []
+    return as_records(block) if block.gateway == SENDER else []
 
 
 def _scada_unit(original: bytes) -> str:
@@ -86,17 +109,20 @@ def _told_unit(original: bytes) -> str:
         return decode_block(original).unit
 
 
-_KEYS: dict[str, Callable[[bytes], str]] = {
+_KEYS: dict[str, Callable[[bytes], str | None]] = {
     TELEMETRY_AREA: lambda original: decode_block(original).unit,
     TELEMETRY_BACKFILL: lambda original: decode_block(original).unit,
     TELEMETRY_SCADA: _scada_unit,
     TELEMETRY_EVENT: lambda original: decode_events(original).unit,
     ENERGY_UNIT: _told_unit,
+    # Whose order doesn't matter.
+    TELEMETRY_READING: lambda _: None,
 }
 
 
 def _key_of(topic: str, original: bytes) -> bytes | None:
     try:
-        return _KEYS[topic](original).encode()
+        unit = _KEYS[topic](original)
     except InvalidBlockError:
         return None
+    return None if unit is None else unit.encode()

@@ -6,6 +6,7 @@ import alerts.messages
 import ingest.event_messages
 import ingest.messages
 import ingest.point_messages
+import ingest.reading_messages
 import ingest.requests
 import sync.messages
 
@@ -14,6 +15,7 @@ def all_schemas() -> dict[str, str]:
     """Schema texts by file name."""
     return (
         ingest.messages.schema_files()
+        | ingest.reading_messages.schema_files()
         | ingest.point_messages.schema_files()
         | ingest.event_messages.schema_files()
         | ingest.requests.schema_files()

@@ -13,6 +13,7 @@ from grid.topics import (
     TELEMETRY_AREA,
     TELEMETRY_BACKFILL,
     TELEMETRY_EVENT,
+    TELEMETRY_READING,
     TELEMETRY_REJECTED,
     TELEMETRY_SCADA,
 )
@@ -23,6 +24,7 @@ _TELEMETRY = {"retention.ms": str(14 * _DAY_MS), "compression.type": "producer"}
 
 #: Topics and their settings. Those of one agent have the same number of partitions, so that one worker has the same.
 TOPICS: dict[str, dict[str, str]] = {
+    TELEMETRY_READING: _TELEMETRY,
     TELEMETRY_AREA: _TELEMETRY,
     TELEMETRY_SCADA: _TELEMETRY,
     TELEMETRY_EVENT: _TELEMETRY,

@@ -31,6 +31,7 @@ PORT_OWNERS: Final = {
     "bridge_ops": "bridge",
     "console_ops": "console",
     "usage_ops": "usage",
+    "readings_ops": "readings",
     "worker_ops": "worker",
 }
 

@@ -19,9 +19,10 @@ from deploy.stack.postgres import Cluster, settings_text
 from deploy.stack.spec import StackSpec
 
 SERVERS: Final = ("postgres", "kafka", "mosquitto")
-SERVICES: Final = ("bridge", "worker", "alerts", "sync", "usage", "console")
+SERVICES: Final = ("bridge", "readings", "worker", "alerts", "sync", "usage", "console")
 COMMANDS: Final = {
     "bridge": ("ingest", "mqtt"),
+    "readings": ("ingest", "readings"),
     "worker": ("worker", "--instance", "%(process_num)s"),
     "alerts": ("alert", "deliver"),
     "sync": ("sync", "deliver"),
@@ -34,6 +35,7 @@ def _ops(spec: StackSpec, name: str) -> tuple[str, ...]:
     ports = spec.ports
     ops = {
         "bridge": ports.bridge_ops,
+        "readings": ports.readings_ops,
         "worker": ports.worker_ops,
         "usage": ports.usage_ops,
         "console": ports.console_ops,
@@ -50,6 +52,7 @@ def server_port(spec: StackSpec, name: str) -> int | None:
         "kafka": ports.kafka,
         "postgres": ports.postgres,
         "bridge": ports.bridge_ops,
+        "readings": ports.readings_ops,
         "worker": ports.worker_ops,
         "usage": ports.usage_ops,
         "console": ports.console,

@@ -34,6 +34,7 @@ class Ports:
     bridge_ops: int = 18081
     console_ops: int = 18082
     usage_ops: int = 18083
+    readings_ops: int = 18084
     # The first worker's; each further one has the next.
     worker_ops: int = 18090
 

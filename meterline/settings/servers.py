@@ -82,6 +82,8 @@ class IngestSection(Section):
     gather_below: int = Field(32, ge=0, le=4_096)
     gather_linger_s: float = Field(0.2, ge=0, le=5)
     backfill_after_s: float = Field(7_200, ge=60)
+    reading_linger_s: float = Field(1, ge=0, le=60)
+    reading_hold: int = Field(400_000, ge=1, le=2_000_000)
     gap_wait_s: float = Field(5, ge=0.1, le=3_600)
     gap_tries: int = Field(10, ge=1, le=1_000)
     gap_outstanding: int = Field(4, ge=1, le=100)

@@ -93,7 +93,7 @@ def test_a_home_without_a_stack_or_with_a_damaged_one_gives_one_line(spec: Stack
 
 def test_free_ports_differ_and_are_free() -> None:
     numbers = [port for _, port in Ports.free().items()]
-    assert len(set(numbers)) == len(numbers) == 9
+    assert len(set(numbers)) == len(numbers) == 10
     assert all(port_is_free(port) for port in numbers)
 
 

@@ -1,0 +1,232 @@
+"""The lane for devices that publish one reading at a time: from one Kafka topic into blocks on others.
+
+Offsets are committed only after Kafka has the blocks. What was taken and not committed comes again after a crash or a
+change of the group; the merge by position makes the repeat harmless.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka.errors import FencedInstanceIdError, KafkaError
+
+from grid.ports import Places
+from grid.topics import TELEMETRY_BACKFILL, TELEMETRY_READING
+from ingest.collect import Collector, warm_collector
+from ingest.sources.kafka.batches import Batch, hand_out_batches, values_of, warm_batches
+from ingest.topics import BACKFILL_AFTER_US, KafkaRecord, record_of, refusals_of
+
+log = structlog.get_logger("ingest.readings")
+
+GROUP = "meterline-readings"
+
+_POLL_MS = 200
+#: Batches in a poll: producers fill them with some kilobytes to some hundreds.
+_BATCHES = 64
+_KAFKA_TIMEOUT_S = 60
+_COMMIT_MS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingSettings:
+    """What the gatherer waits for.
+
+    Attributes
+    ----------
+    linger_us
+        How long a reading may wait for others of its unit and interval.
+    hold
+        How many may wait: reached, all of them go on.
+    backfill_after_us
+        From which age on a block travels apart from live data.
+    """
+
+    linger_us: int = 1_000_000
+    hold: int = 400_000
+    backfill_after_us: int = BACKFILL_AFTER_US
+
+    def __post_init__(self) -> None:
+        if self.linger_us < 0 or self.hold < 1:
+            raise ValueError(f"no settings: {self}")
+
+
+class GathererError(RuntimeError):
+    """The gatherer can't go on; the supervisor restarts it, and what wasn't committed comes again."""
+
+
+class ReadingGatherer:
+    """Moves single readings into blocks until told to stop.
+
+    Parameters
+    ----------
+    settings
+        See `ReadingSettings`.
+    consumer
+        Without automatic commits, not subscribed yet; the gatherer closes it.
+    producer
+        A producer with ``acks="all"``; the gatherer doesn't close it.
+    places
+        Where meters are read.
+    clock
+        Seconds since 1970, for the time of receipt.
+    """
+
+    def __init__(
+        self,
+        settings: ReadingSettings,
+        consumer: KafkaConsumer,
+        producer: KafkaProducer,
+        places: Places,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._consumer = consumer
+        self._producer = producer
+        self._places = places
+        self._clock = clock
+        self._collector = Collector(places.units.values(), places.zone)
+        self._offsets: dict[TopicPartition, int] = {}
+        self._sent: list[Any] = []
+        self._since_us: int | None = None
+        self._assigned = False
+        self.taken = 0
+        self.forwarded = 0
+        self.backfilled = 0
+        #: Inputs refused, by reason; of those that are refused together each counts.
+        self.reasons: Counter[str] = Counter()
+        #: Records of each partition that are not committed, as of the last poll.
+        self.lag: dict[int, int] = {}
+
+    @property
+    def held(self) -> int:
+        """Readings that wait for others of their unit and interval."""
+        return self._collector.held
+
+    @property
+    def uncommon(self) -> int:
+        """Readings that had another form than the common one."""
+        return self._collector.uncommon
+
+    def idle_reason(self) -> str | None:
+        """Why nothing can be taken now; None when partitions are assigned."""
+        return None if self._assigned else f"no partition of {TELEMETRY_READING} is assigned"
+
+    def run(self, stop: threading.Event) -> None:
+        """Gather until `stop` is set; what is held then goes on first.
+
+        Raises
+        ------
+        GathererError
+            When Kafka doesn't take a block, or another gatherer has this one's name.
+        """
+        warm_collector()
+        warm_batches()
+        hand_out_batches(self._consumer)
+        self._consumer.subscribe([TELEMETRY_READING], listener=_Listener(self))
+        try:
+            while not stop.is_set():
+                self._place()
+                self._take(self._consumer.poll(timeout_ms=self._wait_ms(), max_records=_BATCHES))
+                if self._since_us is not None and not self._wait_ms():
+                    self.settle()
+            self.settle()
+        finally:
+            self._consumer.close()
+
+    def settle(self) -> None:
+        """Give what is held to Kafka, wait for Kafka, and commit the offsets of all that was taken."""
+        for block, kind in self._collector.blocks():
+            self._produce(record_of(block, kind, self._settings.backfill_after_us))
+            self.forwarded += 1
+        sent, self._sent = self._sent, []
+        self._since_us = None
+        if sent:
+            self._producer.flush(timeout=_KAFKA_TIMEOUT_S)
+            for future in sent:
+                if not future.succeeded():
+                    raise GathererError(f"Kafka didn't take a block: {future.exception}")
+        self._commit()
+
+    def assigned(self, partitions: Sequence[TopicPartition]) -> None:
+        """These are the group's wish for this gatherer from now on."""
+        self._assigned = bool(partitions)
+
+    def revoked(self) -> None:
+        """All partitions are taken away: others go on from what is committed here."""
+        self.settle()
+        self._offsets.clear()
+        self.lag.clear()
+        self._assigned = False
+
+    def _wait_ms(self) -> int:
+        if self._since_us is None:
+            return _POLL_MS
+        if self._collector.held >= self._settings.hold:
+            return 0
+        left_us = self._since_us + self._settings.linger_us - time.monotonic_ns() // 1_000
+        return max(0, min(_POLL_MS, -(-left_us // 1_000)))
+
+    def _place(self) -> None:
+        """Take newer places; what is held has its own by the older ones."""
+        if self._places.refresh():
+            self.settle()
+            self._collector.place(self._places.units.values())
+
+    def _take(self, polled: dict[TopicPartition, list[Batch]]) -> None:
+        batches = [batch for of_partition in polled.values() for batch in of_partition]
+        if not batches:
+            return
+        data, begins, ends = values_of(batches)
+        rejections = self._collector.take(data, begins, ends, int(self._clock() * 1e6))
+        self.taken += len(begins)
+        for rejection in rejections:
+            self.reasons[rejection.reason.value] += rejection.original.count(b"\n") + 1
+            log.warning("rejected", reason=rejection.reason.value, detail=rejection.detail[:200])
+        for record in refusals_of(rejections):
+            self._produce(record)
+        for partition, of_partition in polled.items():
+            self._offsets[partition] = of_partition[-1].offset + 1
+            end = self._consumer.highwater(partition)
+            if end is not None:
+                self.lag[partition.partition] = end - self._offsets[partition]
+        if self._since_us is None:
+            self._since_us = time.monotonic_ns() // 1_000
+
+    def _produce(self, record: KafkaRecord) -> None:
+        self.backfilled += record.topic == TELEMETRY_BACKFILL
+        self._sent.append(self._producer.send(record.topic, key=record.key, value=record.value, headers=record.headers))
+
+    def _commit(self) -> None:
+        if not self._offsets:
+            return
+        offsets = {partition: OffsetAndMetadata(offset, "", -1) for partition, offset in self._offsets.items()}
+        try:
+            self._consumer.commit(offsets, timeout_ms=_COMMIT_MS)
+        except FencedInstanceIdError as error:
+            raise GathererError(f"another gatherer has this one's name: {error}") from error
+        except KafkaError as error:
+            # The group has changed meanwhile, or Kafka is away: who has the partitions then takes these again.
+            log.info("offsets can't be committed", error=repr(error))
+            return
+        self._offsets.clear()
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
+    def __init__(self, gatherer: ReadingGatherer) -> None:
+        self._gatherer = gatherer
+
+    def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
+        """Called within `poll`, before others have them."""
+        if revoked:
+            self._gatherer.revoked()
+
+    def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+        """Called within `poll`."""
+        self._gatherer.assigned(assigned)

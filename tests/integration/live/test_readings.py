@@ -1,0 +1,252 @@
+"""Single readings on real servers: from Kafka to rows, whatever their form, and whoever is killed meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+from kafka import KafkaProducer
+
+from deploy.stack import StackSpec, pid_of, start_programs, stop_programs
+from grid.topics import TELEMETRY_READING
+from meterline.bootstrap import make_producer, opener
+from meterline.config import Settings
+from meterline.ready import wait_for_workers
+from meterline.replay import replay_rejected
+from store.connection import Connection
+from sync.load import load_grid
+from tests.small_grid import small_model
+
+TIMEOUT_S = 30.0
+PROGRAMS = ["readings", "worker"]
+
+
+def until(condition: Callable[[], Any], timeout_s: float = TIMEOUT_S) -> Any:
+    """Ask until the answer is true; returns it."""
+    deadline = time.monotonic() + timeout_s
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, "it didn't happen in time"
+        time.sleep(0.05)
+    return answer
+
+
+def ready(stack: StackSpec) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{stack.ports.readings_ops}/readyz", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def pipeline(stack: StackSpec, settings: Settings) -> Iterator[Settings]:
+    """Gatherer and worker on the stack's own database, with the small grid."""
+    with opener(settings, "test")() as connection:
+        load_grid(connection, small_model())
+        connection.commit()
+    start_programs(stack, PROGRAMS)
+    try:
+        wait_for_workers(settings, 1)
+        until(lambda: ready(stack), 90)
+        yield settings
+    finally:
+        stop_programs(stack, PROGRAMS)
+
+
+@pytest.fixture
+def connection(pipeline: Settings) -> Iterator[Connection]:
+    with opener(pipeline, "test")() as connection:
+        connection.autocommit = True
+        for table in ("telemetry.block", "loss.balance", "telemetry.rejected"):
+            connection.execute(f"delete from {table}")
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def producer(pipeline: Settings) -> Iterator[KafkaProducer]:
+    made = make_producer(pipeline)
+    yield made
+    made.close()
+
+
+def quarter(back: int) -> datetime:
+    """End of a quarter-hour that lies `back` quarter-hours back."""
+    seconds = int(time.time()) // 900 * 900
+    return datetime.fromtimestamp(seconds, UTC) - timedelta(minutes=15 * back)
+
+
+def reading(meter: str, at: datetime, **values: Any) -> bytes:
+    return json.dumps({"meter": meter, "observed_at": at.isoformat(), "interval_s": 900, **values}).encode()
+
+
+def send(producer: KafkaProducer, messages: Sequence[bytes]) -> None:
+    for message in messages:
+        producer.send(TELEMETRY_READING, value=message)
+    producer.flush()
+
+
+def readings_of(connection: Connection, unit: str, at: datetime, *columns: str) -> dict[str, tuple[Any, ...]]:
+    rows = connection.execute(
+        f"select meter, {', '.join(columns)} from telemetry.reading where unit = %s and observed_at = %s", [unit, at]
+    )
+    return {row[0]: row[1:] for row in rows}
+
+
+def test_lone_readings_are_rows_within_seconds(connection: Connection, producer: KafkaProducer) -> None:
+    at = quarter(1)
+    energies = {"A1-master": 100, "A1-m1": 2_900, "A1-m2": 3_000}
+    began = time.monotonic()
+    send(producer, [reading(meter, at, import_wh=energy) for meter, energy in energies.items()])
+    row = until(
+        lambda: connection.execute(
+            "select inflow_wh, outflow_wh, loss_wh, status from loss.balance join grid.unit using (unit_id)"
+            " where code = 'A1' and observed_at = %s and status = 'final'",
+            [at],
+        ).fetchone()
+    )
+    assert row == (6_000, 5_900, 100, "final")
+    assert time.monotonic() - began < 10
+
+
+def test_any_form_and_any_parts_of_a_reading_come_together(connection: Connection, producer: KafkaProducer) -> None:
+    at = quarter(2)
+    utc = at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    pretty = json.dumps(
+        {"interval_s": 900, "meter": "A2-m1", "observed_at": utc, "import_wh": 1_400, "voltage_a_v": 2.301e2}, indent=2
+    )
+    send(
+        producer,
+        [
+            pretty.encode(),
+            reading("A2-m1", at, current_a_a=3.25),
+            reading("A2-m1", at, import_wh=1_400),
+            b'{"meter": "A2-m\\u0032", "observed_at": "' + utc.encode() + b'", "interval_s": 900, "import_wh": 1450}',
+            # The greater number stands, and of one number the greater value, in whatever order they come.
+            reading("A2-master", at, sequence=2, import_wh=50),
+            reading("A2-master", at, sequence=1, import_wh=99),
+            reading("A2-master", at, sequence=2, import_wh=49),
+        ],
+    )
+    columns = ("import_wh", "voltage_a_v", "current_a_a")
+    expected = {"A2-master": (3_000, None, None), "A2-m1": (1_400, 230.1, 3.25), "A2-m2": (1_450, None, None)}
+
+    def found() -> dict[str, tuple[Any, ...]]:
+        rows = readings_of(connection, "A2", at, *columns)
+        return {meter: tuple(None if value is None else float(value) for value in row) for meter, row in rows.items()}
+
+    until(lambda: found() == expected)
+
+
+def test_poison_is_refused_with_its_bytes_and_the_rest_goes_on(connection: Connection, producer: KafkaProducer) -> None:
+    at = quarter(3)
+    poison = {
+        b"\x00\x01\x02": "invalid_json",
+        b'{"meter": "A1-m1",': "invalid_json",
+        b"[" * 100_000: "invalid_field",
+        reading("A1-m1", at, import_wh=float("nan")): "invalid_json",
+        reading("A1-m1", at, import_wh=1.5): "invalid_field",
+        reading("A1-m1", at): "invalid_field",
+        reading("A1-m1", at, watt=1): "invalid_field",
+        reading("A1-m1", at, import_wh=-5): "negative_energy",
+        reading("A1-m1", at, voltage_a_v=1e308): "value_out_of_range",
+        reading("A1-m1", datetime(2100, 1, 1, tzinfo=UTC), import_wh=1): "time_in_future",
+        reading("A1-m1", at + timedelta(seconds=1), import_wh=1): "time_not_aligned",
+        reading("nobody", at, import_wh=1): "unknown_meter",
+        reading("A1-m2", at, import_wh=7) + b" " * 2_000_000: "too_large",
+    }
+    send(producer, [*poison, b"", reading("A1-m2", at, import_wh=3_000)])
+    until(lambda: readings_of(connection, "A1", at, "import_wh").get("A1-m2") == (3_000,))
+
+    def refused() -> dict[str, set[bytes]]:
+        found: dict[str, set[bytes]] = {}
+        for reason, original in connection.execute("select reason, original from telemetry.rejected"):
+            found.setdefault(reason, set()).update(bytes(original).split(b"\n"))
+        return found
+
+    expected: dict[str, set[bytes]] = {"invalid_json": {b""}}
+    for original, reason in poison.items():
+        expected.setdefault(reason, set()).add(original[: 1 << 20])
+    until(lambda: refused() == expected)
+    assert readings_of(connection, "A1", at, "import_wh")["A1-m1"] == (None,)
+
+
+def test_readings_of_a_meter_that_becomes_known_are_given_back(
+    pipeline: Settings, connection: Connection, producer: KafkaProducer
+) -> None:
+    at = [quarter(n) for n in (4, 5, 6)]
+    send(producer, [reading("A2-new", each, import_wh=100 + n) for n, each in enumerate(at)])
+    until(
+        lambda: connection.execute(
+            "select 1 from telemetry.rejected where quarantined having sum(cardinality(string_to_array("
+            "convert_from(original, 'utf8'), e'\\n'))) = 3"
+        ).fetchone()
+    )
+    connection.execute("insert into grid.meter (code, accuracy_class) values ('A2-new', 1)")
+    connection.execute(
+        "insert into grid.member (unit_id, position, meter, role, valid)"
+        " select unit_id, 3, 'A2-new', 2, '(,)' from grid.unit where code = 'A2'"
+    )
+    connection.execute(
+        "insert into grid.outbox (aggregatetype, aggregateid, type, payload)"
+        """ values ('unit', 'A2', 'member.added', '{"unit": "A2", "units": ["A2"]}')"""
+    )
+    time.sleep(1.0)  # the gatherer looks for changes
+
+    def stored(each: datetime, energy: tuple[int]) -> bool:
+        return readings_of(connection, "A2", each, "import_wh").get("A2-new") == energy
+
+    counts = replay_rejected(pipeline, None, "unknown_meter", 100)
+    assert counts["replayed"] >= 1
+    for n, each in enumerate(at):
+        until(partial(stored, each, (100 + n,)))
+
+
+@pytest.mark.timeout(180)
+def test_a_gatherer_that_is_killed_loses_and_doubles_nothing(
+    stack: StackSpec, connection: Connection, producer: KafkaProducer
+) -> None:
+    chance = random.Random(13)  # noqa: S311  # which reading comes when
+    meters = ("A1-master", "A1-m1", "A1-m2", "A2-master", "A2-m1", "A2-m2")
+    end = int(time.time()) // 60 * 60
+    minutes = [datetime.fromtimestamp(end - 60 * n, UTC) for n in range(1, 101)]
+    ledger = {(meter, minute): chance.randrange(500) for meter in meters for minute in minutes}
+    events = [
+        json.dumps({"meter": meter, "observed_at": minute.isoformat(), "interval_s": 60, "import_wh": energy}).encode()
+        for (meter, minute), energy in ledger.items()
+    ]
+    chance.shuffle(events)
+
+    def is_another(pid: int) -> bool:
+        return pid_of(stack, "readings") not in {None, pid}
+
+    for part in range(6):
+        send(producer, events[part * 100 : (part + 1) * 100])
+        if part % 2:
+            # In its lingering, or between the blocks and the commit.
+            time.sleep(chance.uniform(0.2, 1.2))
+            pid = until(lambda: pid_of(stack, "readings"))
+            os.kill(pid, signal.SIGKILL)
+            until(partial(is_another, pid))
+    # All of it again: repeats change nothing.
+    send(producer, events)
+
+    def found() -> dict[tuple[str, datetime], int]:
+        rows = connection.execute(
+            "select meter, observed_at, import_wh / multiplier from telemetry.reading join grid.member using (meter)"
+            " where interval_s = 60 and import_wh is not null"
+        )
+        return {(meter, at): energy for meter, at, energy in rows}
+
+    until(lambda: len(found()) == len(ledger), 60)
+    time.sleep(3.0)
+    assert found() == ledger
+    assert connection.execute("select count(*) from telemetry.rejected").fetchone() == (0,)

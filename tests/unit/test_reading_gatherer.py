@@ -1,0 +1,223 @@
+"""What the gatherer of single readings commits, and when, with Kafka's clients made by hand."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from kafka import TopicPartition
+from kafka.errors import CommitFailedError, FencedInstanceIdError
+from kafka.record.memory_records import MemoryRecords
+from prometheus_client import CollectorRegistry
+
+from grid.block import decode_block
+from grid.errors import Reason
+from grid.model import UnitKind
+from grid.places import UnitPlaces
+from grid.topics import TELEMETRY_AREA, TELEMETRY_BACKFILL, TELEMETRY_READING, TELEMETRY_REJECTED
+from ingest.sources.kafka import ReadingGatherer, ReadingSettings
+from ingest.sources.kafka.batches import Batch, _Batches
+from ingest.sources.kafka.gatherer import GathererError
+from meterline.metrics_readings import ReadingMetrics
+
+NOW_S = 1_795_262_401.0  # a second after 2026-11-21T12:00:00Z
+PARTITION = TopicPartition(TELEMETRY_READING, 3)
+EVER_US = 2**60
+
+
+class Grid:
+    """Area A1 with m1 and m2, until somebody moves them."""
+
+    zone = UTC
+
+    def __init__(self) -> None:
+        self.changed = False
+        self._unit = "A1"
+
+    @property
+    def units(self) -> Mapping[str, UnitPlaces]:
+        always = np.full(2, -EVER_US), np.full(2, EVER_US)
+        return {self._unit: UnitPlaces(self._unit, UnitKind.AREA, pa.array(["m1", "m2"]), *always)}
+
+    def move(self, unit: str) -> None:
+        self._unit, self.changed = unit, True
+
+    def refresh(self) -> bool:
+        changed, self.changed = self.changed, False
+        return changed
+
+
+@dataclass
+class Sent:
+    record: tuple[str, bytes, bytes]
+    taken: bool = False
+    exception: str = "Kafka is away"
+
+    def succeeded(self) -> bool:
+        return self.taken
+
+
+@dataclass
+class Kafka:
+    """Both clients, and what they were asked in order."""
+
+    polls: list[dict[TopicPartition, list[Batch]]]
+    takes: bool = True
+    refuses: Exception | None = None
+    asked: list[str] = field(default_factory=list)
+    sent: list[Sent] = field(default_factory=list)
+    offsets: dict[TopicPartition, Any] = field(default_factory=dict)
+    stop: threading.Event = field(default_factory=threading.Event)
+    listener: Any = None
+    _fetcher: Any = field(default_factory=type("Fetcher", (), {}))
+
+    def subscribe(self, topics: list[str], listener: Any) -> None:
+        assert topics == [TELEMETRY_READING]
+        self.listener = listener
+        listener.on_partitions_assigned([PARTITION])
+
+    def poll(self, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Batch]]:
+        if not self.polls:
+            self.stop.set()
+            return {}
+        return self.polls.pop(0)
+
+    def highwater(self, partition: TopicPartition) -> int:
+        return 100
+
+    def commit(self, offsets: dict[TopicPartition, Any], timeout_ms: int) -> None:
+        self.asked.append("commit")
+        if self.refuses is not None:
+            raise self.refuses
+        self.offsets |= offsets
+
+    def close(self) -> None:
+        self.asked.append("close")
+
+    def send(self, topic: str, key: bytes, value: bytes, headers: Any) -> Sent:
+        self.sent.append(Sent((topic, key, value)))
+        self.asked.append(topic)
+        return self.sent[-1]
+
+    def flush(self, timeout: float) -> None:
+        self.asked.append("flush")
+        for sent in self.sent:
+            sent.taken = self.takes
+
+
+def batch(*records: bytes, first: int = 0) -> Batch:
+    builder = DefaultRecordBatchBuilder(
+        2, 0, is_transactional=False, producer_id=-1, producer_epoch=-1, base_sequence=-1, batch_size=1 << 20
+    )
+    for n, record in enumerate(records):
+        builder.append(n, timestamp=0, key=None, value=record, headers=[])
+    data = bytearray(builder.build())
+    data[:8] = first.to_bytes(8, "big")
+    (made,) = _Batches(0, PARTITION, MemoryRecords(bytes(data))).take()
+    assert isinstance(made, Batch)
+    return made
+
+
+def reading(meter: str, at: str = "2026-11-21T12:00:00Z") -> bytes:
+    return json.dumps({"meter": meter, "observed_at": at, "interval_s": 900, "import_wh": 7}).encode()
+
+
+def gatherer(kafka: Kafka, grid: Grid | None = None, **settings: int) -> ReadingGatherer:
+    limits = {"linger_us": 3_600_000_000} | settings
+    return ReadingGatherer(ReadingSettings(**limits), kafka, kafka, grid or Grid(), lambda: NOW_S)
+
+
+def test_offsets_are_committed_after_kafka_has_the_blocks() -> None:
+    kafka = Kafka([{PARTITION: [batch(reading("m1"), reading("m2"), reading("m3"), first=10)]}])
+    made = gatherer(kafka)
+    assert made.idle_reason() is not None
+    made.run(kafka.stop)
+    assert kafka.asked == [TELEMETRY_REJECTED, TELEMETRY_AREA, "flush", "commit", "close"]
+    assert {partition: offset.offset for partition, offset in kafka.offsets.items()} == {PARTITION: 13}
+    (_, _, refused), (_, unit, value) = (sent.record for sent in kafka.sent)
+    block = decode_block(value)
+    assert (refused, unit, block.meters.to_pylist()) == (reading("m3"), b"A1", ["m1", "m2"])
+    assert block.received_at_us == int(NOW_S * 1e6)
+    assert (made.taken, made.forwarded, dict(made.reasons)) == (3, 1, {Reason.UNKNOWN_METER: 1})
+    assert (made.held, made.lag, made.idle_reason()) == (0, {3: 87}, None)
+    registry = CollectorRegistry()
+    registry.register(ReadingMetrics(made))
+    assert registry.get_sample_value("meterline_readings_taken_total") == 3
+    assert registry.get_sample_value("meterline_readings_rejected_total", {"reason": "unknown_meter"}) == 1
+    lag = {"topic": TELEMETRY_READING, "partition": "3"}
+    assert registry.get_sample_value("meterline_readings_lag_records", lag) == 87
+
+
+def test_nothing_is_committed_when_kafka_does_not_take_a_block() -> None:
+    kafka = Kafka([{PARTITION: [batch(reading("m1"))]}], takes=False)
+    with pytest.raises(GathererError, match="Kafka is away"):
+        gatherer(kafka).run(kafka.stop)
+    assert kafka.offsets == {}
+    assert kafka.asked[-1] == "close"
+
+
+def test_what_is_held_goes_on_when_it_is_enough_and_when_it_has_waited() -> None:
+    polls = [{PARTITION: [batch(reading("m1"), first=n)]} for n in range(3)]
+    kafka = Kafka(list(polls))
+    gatherer(kafka, hold=2).run(kafka.stop)
+    assert kafka.asked.count(TELEMETRY_AREA) == 2
+    kafka = Kafka(list(polls))
+    gatherer(kafka, linger_us=0).run(kafka.stop)
+    assert kafka.asked.count(TELEMETRY_AREA) == 3
+    assert kafka.offsets[PARTITION].offset == 3
+
+
+def test_partitions_are_given_away_after_what_is_held_is_committed() -> None:
+    kafka = Kafka([{PARTITION: [batch(reading("m1"))]}])
+    made = gatherer(kafka)
+    asked: list[str] = []
+    poll = kafka.poll
+
+    def poll_then_move(timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Batch]]:
+        if not kafka.polls:
+            kafka.listener.on_partitions_revoked([PARTITION])
+            asked.extend(kafka.asked)
+            assert (made.held, made.lag) == (0, {})
+            assert made.idle_reason() is not None
+        return poll(timeout_ms, max_records)
+
+    kafka.poll = poll_then_move  # type: ignore[method-assign]
+    made.run(kafka.stop)
+    assert asked == [TELEMETRY_AREA, "flush", "commit"]
+
+
+def test_a_commit_that_fails_is_made_again_with_the_next() -> None:
+    kafka = Kafka([{PARTITION: [batch(reading("m1"))]}, {}], refuses=CommitFailedError())
+    made = gatherer(kafka, linger_us=0)
+    made.run(kafka.stop)
+    assert kafka.offsets == {}
+    kafka.refuses = None
+    made.settle()
+    assert kafka.offsets[PARTITION].offset == 1
+    kafka = Kafka([{PARTITION: [batch(reading("m1"))]}], refuses=FencedInstanceIdError())
+    with pytest.raises(GathererError, match="another gatherer"):
+        gatherer(kafka).run(kafka.stop)
+
+
+def test_a_meter_that_moves_is_placed_anew_and_what_is_old_goes_apart() -> None:
+    grid = Grid()
+    kafka = Kafka([{PARTITION: [batch(reading("m1"))]}, {PARTITION: [batch(reading("m1", "2026-11-20T12:00:00Z"))]}])
+    poll = kafka.poll
+
+    def poll_then_change(timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Batch]]:
+        grid.move("B1")
+        return poll(timeout_ms, max_records)
+
+    kafka.poll = poll_then_change  # type: ignore[method-assign]
+    made = gatherer(kafka, grid)
+    made.run(kafka.stop)
+    assert [sent.record[:2] for sent in kafka.sent] == [(TELEMETRY_AREA, b"A1"), (TELEMETRY_BACKFILL, b"B1")]
+    assert made.backfilled == 1
