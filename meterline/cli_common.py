@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -56,6 +57,18 @@ def read_instant(text: str | None, option: str) -> datetime | None:
     if not 1 < parsed.year < 9999:
         fail(f"{option}: no such time: {printable(text)}", code=2)
     return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed
+
+
+def check_conninfo(given: Mapping[str, str | None]) -> None:
+    """End with one line where an option's text is no connection string of PostgreSQL's."""
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+
+    for option, text in given.items():
+        try:
+            conninfo_to_dict(text or "")
+        except psycopg.ProgrammingError as error:
+            fail(f"{option}: no connection string: {printable(str(error).strip())}", code=2)
 
 
 def print_json(value: Any) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, read_settings
+from meterline.cli_common import ConfigOption, JsonOption, check_conninfo, fail, print_json, read_settings
 
 if TYPE_CHECKING:
     from meterline.replaying import ReplayReport, Span
@@ -97,6 +97,7 @@ def replay(
         fail("name either files or a span by --from", 2)
     if database is not None and embedded is not None:
         fail("--database and --embedded exclude each other", 2)
+    check_conninfo({"--database": database, "--source": source})
     if as_known_at is not None and changes is not None:
         fail("--changes moves the model on, and --as-known-at keeps it as it was", 2)
     if from_ is None and (to is not None or unit):

@@ -24,6 +24,7 @@ from meterline.replaying import ReplayOptions, Span, provide_model, replay, targ
 from store.connection import Connection, connect
 from tests.replay_day import Sent, a_day, readings_of, results, write_log
 from tests.small_grid import small_model
+from tests.truth_folder import write_truth
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
 UNTIL = START + timedelta(days=5)
@@ -285,3 +286,17 @@ def test_what_is_wrong_is_said_in_one_line(folder: Path, arguments: list[str], c
     done = meterline("replay", *arguments, cwd=folder)
     assert (done.returncode, text in done.stderr) == (code, True), done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_a_replay_wrote_is_scored_there(folder: Path) -> None:
+    truth = write_truth(folder / "truth")
+    with target_database(None, folder / "data", lambda: "") as open_target:
+        model = folder / "model.json"
+        write_model(model, small_model())
+        assert provide_model(open_target, model, None) == "file"
+    command = [sys.executable, "-m", "meterline", "score", "--truth", str(truth), "--json"]
+    done = subprocess.run(
+        [*command, "--embedded", str(folder / "data")], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["loss"]["kinds"]["area"]["intervals"] == 384

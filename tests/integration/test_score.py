@@ -199,6 +199,9 @@ def test_what_is_wrong_is_one_line(city: Path, conninfo: str, connection: Connec
         ),
         (("--truth", str(city), "--database", "host=127.0.0.1 port=1"), 1, "the database can't be used"),
         (("--truth", str(city), "--config", "nowhere.toml"), 1, "no configuration"),
+        (("--truth", str(city), "--database", "./city-db"), 2, "--database: no connection string"),
+        (("--truth", str(city), "--embedded", str(tmp_path)), 1, "is no embedded database"),
+        (("--truth", str(city), "--embedded", "a", "--database", conninfo), 2, "exclude each other"),
     ):
         done = meterline(*arguments)
         assert (done.returncode, done.stdout, text in done.stderr) == (code, "", True), done.stderr
