@@ -263,7 +263,12 @@ def _print_table(suspects: list[Suspect]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("finding", "kind", "area", "meter", "since", "kWh in 28 d", "money", "chance", "worth kWh", "alert")
+    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
+    for title in ("finding", "kind", "area", "meter", "since"):
+        # Figures and days stay whole on a narrow terminal.
+        table.add_column(title, overflow="fold", no_wrap=title in ("finding", "since"))
+    for title in ("kWh 28 d", "money", "chance", "worth", "alert"):
+        table.add_column(title, justify="right", no_wrap=True)
     for s in suspects:
         f = s.finding
         table.add_row(
