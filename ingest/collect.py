@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, tzinfo
 
@@ -58,6 +59,8 @@ class Collector:
         self.held = 0
         #: Readings that had another form than the common one.
         self.uncommon = 0
+        #: Readings refused, by reason.
+        self.refused: Counter[str] = Counter()
 
     def place(self, places: Iterable[UnitPlaces]) -> None:
         """Take newer places; nothing may be held, since it has its place by the older ones."""
@@ -92,7 +95,9 @@ class Collector:
             found, refused = decode_record(data[begins[i] : ends[i]].tobytes(), received_us, self._zone)
             readings += found
             rejections += refused
-        return bundled(rejections + self._keep_decoded(readings))
+        rejections += self._keep_decoded(readings)
+        self.refused.update(rejection.reason.value for rejection in rejections)
+        return bundled(rejections)
 
     def _keep_decoded(self, readings: Sequence[tuple[Reading, bytes]]) -> list[Rejection]:
         """Keep readings that were decoded one by one; refuses those whose meters have no place."""

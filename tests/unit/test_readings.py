@@ -98,6 +98,7 @@ def test_what_is_refused_for_one_reason_goes_together_and_can_be_given_back() ->
     rejections = take(collector, [*sent, reading("m1"), b"{", b"{\n"])
     assert collector.held == 1
     assert [r.reason for r in rejections].count(Reason.INVALID_JSON) == 2
+    assert collector.refused == {Reason.INVALID_JSON: 2, Reason.UNKNOWN_METER: 2_500}
     unknown = [r for r in rejections if r.reason is Reason.UNKNOWN_METER]
     assert [len(r.meters) for r in unknown] == [1_000, 1_000, 500]
     assert b"\n".join(r.original for r in unknown).split(b"\n") == sent

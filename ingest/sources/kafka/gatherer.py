@@ -99,8 +99,6 @@ class ReadingGatherer:
         self.taken = 0
         self.forwarded = 0
         self.backfilled = 0
-        #: Inputs refused, by reason; of those that are refused together each counts.
-        self.reasons: Counter[str] = Counter()
         #: Records of each partition that are not committed, as of the last poll.
         self.lag: dict[int, int] = {}
 
@@ -113,6 +111,11 @@ class ReadingGatherer:
     def uncommon(self) -> int:
         """Readings that had another form than the common one."""
         return self._collector.uncommon
+
+    @property
+    def reasons(self) -> Counter[str]:
+        """Readings refused, by reason; of those that are refused together each counts."""
+        return self._collector.refused
 
     def idle_reason(self) -> str | None:
         """Why nothing can be taken now; None when partitions are assigned."""
@@ -187,7 +190,6 @@ class ReadingGatherer:
         rejections = self._collector.take(data, begins, ends, int(self._clock() * 1e6))
         self.taken += len(begins)
         for rejection in rejections:
-            self.reasons[rejection.reason.value] += rejection.original.count(b"\n") + 1
             log.warning("rejected", reason=rejection.reason.value, detail=rejection.detail[:200])
         for record in refusals_of(rejections):
             self._produce(record)
