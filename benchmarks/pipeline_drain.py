@@ -26,7 +26,7 @@ from grid.model import GridModel
 from grid.topics import TELEMETRY_AREA
 from meterline.bootstrap import make_producer, opener
 from meterline.config import Settings
-from meterline.ready import wait_until_ready
+from meterline.ready import wait_for_workers, wait_until_ready
 from meterline.settings.section import read_secret
 from store.blocks import to_datetime
 from sync.load import load_grid
@@ -136,7 +136,7 @@ def whole_round() -> list[Result]:
     with benchmark_stack(_WORKERS) as (spec, settings):
         load(settings, model)
         start_programs(spec, ["worker"])
-        wait_until_ready(settings, _WORKERS, _READY_S)
+        wait_for_workers(settings, _WORKERS, _READY_S)
         with ThreadPoolExecutor(1) as sender:
             arrived = sender.submit(_fill, settings, model, drain, _ROUND_S)
             drained = measured(spec, lambda: _written(spec), drain.blocks, lambda: True, _ASKED_S)

@@ -15,7 +15,7 @@ from grid.model import GridModel
 from grid.topics import TELEMETRY_AREA, TELEMETRY_BACKFILL
 from meterline.bootstrap import make_producer, opener
 from meterline.config import Settings
-from meterline.ready import wait_until_ready
+from meterline.ready import wait_for_workers
 from sync.load import load_grid
 
 _SIZE = 400
@@ -120,7 +120,7 @@ def _started(spec: StackSpec, settings: Settings, model: GridModel, workers: int
         connection.commit()
         ids = unit_ids(connection)
     start_programs(spec, ["worker"])
-    wait_until_ready(settings, workers, _READY_S)
+    wait_for_workers(settings, workers, _READY_S)
     first_us = whole_intervals_us(_INTERVAL_S) - (int(intervals) + 5) * _MINUTE_US
     return _senders(model, ids, first_us)
 
