@@ -42,9 +42,9 @@ def data_arrive_live(browser: Browser, base: str) -> None:
     page.evaluate("window.isTheSamePage = true")
     figures = page.locator("[data-panel=now] dd")
     # From the first settled interval on there is a supply, and with the next ones it changes.
-    expect(figures.first).to_have_text(re.compile(r"\d"), timeout=1_000 * PATIENCE_S)
+    expect(figures.first).to_have_text(re.compile(r"\d"), timeout=2_000 * PATIENCE_S)
     first = figures.all_inner_texts()
-    until(lambda: figures.all_inner_texts() != first, "figures move")
+    until(lambda: figures.all_inner_texts() != first, "figures move", 2 * PATIENCE_S)
     assert page.evaluate("window.isTheSamePage")
     assert visit.wrong == []
 

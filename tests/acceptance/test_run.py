@@ -59,8 +59,8 @@ def watch_board(spec: StackSpec, process: subprocess.Popen[str]) -> None:
         now = board_rows(spec)
         return any(now[title] != rows for title, rows in first.items() if rows)
 
-    until(shows, "the board shows values")
-    until(moves, "values on the board move")
+    until(shows, "the board shows values", 240)
+    until(moves, "values on the board move", 240)
 
 
 def published(spec: StackSpec) -> int:

@@ -56,6 +56,10 @@ class Load:
         before = self.published()
         until(lambda: self.published() > before + by or self.over.is_set(), "messages are published")
 
+    def reaches(self, count: int) -> None:
+        """Wait until so many messages are published in all."""
+        until(lambda: self.published() >= count or self.over.is_set(), f"{count} messages are published", 240)
+
     def ends(self) -> None:
         """Wait until all is published."""
         until(self.over.is_set, "all is published", 240)

@@ -43,6 +43,7 @@ def test_a_worker_that_slept_through_its_session_changes_nothing(stack: Stack, t
         assert before.keys() <= after.keys()
         went_back = {key: (row, after[key]) for key, row in before.items() if after[key] < row}
         assert went_back == {}
+        load.reaches(1_500)
     stack.check(load, at_least=1_500)
 
 
@@ -67,6 +68,7 @@ def test_what_is_away_or_slow_stops_the_flow_and_loses_nothing(stack: Stack, tmp
             time.sleep(8)
             stack.start_servers()
             load.goes_on()
+        load.reaches(2_000)
     stack.check(load, at_least=2_000)
     assert max(memory.growth().values()) < GROWTH_MAX, memory.growth()
 

@@ -360,6 +360,7 @@ def _refuses(connection: Connection, keys: Path, now: datetime) -> None:
         )
 
 
+@pytest.mark.timeout(600)
 def test_commands(config_path: Path, settings: Settings, keys: Path, tmp_path: Path) -> None:
     with connect(settings.database.conninfo("app"), "test") as opened:
         load_grid(opened, rollout_model())

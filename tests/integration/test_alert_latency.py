@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -145,6 +145,7 @@ def test_a_feeder_of_3000_meters_is_one_alert(connection: Connection, database: 
     """Within 10 s of the breaker's point, with its areas and meters in it; and its end."""
     with service(database) as receiver:
         time.sleep(1.5)
+        began = datetime.now(UTC)
         apply_switch_position(connection, "F0-B", OPEN, datetime.now(UTC))
         seconds = wait(receiver, ("alert.opened", "outage:F0"))
         promise("breaker of 3,000 meters → delivered", seconds, 10)
@@ -158,8 +159,9 @@ def test_a_feeder_of_3000_meters_is_one_alert(connection: Connection, database: 
         apply_switch_position(connection, "F0-B", CLOSED, datetime.now(UTC))
         state = "select state from alerts.alert"
         wait_until(lambda: connection.execute(state).fetchone() == ("resolved",), "the alert is resolved")
-    assert found.begin_at > datetime.now(UTC) - timedelta(minutes=2)
-    assert len(receiver.bodies) == 1  # its end is told with the group's next notice
+    assert found.begin_at >= began
+    # Its end is told with the group's next notice, a minute later.
+    assert all(at_s > receiver.at_s[0] + 59 for at_s in receiver.at_s[1:])
 
 
 @pytest.mark.slow

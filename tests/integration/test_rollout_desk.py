@@ -136,7 +136,7 @@ def test_two_at_once_cant_both_take_a_step(connection: Connection, database: Any
     number = ask(connection)
     with connect(database.conninfo("app"), "other") as other, other.transaction():
         take_step(other, RULES, number, Action.TAKE, "li.na", "mine", MONDAY, assignee="li.na")
-        connection.execute("set statement_timeout = '2s'")
+        connection.execute("set statement_timeout = '500ms'")
         with pytest.raises(psycopg.errors.QueryCanceled):
             take_step(connection, RULES, number, Action.TAKE, "dev.1", "mine", MONDAY, assignee="dev.1")
     connection.execute("set statement_timeout = 0")

@@ -77,7 +77,7 @@ def publish(spec: StackSpec, account: str, password: str, topic: str, payload: b
     client.connect("127.0.0.1", spec.ports.mqtt)
     client.loop_start()
     try:
-        assert done.wait(20), "the broker gave no answer"
+        assert done.wait(PATIENCE_S), "the broker gave no answer"
         return outcome[0]
     finally:
         client.disconnect()
@@ -144,7 +144,9 @@ def test_roles_have_the_least_rights(stack: StackSpec) -> None:
                     app.execute(statement)
             app.execute("begin; insert into rights.reading values (now(), 2)")
             app.execute("set local idle_in_transaction_session_timeout = '100ms'")
-            time.sleep(0.5)
+            with connect(stack, OWNER) as owner:
+                session = "select from pg_stat_activity where pid = %s"
+                assert eventually(lambda: owner.execute(session, [app.info.backend_pid]).rowcount == 0)
             with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout):
                 app.execute("select 1")
         for role, settings in ROLE_SETTINGS.items():

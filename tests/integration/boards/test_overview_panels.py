@@ -16,7 +16,7 @@ DAY = timedelta(days=1)
 @pytest.mark.usefixtures("grid")
 def test_points_show_their_state_and_age_with_what_is_wrong_first(app: Connection, board: Connection) -> None:
     for number, (age, quality) in enumerate(
-        [(5, 0), (119, 0), (130, 0), (7_200, 0), (5, 32), (5, 128), (5, 64), (5, 16), (5, 1), (None, 0)]
+        [(5, 0), (90, 0), (121, 0), (7_200, 0), (5, 32), (5, 128), (5, 64), (5, 16), (5, 1), (None, 0)]
     ):
         report(app, f"p{number}", None if age is None else timedelta(seconds=age), quality)
     report(app, "p-none", timedelta(seconds=5), 128, float("nan"))
@@ -85,7 +85,7 @@ def test_an_interval_that_still_gathers_its_members_is_waited_for(
 
 @pytest.mark.parametrize(
     ("interval_s", "minutes", "status"),
-    [(60, 4.9, "live"), (60, 5.1, "stale"), (900, 44.9, "live"), (900, 45.1, "stale"), (60, 60 * 24 * 8, "silent")],
+    [(60, 4.5, "live"), (60, 5.01, "stale"), (900, 44.5, "live"), (900, 45.01, "stale"), (60, 60 * 24 * 8, "silent")],
 )
 def test_a_value_that_stopped_is_stale(
     app: Connection, board: Connection, grid: None, interval_s: int, minutes: float, status: str

@@ -312,24 +312,31 @@ def test_what_meters_report_goes_the_whole_way_once(
     command = ["simulate", "--city", "demonstration", "--areas", "3", "--seed", "5", "--events", events]
     command += ["--begin", begin.isoformat(), "--load", "--json"]
     command += ["--speed", "3600", "--for", "45", "--rate", "3000", "--config", str(config_path)]
-    command += ["--ledger", str(tmp_path / "ledger")]
-    done = CliRunner().invoke(app, command)
-    assert done.exit_code == 0, done.output
-    sent = json.loads(done.stdout)
-    assert sent["acked"] == sent["published"]
-
     # The same city says what was sent, and what of it came to the broker before the run ended.
     reported: list[Any] = []
     certain: list[Any] = []
-    until_us = microseconds(datetime.fromisoformat(sent["observed_at"])) - 900 * 1_000_000
-    play = CityPlay(city)
-    made = (m for m in play.made(city.plan.begin_s, 96) if m.kind is MessageKind.EVENT)
-    for message in in_order_of_sending(made):
-        fields = json.loads(message.payload)
-        rows = zip(fields["meter"], fields["kind"], map(datetime.fromisoformat, fields["observed_at"]), strict=True)
-        told = [(city.units[message.made.unit].code, *row) for row in rows]
-        reported += told
-        certain += told if message.send_at_us < until_us and not message.again else []
+    made = (m for m in CityPlay(city).made(city.plan.begin_s, 96) if m.kind is MessageKind.EVENT)
+    messages = list(in_order_of_sending(made))
+
+    def most_is_sent() -> bool:
+        done = CliRunner().invoke(app, [*command, "--ledger", str(tmp_path / f"ledger-{len(runs)}")])
+        assert done.exit_code == 0, done.output
+        runs.append(json.loads(done.stdout))
+        assert runs[-1]["acked"] == runs[-1]["published"]
+        if runs[-1]["observed_at"] is None:
+            return False
+        until_us = microseconds(datetime.fromisoformat(runs[-1]["observed_at"])) - 900 * 1_000_000
+        for message in messages:
+            fields = json.loads(message.payload)
+            rows = zip(fields["meter"], fields["kind"], map(datetime.fromisoformat, fields["observed_at"]), strict=True)
+            told = [(city.units[message.made.unit].code, *row) for row in rows]
+            reported.extend(told)
+            certain.extend(told if message.send_at_us < until_us and not message.again else [])
+        return len(set(certain)) > 20
+
+    # A run ends at the clock: on a busy machine before it comes to that, and then the next one does.
+    runs: list[dict[str, Any]] = []
+    until(most_is_sent, "most of the day is sent", 240)
     with opener(services, "test")() as connection:
         connection.autocommit = True
         query = (
@@ -345,7 +352,6 @@ def test_what_meters_report_goes_the_whole_way_once(
         time.sleep(2)
         found = stored()
         assert not connection.execute("select 1 from telemetry.rejected where topic like '%%/event/%%'").fetchall()
-    assert len(certain) > 20
     assert {kind for _, _, kind, _ in certain} >= {"last_gasp", "power_restored"}
     assert len(set(found)) == len(found)
     assert set(certain) <= set(found) <= set(reported)
