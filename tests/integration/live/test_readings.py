@@ -230,6 +230,7 @@ def test_a_gatherer_that_is_killed_loses_and_doubles_nothing(
             # In its lingering, or between the blocks and the commit.
             time.sleep(chance.uniform(0.2, 1.2))
             pid = until(lambda: pid_of(stack, "readings"))
+            assert pid is not None
             os.kill(pid, signal.SIGKILL)
             until(partial(is_another, pid))
     # All of it again: repeats change nothing.
