@@ -18,6 +18,10 @@ from store.findings import add_findings, read_holding
 from store.thresholds import load_thresholds
 
 
+class AnothersTurnError(RuntimeError):
+    """Another evaluator is at work; nothing was done."""
+
+
 def evaluate(
     connection: Connection,
     policy: AlertPolicy,
@@ -31,7 +35,7 @@ def evaluate(
 ) -> list[AlertEvent]:
     """Find losses in the window that ends at `now`, and late work orders; open, update and resolve alerts by findings.
 
-    One transaction. The same again changes nothing. While another evaluator is at work nothing is done.
+    One transaction. The same again changes nothing.
 
     Parameters
     ----------
@@ -45,10 +49,14 @@ def evaluate(
         Picks the units whose losses are summed; None: all.
     limit
         Of findings that are looked at.
+
+    Raises
+    ------
+    AnothersTurnError
     """
     with connection.transaction():
         if not lock_evaluation(connection):
-            return []
+            raise AnothersTurnError("another evaluator is at work")
         _find(connection, policy, now, defaults, due)
         find_overdue(connection, now)
         events = look(connection, rules or SenseRules(), routing, now, limit)
@@ -65,7 +73,7 @@ def _find(
     due: UnitsDue | None,
 ) -> None:
     start = now - timedelta(hours=policy.window_h)
-    unit_ids = None if due is None else due.pick(connection, now)
+    unit_ids = None if due is None else due.pick(connection)
     losses = read_window(connection, start, now, policy.min_coverage, unit_ids)
     if losses:
         holding = read_holding(connection, [kind.value for kind in Kind])

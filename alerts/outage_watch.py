@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 from alerts.outages import (
@@ -12,6 +12,7 @@ from alerts.outages import (
     GaspingArea,
     GaspRule,
     LostArea,
+    bursts,
     dead_areas,
     ended,
     gasp_outages,
@@ -26,6 +27,7 @@ from store.outages import (
     read_gasps,
     read_held_outages,
     read_last_supply,
+    read_late_gasps,
     read_restored,
     switches_changed,
 )
@@ -35,6 +37,10 @@ from store.wiring import joined_substations, read_wiring, to_us
 _CHANGES = 10_000
 #: Last gasps of one outage come within this time, delays of the network included.
 _GASP_WINDOW = timedelta(minutes=3)
+#: What comes later than that is looked at by itself: of the last day, when it was stored since the last look. The first
+#: look takes what was stored while nobody looked.
+_LATE = timedelta(days=1)
+_STORED_WITHIN_S, _FIRST_WITHIN_S = 60.0, 86_400.0
 
 
 class OutageWatch:
@@ -76,17 +82,36 @@ class OutageWatch:
         heard = _heard(connection, self._rule, known.values(), covered, now)
         new = gasp_outages(heard, self._rule, frozenset(out), now)
         findings = [f for f in new if not set(f.evidence["areas"]) <= covered]
+        beside = covered.union(out, *(finding.evidence["areas"] for finding in findings))
+        units = known.keys() | {finding.unit for finding in findings}
+        findings += [f for f in self._late(connection, frozenset(beside), now) if f.unit not in units]
         replaced = {area: finding.unit for finding in findings for area in finding.evidence["areas"]}
         by = out | replaced
         for unit, outage in known.items():
             if unit not in {f.unit for f in findings} and set(outage.areas) <= by.keys():
                 goes_on = {TAKEN_OVER: by[outage.areas[0]]} if outage.areas else {}
-                findings.append(ended(unit, outage.begin_at, now, {**outage.figures, **goes_on}))
+                findings.append(_ended(outage, now, goes_on))
                 continue
             back = read_restored(connection, outage.areas, outage.begin_at, now, self._rule.settling_s)
             if back and all(back.values()):
-                findings.append(ended(unit, outage.begin_at, now, outage.figures))
+                findings.append(_ended(outage, now))
         return findings
+
+    def _late(self, connection: Connection, beside: frozenset[str], now: datetime) -> list[Finding]:
+        """Outages of which is heard after the window, from areas that haven't their supply back."""
+        within_s = _FIRST_WITHIN_S if self._seen is None else _STORED_WITHIN_S
+        late = read_late_gasps(connection, within_s, now - _LATE, now - _GASP_WINDOW)
+        found: dict[str, Finding] = {}
+        for at in bursts(late, _GASP_WINDOW):
+            rows = read_gasps(connection, at - _GASP_WINDOW, at + _GASP_WINDOW, self._rule.settling_s)
+            heard = [area for area in (GaspingArea(*row) for row in rows) if area.area not in beside]
+            begin = min((area.first_at for area in heard), default=at)
+            back = read_restored(connection, [area.area for area in heard], begin, now, self._rule.settling_s)
+            out = [area for area in heard if not back.get(area.area)]
+            # The first to tell of a unit says since when.
+            for finding in gasp_outages(out, self._rule, frozenset(), now):
+                found.setdefault(finding.unit, finding)
+        return list(found.values())
 
 
 def _heard(
@@ -112,7 +137,12 @@ def _by_switches(connection: Connection, substations: set[str], held: list[HeldO
     findings = switch_outages(lost, dead, now)
     still = {finding.unit for finding in findings}
     return findings + [
-        ended(outage.unit, outage.begin_at, now, outage.figures)
+        _ended(outage, now)
         for outage in held
         if outage.source == SWITCH and outage.unit in wiring.feeders and outage.unit not in still
     ]
+
+
+def _ended(outage: HeldOutage, now: datetime, figures: Mapping[str, object] | None = None) -> Finding:
+    """Not before it was last seen: where the clock was set back meanwhile, it would hold for ever."""
+    return ended(outage.unit, outage.begin_at, max(now, outage.seen_at), {**outage.figures, **(figures or {})})

@@ -142,6 +142,15 @@ def gasp_outages(heard: Sequence[GaspingArea], rule: GaspRule, out: frozenset[st
     return findings
 
 
+def bursts(instants: Iterable[datetime], window: timedelta) -> list[datetime]:
+    """The first of rising instants, and each that comes more than a window after the one before it that is named."""
+    found: list[datetime] = []
+    for at in instants:
+        if not found or at - found[-1] > window:
+            found.append(at)
+    return found
+
+
 def ended(unit: str, begin: datetime, now: datetime, figures: Mapping[str, object] | None = None) -> Finding:
     """That a unit has its supply back."""
     kept = {name: value for name, value in (figures or {}).items() if isinstance(value, int | float | str)}

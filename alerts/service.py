@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from alerts.evaluate import evaluate
+from alerts.evaluate import AnothersTurnError, evaluate
 from alerts.look import BATCH
 from alerts.outage_watch import OutageWatch
 from alerts.routing import Routing
@@ -71,15 +71,19 @@ class _Judge:
         """Returns whether more is due."""
         started, now = time.monotonic(), datetime.now(UTC)
         self._watch.look(connection, now)
-        events = evaluate(
-            connection,
-            self._settings.policy,
-            self._settings.read_routing(connection),
-            now,
-            rules=self._settings.rules,
-            defaults=self._settings.thresholds,
-            due=self._due,
-        )
+        try:
+            events = evaluate(
+                connection,
+                self._settings.policy,
+                self._settings.read_routing(connection),
+                now,
+                rules=self._settings.rules,
+                defaults=self._settings.thresholds,
+                due=self._due,
+            )
+        except AnothersTurnError:
+            # Not counted: a service that never has its turn must not look as if it worked.
+            return False
         if events:
             log.info("evaluated", **Counter(event.event for event in events))
         self._counts.events.update(event.event for event in events)

@@ -6,17 +6,18 @@ import heapq
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
+from itertools import islice
 
-from store.alerts import read_recorded, units_after
+from store.alerts import read_horizon, read_recorded, units_after
 from store.connection import Connection
 
 #: Units summed in a look, so that what is found first doesn't wait for all the others.
 SLICE = 1_000
+#: Of them those that have waited longest, and those whose turn it is in a round: they wait, but not for ever.
+_OLDEST, _OTHERS = 200, 200
 #: Figures also leave the window: all units are gone through, this often at most.
 ROUND_S = 60.0
-#: A result bears the time at which its transaction began. One whose transaction takes longer is seen in the next round.
-_OVERLAP = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +28,15 @@ class _Progress:
     ----------
     recorded
         Results (unit, time of recording) that are known and may be read once more.
+    horizon
+        Whatever is recorded with an earlier time was committed: the database's time. None: nothing was read.
     waiting
-        Units with new results that aren't summed yet, with the share that they lost or gained.
+        Units with new results that aren't summed yet, by age, with the share that they lost or gained.
     after
         The unit that the round has come to; None: the round is over.
     """
 
-    until: datetime
+    horizon: datetime | None
     recorded: frozenset[tuple[int, datetime]]
     waiting: Mapping[int, float]
     after: int | None
@@ -49,27 +52,32 @@ class UnitsDue:
         self._progress: _Progress | None = None
         self._picked: _Progress | None = None
 
-    def pick(self, connection: Connection, now: datetime) -> list[int]:
+    def pick(self, connection: Connection) -> list[int]:
         """Units to sum, in order, inside the caller's transaction."""
-        last = self._progress or _Progress(now, frozenset(), {}, 0, self._clock(), first_round=True)
-        rows = read_recorded(connection, last.until - _OVERLAP)
+        last = self._progress or _Progress(None, frozenset(), {}, 0, self._clock(), first_round=True)
+        # Before what is recorded is read: what commits in between is read once more.
+        horizon = read_horizon(connection)
+        rows = read_recorded(connection, last.horizon or horizon)
         waiting = dict(last.waiting)
         for unit_id, recorded_at, share in rows:
             if (unit_id, recorded_at) not in last.recorded:
                 waiting[unit_id] = max(share, waiting.get(unit_id, 0.0))
-        units = set(heapq.nlargest(SLICE, waiting, key=waiting.__getitem__))
-        for unit_id in units:
-            del waiting[unit_id]
         after, round_at = last.after, last.round_at
         if after is None and self._clock() >= round_at + ROUND_S:
             after, round_at = 0, self._clock()
-        room = SLICE - len(units)
-        if after is not None and room:
+
+        units = set(islice(waiting, _OLDEST))
+        if after is not None:
+            room = max(_OTHERS, SLICE - len(waiting))
             others = units_after(connection, after, room)
             units.update(others)
             after = others[-1] if len(others) == room else None
+        rest = waiting.keys() - units
+        units.update(heapq.nlargest(SLICE - len(units), rest, key=waiting.__getitem__))
+        waiting = {unit_id: share for unit_id, share in waiting.items() if unit_id not in units}
+
         recorded = frozenset((unit_id, recorded_at) for unit_id, recorded_at, _ in rows)
-        self._picked = _Progress(now, recorded, waiting, after, round_at, last.first_round and after is not None)
+        self._picked = _Progress(horizon, recorded, waiting, after, round_at, last.first_round and after is not None)
         return sorted(units)
 
     def done(self) -> None:

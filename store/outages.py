@@ -32,6 +32,7 @@ class HeldOutage:
     source: str
     areas: tuple[str, ...]
     figures: dict[str, Any]
+    seen_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def read_last_supply(connection: Connection, areas: Sequence[str], now: datetime
 
 def read_held_outages(connection: Connection) -> list[HeldOutage]:
     """Outages that hold."""
-    return [HeldOutage(r[0], r[1], r[2], tuple(r[3]), r[4]) for r in connection.execute(_SQL["held"])]
+    return [HeldOutage(r[0], r[1], r[2], tuple(r[3]), r[4], r[5]) for r in connection.execute(_SQL["held"])]
 
 
 def read_gasps(connection: Connection, since: datetime, now: datetime, settling_s: float) -> list[tuple[Any, ...]]:
@@ -85,6 +86,12 @@ def read_gasps(connection: Connection, since: datetime, now: datetime, settling_
         What came up to so long after a switch had supplied the area is from before that.
     """
     return connection.execute(_SQL["gasps"], {"since": since, "now": now, "settling_s": settling_s}).fetchall()
+
+
+def read_late_gasps(connection: Connection, within_s: float, since: datetime, until: datetime) -> list[datetime]:
+    """Instants in (since, until] of the last gasps that were stored within the last `within_s` seconds, rising."""
+    arguments = {"within_s": within_s, "since": since, "until": until}
+    return [row[0] for row in connection.execute(_SQL["late_gasps"], arguments)]
 
 
 def read_restored(

@@ -54,7 +54,7 @@ order by a.code
 -- name: held
 select
   u.code, f.begin_at, coalesce(f.evidence ->> 'source', ''),
-  array(select jsonb_array_elements_text(f.evidence -> 'areas')), f.figures
+  array(select jsonb_array_elements_text(f.evidence -> 'areas')), f.figures, f.seen_at
 from alerts.finding f
 join grid.unit u using (unit_id)
 where f.kind = 'outage' and f.ended_at is null
@@ -112,6 +112,16 @@ from silent s
 join supply m using (unit_id)
 join grid.unit u using (unit_id)
 order by u.code
+
+-- name: late_gasps
+select observed_at
+from telemetry.event
+where kind = 'last_gasp'
+  and recorded_at > now() - %(within_s)s * interval '1 second'
+  and observed_at > %(since)s
+  and observed_at <= %(until)s
+order by observed_at
+limit 100000
 
 -- name: restored
 -- Heard of again: at least half of the meters that gasped say so, or an interval that began after it was read whole. Or

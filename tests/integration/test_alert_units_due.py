@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from alerts.evaluate import evaluate
+from alerts.evaluate import AnothersTurnError, evaluate
 from alerts.routing import Routing
 from alerts.rules import AlertPolicy
 from alerts.units_due import ROUND_S, SLICE, UnitsDue
 from benchmarks.alerts_storm import storm_model
+from store.alerts import lock_evaluation
 from store.connection import Connection, connect
 from sync.load import load_grid
 
@@ -27,25 +29,28 @@ def connection(database: Any) -> Iterator[Connection]:
         yield opened
 
 
-def settle(connection: Connection, unit: str, loss_wh: int = 400, at: datetime | None = None) -> int:
-    """Twelve hours of a unit as one commit; its id."""
-    row = connection.execute(
-        """
-        insert into loss.balance (
-          unit_id, observed_at, interval_s, inflow_wh, outflow_wh, loss_wh, members_loss_wh, sigma_wh, coverage, status,
-          computable, revision, received_at
-        )
-        select
-          unit_id, %(at)s::timestamptz - n * interval '15 minutes', 900, 10000, 10000 - %(loss_wh)s, %(loss_wh)s, 0, 50,
-          1, 'final', true, 1, now()
-        from grid.unit, generate_series(0, 47) n
-        where code = %(unit)s
-        on conflict (unit_id, observed_at, interval_s) do update
-        set loss_wh = excluded.loss_wh, outflow_wh = excluded.outflow_wh, recorded_at = now()
-        returning unit_id
-        """,
-        {"unit": unit, "loss_wh": loss_wh, "at": at or datetime.now(UTC)},
-    ).fetchone()
+SETTLE = """
+insert into loss.balance (
+  unit_id, observed_at, interval_s, inflow_wh, outflow_wh, loss_wh, members_loss_wh, sigma_wh, coverage, status,
+  computable, revision, received_at
+)
+select
+  unit_id, %(at)s::timestamptz - n * interval '15 minutes', 900, 10000, 10000 - %(loss_wh)s, %(loss_wh)s, 0, 50,
+  1, 'final', true, 1, now()
+from grid.unit, generate_series(0, %(intervals)s - 1) n
+where code = %(unit)s
+on conflict (unit_id, observed_at, interval_s) do update
+set loss_wh = excluded.loss_wh, outflow_wh = excluded.outflow_wh, recorded_at = now()
+returning unit_id
+"""
+
+
+def settle(
+    connection: Connection, unit: str, loss_wh: int = 400, at: datetime | None = None, intervals: int = 48
+) -> int:
+    """Some quarter-hours of a unit, in one statement; its id."""
+    arguments = {"unit": unit, "loss_wh": loss_wh, "at": at or datetime.now(UTC), "intervals": intervals}
+    row = connection.execute(SETTLE, arguments).fetchone()
     assert row is not None
     return int(row[0])
 
@@ -61,7 +66,7 @@ class Clock:
 
 def pick(connection: Connection, due: UnitsDue) -> list[int]:
     with connection.transaction():
-        return due.pick(connection, datetime.now(UTC))
+        return due.pick(connection)
 
 
 def after_first_round(connection: Connection, clock: Clock) -> UnitsDue:
@@ -131,6 +136,52 @@ def test_those_that_lose_or_gain_most_come_first(connection: Connection) -> None
     assert not due.more()
     assert not set(first) & set(second)
     assert len(first) + len(second) == len(every)
+
+
+def test_nobody_waits_for_ever_while_more_comes_than_a_look_takes(connection: Connection) -> None:
+    due = after_first_round(connection, Clock())
+    every = [row[0] for row in connection.execute("select code from grid.unit where kind <> 'region' order by code")]
+    assert len(every) > SLICE
+    least = None
+    for look in range(20):
+        with connection.transaction():
+            for code in every:
+                if code != "F9":
+                    at = datetime.now(UTC) + timedelta(minutes=look)
+                    settle(connection, code, 5_000, at, intervals=1)
+        least = least or settle(connection, "F9", loss_wh=0)
+        picked = pick(connection, due)
+        due.done()
+        if least in picked:
+            break
+    else:
+        raise AssertionError("the unit that lost least was never summed")
+
+
+def test_a_commit_that_comes_late_is_summed_with_the_next_look(connection: Connection, database: Any) -> None:
+    with connect(database.conninfo("app"), "worker") as writer:
+        due = after_first_round(connection, Clock())
+        unit = settle(writer, "F1")
+        for _ in range(3):
+            assert pick(connection, due) == []
+            due.done()
+        time.sleep(1.5)
+        assert pick(connection, due) == []
+        due.done()
+        writer.commit()
+        assert pick(connection, due) == [unit]
+
+
+def test_who_has_no_turn_says_so_and_passes_nothing_over(connection: Connection, database: Any) -> None:
+    due = UnitsDue(Clock())
+    settle(connection, "F1", loss_wh=5_000)
+    with connect(database.conninfo("app"), "other") as other:
+        assert lock_evaluation(other)
+        with pytest.raises(AnothersTurnError):
+            evaluate(connection, AlertPolicy(), Routing(), datetime.now(UTC), due=due)
+    found = evaluate(connection, AlertPolicy(), Routing(), datetime.now(UTC) + timedelta(minutes=1), due=due)
+    found += evaluate(connection, AlertPolicy(), Routing(), datetime.now(UTC) + timedelta(minutes=1), due=due)
+    assert [(event.event, event.fingerprint) for event in found] == [("opened", "high_loss:F1")]
 
 
 def test_what_leaves_the_window_ends_without_a_new_record(connection: Connection) -> None:

@@ -99,6 +99,15 @@ def test_a_breaker_that_recloses_at_once_alarms_nobody(desk: Desk) -> None:
     assert desk.told() == []
 
 
+def test_an_outage_ends_although_the_clock_was_set_back(desk: Desk) -> None:
+    apply_switch_position(desk.connection, "F1-B", OPEN, NOW)
+    assert desk.look(s(600)) == [("opened", "outage:F1")]
+    apply_switch_position(desk.connection, "F1-B", CLOSED, s(5))
+    desk.look(s(10))
+    desk.look(s(700))
+    assert [state for _, state, _ in desk.alerts()] == ["resolved"]
+
+
 def test_part_of_a_feeder_grows_and_shrinks_as_one_alert(desk: Desk) -> None:
     apply_switch_position(desk.connection, "F1-Q", OPEN, NOW)
     assert desk.look(s(3)) == [("opened", "outage:F1")]
@@ -247,6 +256,32 @@ class TestLastGasps:
             self.send(desk, area, range(5), s(500), "power_restored")
         desk.look(s(501))
         assert desk.look(s(510)) == [("resolved", "outage:F1")]
+
+    def test_gasps_that_are_stored_late_are_an_outage(self, desk: Desk) -> None:
+        assert desk.look(s(600)) == []
+        for area in ("F1-A", "F1-C", "F1-D"):
+            self.send(desk, area, range(5), NOW)
+        desk.look(s(610))
+        assert [(code, figures["areas"]) for code, _, figures in desk.alerts()] == [("outage:F1", 3)]
+        (finding,) = list_findings(desk.connection, FindingFilter(kind="outage"), 0, 10)
+        assert finding.begin_at == NOW
+
+    def test_gasps_that_are_stored_late_and_over_alarm_nobody(self, desk: Desk) -> None:
+        assert desk.look(s(600)) == []
+        for area in ("F1-A", "F1-C", "F1-D"):
+            self.send(desk, area, range(5), NOW)
+            self.send(desk, area, range(5), s(120), "power_restored")
+        assert desk.look(s(610)) == desk.look(s(660)) == []
+        assert desk.alerts() == []
+
+    def test_gasps_while_nobody_looked_are_an_outage(self, desk: Desk) -> None:
+        for area in ("F1-A", "F1-C", "F1-D"):
+            self.send(desk, area, range(5), NOW)
+        self.send(desk, "F2-A", range(5), NOW)
+        self.send(desk, "F2-A", range(5), s(300), "power_restored")
+        desk.watch = OutageWatch()
+        desk.look(s(1_200))
+        assert [code for code, _, _ in desk.alerts()] == ["outage:F1"]
 
     def test_one_area_is_an_outage_of_its_own(self, desk: Desk) -> None:
         self.send(desk, "F1-C", range(3), NOW)

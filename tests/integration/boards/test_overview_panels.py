@@ -157,7 +157,7 @@ def test_the_control_room_shows_the_chosen_place_alone(app: Connection, board: C
     assert ask(board, switching.OUTAGES, substation="N") == [{"unsupplied": 0, "off_normal": 0}]
     assert {row["unit"] for row in ask(board, pipeline.FRESHNESS_HERE, substation="N")} == {"Unit F9"}
     assert {row["unit"] for row in ask(board, pipeline.FRESHNESS_HERE, region="R")} == {
-        f"Unit {code}" for code in ("R", "B", "F1", "F2", "A1", "A2")
+        f"Unit {code}" for code in ("R", "B", "F1", "F2", "A1", "A2", "A3")
     }
     assert ask(board, pipeline.UNITS_BY_STATUS, substation="N") == [{"live": 0, "stale": 0, "silent": 1}]
     assert len(ask(board, pipeline.FRESHNESS)) == 9
