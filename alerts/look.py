@@ -31,6 +31,8 @@ from store.findings import DueFinding, note_looked_at, read_due, read_without_da
 
 #: Who does what nobody did.
 SYSTEM = "meterline"
+#: A step of people's that only targets with a list of their own are told of.
+_SUPPRESSED = "suppressed"
 #: After these targets know how it stands.
 _TOLD_AGAIN = frozenset({"alert.updated", "alert.escalated", "alert.reopened"})
 #: Findings looked at in one transaction.
@@ -69,12 +71,20 @@ def look(
     happened = _take(connection, _decide_all(connection, due, rules, routing, now), now)
     happened += _by_the_clock(connection, routing, now)
     alerts = read_alerts(connection, [each.alert_id for each in happened])
-    told = [Event(each.type, alerts[each.alert_id], each.role) for each in happened if each.type is not None]
+    told = [
+        Event(each.type, alerts[each.alert_id], each.role, lists_only=each.name == _SUPPRESSED)
+        for each in happened
+        if each.type is not None
+    ]
     owe_events(connection, routing, told, now)
     again = [event.alert for event in told if event.type in _TOLD_AGAIN]
     if again:
         note_told(connection, [(alert.alert_id, alert.severity, _meters(alert.figures)) for alert in again])
-    return [AlertEvent(each.alert_id, each.name, alerts[each.alert_id].fingerprint) for each in happened]
+    return [
+        AlertEvent(each.alert_id, each.name, alerts[each.alert_id].fingerprint)
+        for each in happened
+        if each.name != _SUPPRESSED
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +220,7 @@ _EVENTS: dict[str, EventType] = {
     "closed": "alert.closed",
     "reopened": "alert.reopened",
     "updated": "alert.updated",
+    _SUPPRESSED: "alert.resolved",
 }
 
 

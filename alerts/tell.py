@@ -29,6 +29,8 @@ class Event:
     type: EventType
     alert: AlertRow
     role: str | None = None
+    lists_only: bool = False
+    """Whether only targets that keep a list of what holds are told."""
 
 
 def group_of(kind: str, feeder: str) -> str:
@@ -45,6 +47,7 @@ def subject_of(alert: AlertRow) -> Subject:
 def owe_events(connection: Connection, routing: Routing, events: Sequence[Event], now: datetime) -> int:
     """Owe every target its notices of some events, inside the caller's transaction; returns how many notices."""
     grouped: dict[tuple[str, str], list[tuple[datetime, Event]]] = defaultdict(list)
+    every_end = {channel.target for channel in routing.channels if channel.every_end}
     # Many alerts of a storm are alike.
     told_before: dict[tuple[Subject, str | None], dict[str, datetime]] = {}
     for event in events:
@@ -52,8 +55,8 @@ def owe_events(connection: Connection, routing: Routing, events: Sequence[Event]
         if key not in told_before:
             told_before[key] = routing.tell(key[0], now) if key[1] is None else routing.tell_role(key[1], now)
         for target, due_at in told_before[key].items():
-            grouped[target, event.alert.group_key].append((due_at, event))
-    every_end = {channel.target for channel in routing.channels if channel.every_end}
+            if target in every_end or not event.lists_only:
+                grouped[target, event.alert.group_key].append((due_at, event))
     owing = [
         Owing(
             target=target,

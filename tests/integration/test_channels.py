@@ -25,6 +25,9 @@ from kafka import KafkaConsumer
 from typer.testing import CliRunner
 
 from alerts.evaluate import evaluate
+from alerts.formats import events_of
+from alerts.lifecycle import Action
+from alerts.operate import operate
 from alerts.routing import Channel, Routing
 from alerts.rules import AlertPolicy
 from alerts.sense import SenseRule, SenseRules
@@ -69,13 +72,12 @@ class Sends:
         self.target = target
         self.send = make_sender(threading.Event(), lambda: make_producer(settings, linger_ms=1))
         self.at = NOW - timedelta(minutes=30)
+        self.routing = Routing(Routing.to_all([target.name]).channels, link="https://console.example.org")
 
     def __call__(self, *findings: Finding) -> DeliveryCounts:
         self.at += timedelta(minutes=2)
         add_findings(self.connection, findings)
-        link = "https://console.example.org"
-        routing = Routing(Routing.to_all([self.target.name]).channels, link=link)
-        evaluate(self.connection, AlertPolicy(), routing, self.at, rules=RULES)
+        evaluate(self.connection, AlertPolicy(), self.routing, self.at, rules=RULES)
         return deliver_due(self.connection, Queue.ALERTS, [self.target], self.send, lambda: self.at, lambda: 0.0)
 
 
@@ -140,6 +142,25 @@ def test_alerts_show_in_alertmanager_and_amtool(connection: Connection, settings
     )
     assert sends(again).delivered == 1
     assert [alert["labels"]["code"] for alert in amtool(alertmanager)] == ["theft_bypass:A2/A2-m1"]
+
+
+def test_what_is_suppressed_leaves_alertmanager_until_it_is_open_again(
+    connection: Connection, settings: Settings, alertmanager: str
+) -> None:
+    sends = Sends(connection, settings, Target("am", alertmanager, allow_private=True, channel="alertmanager"))
+    sends.routing = Routing((Channel("am", every_end=True), Channel("others")))
+    assert sends(theft()).delivered == 1
+    assert len(amtool(alertmanager)) == 1
+    ((alert_id,),) = connection.execute("select alert_id from alerts.alert").fetchall()
+    until_at = sends.at + timedelta(minutes=3)
+    operate(connection, alert_id, Action.SUPPRESS, "clerk", "meter on order", sends.at, until=until_at)
+    assert sends().delivered == 1
+    assert amtool(alertmanager) == []
+    assert sends().delivered == 1  # the suppression is over
+    assert len(amtool(alertmanager)) == 1
+    rows = connection.execute("select payload from alerts.delivery where target = 'others' order by created_at")
+    # Nothing was sent to them, so all of it stands in one notice.
+    assert [event["type"] for (payload,) in rows for event in events_of(payload)] == ["alert.opened", "alert.reopened"]
 
 
 def test_of_a_storm_every_end_comes_to_alertmanager(
