@@ -108,7 +108,14 @@ class WorkerMetrics(Collector):
         )
         for (topic, partition), records in (*self._vitals.lag.items(), *self._vitals.backfill_lag.items()):
             lag.add_metric([topic, str(partition)], records)
-        yield lag
+        dropped = CounterMetricFamily(
+            "meterline_worker_dropped_records",
+            "Records that Kafka removed for their age before they were acknowledged",
+            labels=["topic", "partition"],
+        )
+        for (topic, partition), records in dict(self._vitals.dropped).items():
+            dropped.add_metric([topic, str(partition)], records)
+        yield from (lag, dropped)
 
     def _cache(self) -> Iterable[Metric]:
         now = self._vitals.cache()

@@ -12,8 +12,10 @@ from grid.block import decode_block
 from grid.device_events import decode_events
 from grid.points import decode_points
 from grid.ports import Directory
+from grid.resettle import decode_resettle
 from grid.topics import (
     ENERGY_UNIT,
+    GRID_RESETTLE,
     TELEMETRY_AREA,
     TELEMETRY_BACKFILL,
     TELEMETRY_EVENT,
@@ -115,6 +117,7 @@ _KEYS: dict[str, Callable[[bytes], str | None]] = {
     TELEMETRY_SCADA: _scada_unit,
     TELEMETRY_EVENT: lambda original: decode_events(original).unit,
     ENERGY_UNIT: _told_unit,
+    GRID_RESETTLE: lambda original: decode_resettle(original).unit,
     # Whose order doesn't matter.
     TELEMETRY_READING: lambda _: None,
 }
@@ -123,6 +126,6 @@ _KEYS: dict[str, Callable[[bytes], str | None]] = {
 def _key_of(topic: str, original: bytes) -> bytes | None:
     try:
         unit = _KEYS[topic](original)
-    except InvalidBlockError:
+        return None if unit is None else unit.encode()
+    except ValueError:  # it can't be read: whoever takes it refuses it again
         return None
-    return None if unit is None else unit.encode()

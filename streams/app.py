@@ -326,15 +326,20 @@ async def _settle_again(processor: Processor, energy: _Told, refusals: RefusalWr
             pages = processor.settle_again(order)  # from the beginning: the same again changes nothing
             raise
 
-    try:
-        while (energies := await _until_stored(next_page)) is not None:
-            processor.counters.batches += 1
-            await _tell(energy, energies)
-    except Exception as error:  # one poisoned order must not stop all
-        log.exception("a unit could not be settled again", unit=order.unit)
-        rejection = Rejection.of_failure(error, event.message.topic, value)
-        await _until_stored(functools.partial(refusals.write, [rejection]))
-        processor.close()
+    while True:
+        try:
+            energies = await _until_stored(next_page)
+        except Exception as error:  # one poisoned order must not stop all
+            log.exception("a unit could not be settled again", unit=order.unit)
+            rejection = Rejection.of_failure(error, event.message.topic, value)
+            await _until_stored(functools.partial(refusals.write, [rejection]))
+            processor.close()
+            return
+        if energies is None:
+            return
+        processor.counters.batches += 1
+        # That Kafka doesn't take it is no fault of the order: the worker ends, and the order comes again.
+        await _tell(energy, energies)
 
 
 async def _settle_backfill(settings: WorkerSettings, processor: Processor, energy: _Told, vitals: Vitals) -> None:

@@ -153,6 +153,8 @@ class Vitals:
         empty while Kafka doesn't answer.
     backfill_lag
         The same of the backfill's lane, as of the last batch of each partition.
+    dropped
+        Records of a topic's partition that Kafka's retention removed before they were acknowledged.
     """
 
     areas: Counters = field(default_factory=Counters)
@@ -166,6 +168,7 @@ class Vitals:
     cache: Callable[[], CacheFigures] = lambda: CacheFigures(0, 0, 0, 0)
     lag: Mapping[tuple[str, int], int] = field(default_factory=dict)
     backfill_lag: dict[tuple[str, int], int] = field(default_factory=dict)
+    dropped: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     def by_name(self) -> dict[str, Counters]:
         """Counters by what they are of."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import tzinfo
 
 from grid.arrow import InvalidBlockError, OtherRecordError
 from grid.block import Block, decode_block
@@ -36,9 +38,9 @@ class Record:
 
 
 def join(
-    connection: Connection, views: ViewCache, records: Sequence[Record]
+    connection: Connection, views: ViewCache, records: Sequence[Record], zone: tzinfo
 ) -> tuple[list[Contribution], list[Rejection]]:
-    """What the records contribute, and what is refused."""
+    """What the records contribute, and what is refused; days end at the midnights of `zone`."""
     rejections: list[Rejection] = []
     blocks: list[tuple[Record, Block]] = []
     energies: list[UnitEnergies] = []
@@ -70,7 +72,7 @@ def join(
         contribution, refused = from_block(block, view, record.topic, record.value)
         contributions.append(contribution)
         rejections += refused
-    contributions += _for_other_units(connection, views, contributions)
+    contributions += _for_other_units(connection, views, contributions, zone)
     contributions += _of_children(connection, views, found, [e for e in energies if e.parent in found])
     contributions += [
         look_again(found[due.unit], observed_at_us, interval_s, due.until_us, Cause.TICK)
@@ -97,7 +99,7 @@ def _of_children(
 
 
 def _for_other_units(
-    connection: Connection, views: ViewCache, contributions: Sequence[Contribution]
+    connection: Connection, views: ViewCache, contributions: Sequence[Contribution], zone: tzinfo
 ) -> list[Contribution]:
     """What readings of meters that came or went in their interval, or with it, say of other units that had them.
 
@@ -111,10 +113,15 @@ def _for_other_units(
     )
     found = views.get(connection, {unit for units in elsewhere.values() for unit in units})
     connection.commit()
+    says: tuple[Callable[[Contribution, Sequence[str], UnitView], Contribution | None], ...] = (
+        for_other_unit,
+        functools.partial(opening_elsewhere, zone=zone),
+        for_tied_unit,
+    )
     return [
         other
         for c, its in moved.items()
-        for meters, said_of in zip(its, (for_other_unit, opening_elsewhere, for_tied_unit), strict=True)
+        for meters, said_of in zip(its, says, strict=True)
         for unit in sorted({u for meter in meters for u in elsewhere.get(meter, ()) if u != c.view.unit})
         if unit in found and (other := said_of(c, meters, found[unit])) is not None
     ]

@@ -145,10 +145,11 @@ class Processor:
 
     def _settle(self, records: Sequence[Record]) -> list[UnitEnergies]:
         connection = self._held.get()
+        views, zone = self.views, self._rules.zone
         return [
             energies
             for part in _bounded(records)
-            for energies in self._commit(connection, functools.partial(join, connection, self.views, part))
+            for energies in self._commit(connection, functools.partial(join, connection, views, part, zone))
         ]
 
     def settle_again(self, order: Resettle) -> Iterator[list[UnitEnergies]]:

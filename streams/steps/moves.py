@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import numpy as np
 
@@ -89,13 +90,16 @@ def leaving(c: Contribution) -> list[str]:
     return sorted({meter for meter in ending if meter is not None})
 
 
-def opening_elsewhere(c: Contribution, meters: Sequence[str], view: UnitView) -> Contribution | None:
+def opening_elsewhere(c: Contribution, meters: Sequence[str], view: UnitView, zone: tzinfo) -> Contribution | None:
     """Closing registers of meters that leave at the interval's end, as openings where another unit has them from then.
 
     None when it hasn't. They begin the row where it isn't there yet, so it doesn't matter whose message is first.
     """
-    # After a day, one of 24 hours.
-    interval_s = 86_400 if c.interval_s in DAYS_S else c.interval_s
+    interval_s = c.interval_s
+    if interval_s in DAYS_S:
+        interval_s = _next_day_s(c.observed_at_us, zone)
+        if interval_s not in DAYS_S:
+            return None
     observed_at_us = c.observed_at_us + interval_s * 1_000_000
     roster = view.roster(observed_at_us, interval_s)
     place = {position: i for i, position in enumerate(c.positions.tolist())}
@@ -120,6 +124,13 @@ def opening_elsewhere(c: Contribution, meters: Sequence[str], view: UnitView) ->
         channels=channels,
         quality=c.quality[source],
     )
+
+
+def _next_day_s(end_us: int, zone: tzinfo) -> int:
+    """Length of the local day that begins where another ends."""
+    begin = datetime.fromtimestamp(end_us // 1_000_000, zone)
+    end = begin + timedelta(days=1)  # by the clock on the wall
+    return round((end.astimezone(UTC) - begin.astimezone(UTC)).total_seconds())
 
 
 def positions_of(roster: Roster, meter: str) -> list[int]:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import itertools
 import random
+from datetime import UTC, date, timedelta, tzinfo
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grid.block import Block
 from grid.channels import Values
 from grid.model import UnitKind
+from grid.period import midnight_us
 from grid.quality import MISSING_WH, Quality
 from grid.roster import BEGINNING_US, END_US, Lapse, Membership, UnitView
 from streams.steps.contribution import Cause, Contribution, from_block, look_again
@@ -131,9 +135,9 @@ def blocks_of(
     return blocks
 
 
-def contributions_of(block: Block, views: dict[str, UnitView]) -> list[Contribution]:
+def contributions_of(block: Block, views: dict[str, UnitView], zone: tzinfo = UTC) -> list[Contribution]:
     """As `streams.join` joins a record, with the other units at hand."""
-    contributions, refused = joined(block, views)
+    contributions, refused = joined(block, views, zone)
     assert not refused
     return contributions
 
@@ -248,12 +252,14 @@ def test_any_sequence_of_beliefs_ends_in_what_is_believed_last(
             assert row.outflow_wh == sold(unit, end - QUARTER, end, beliefs[-1], energies, registers, MODULUS)
 
 
-def joined(block: Block, views: dict[str, UnitView]) -> tuple[list[Contribution], bool]:
+def joined(block: Block, views: dict[str, UnitView], zone: tzinfo = UTC) -> tuple[list[Contribution], bool]:
     own, refused = from_block(block, views[block.unit], "telemetry.area", b"")
     absent, left = absent_parts(own), leaving(own)
     elsewhere = [views[unit] for unit in UNITS if unit != block.unit]
     others = [
-        said for view in elsewhere for said in (for_other_unit(own, absent, view), opening_elsewhere(own, left, view))
+        said
+        for view in elsewhere
+        for said in (for_other_unit(own, absent, view), opening_elsewhere(own, left, view, zone))
     ]
     return [own, *(c for c in others if c is not None)], bool(refused)
 
@@ -307,3 +313,33 @@ def test_a_meter_that_moves_at_an_edge_opens_with_what_the_other_unit_read() -> 
         row = store.losses[(2, ENDS[1], 900)]
         assert row.computable
         assert row.outflow_wh == registers["m1", ENDS[1]] - registers["m1", ENDS[0]]
+
+
+@pytest.mark.parametrize(
+    ("zone", "moved_on", "hours"),
+    [
+        ("Europe/Berlin", date(2026, 3, 29), 23),
+        ("Europe/Berlin", date(2026, 3, 30), 24),
+        ("Europe/Berlin", date(2026, 10, 25), 25),
+        ("Asia/Shanghai", date(2026, 3, 29), 24),
+    ],
+)
+def test_a_meter_that_moves_at_a_local_midnight_opens_the_day_that_begins_then(
+    zone: str, moved_on: date, hours: int
+) -> None:
+    there = ZoneInfo(zone)
+    ends = [midnight_us(moved_on + timedelta(days=n), there) for n in (-1, 0, 1)]
+    assert ends[2] - ends[1] == hours * 3_600_000_000
+    views = views_of({"m1": [Stay("A", 1, ends[0], ends[1]), Stay("B", 1, ends[1], ends[2] + QUARTER)]})
+    days = [("A", ends[1], ends[1] - ends[0], 100), ("B", ends[2], ends[2] - ends[1], 350)]
+    for order in itertools.permutations(days):
+        store = MemoryStore()
+        for unit, end, length_us, register in order:
+            numbers = {"register_import_wh": np.array([register, 0], np.int64)}
+            meters = pa.array(["m1", f"{unit}-head"], pa.string())
+            missing = np.full(2, Quality.MISSING, np.uint8)
+            length_s = length_us // 1_000_000
+            block = Block(unit, "g", end, length_s, end + 1, meters, np.ones(2, np.int64), numbers, missing)
+            store.take(contributions_of(block, views, there))
+        assert store.losses[(2, ends[2], hours * 3_600)].outflow_wh == 350 - 100
+        assert {key for key in store.rows if key[0] == 2} == {(2, ends[2], hours * 3_600)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import tracemalloc
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from paho.mqtt.client import MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from prometheus_client import CollectorRegistry
 
@@ -169,6 +171,22 @@ def test_stops_reading_from_the_broker_while_too_much_is_held(rig: Rig, monkeypa
     assert not network.is_alive()
     rig.forward()
     assert rig.client.acks == [1, 2]
+
+
+@pytest.mark.parametrize("topic", ["meterline/v1/g/block/A1", "meterline/v1/g/block/" + "A" * 60_000])
+def test_messages_without_payload_take_no_more_memory_than_is_counted(rig: Rig, topic: str) -> None:
+    tracemalloc.start()
+    try:
+        for mid in range(300):
+            message = MQTTMessage(mid, topic.encode())
+            message.properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            rig.bridge._on_message(None, None, message)  # type: ignore[arg-type]
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken < rig.bridge.held_bytes < 2 * taken
+    rig.forward()
+    assert rig.bridge.held_bytes == 0
 
 
 def test_a_refused_subscription_is_no_listening(rig: Rig) -> None:

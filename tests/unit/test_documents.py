@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import UnionType
@@ -10,14 +11,21 @@ from typing import Any, get_args
 
 import pytest
 import typer
+from prometheus_client.registry import Collector
 from pydantic import BaseModel
 
 from grid.errors import QUARANTINED, Reason
+from ingest.gaps import AskLimits
+from ingest.resend import Resender
+from ingest.sources.mqtt import Bridge, BridgeSettings
 from meterline.cli import app
 from meterline.config import Settings
+from meterline.metrics import BridgeMetrics, WorkerMetrics
 from meterline.schemas import all_schemas
 from meterline.settings.alerts import AlertWebhookTarget, CalendarSection, ChannelSection, RouteSection, WebhookTarget
 from meterline.verify import Verdict
+from streams.counters import Vitals
+from tests.memory_ledger import MemoryLedger
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")])
@@ -62,6 +70,29 @@ def test_command_line_names_every_command_and_option() -> None:
 def test_command_line_explains_every_figure_of_a_run() -> None:
     document = text("docs/reference/command-line.md")
     assert [f.name for f in dataclasses.fields(Verdict) if f"`{f.name}`" not in document] == []
+
+
+def families(*collectors: Collector) -> Iterator[str]:
+    for collector in collectors:
+        for family in collector.collect():
+            yield f"{family.name}_total" if family.type == "counter" else family.name
+
+
+def test_metrics_explain_all_that_workers_and_the_bridge_tell() -> None:
+    resender = Resender(MemoryLedger(), AskLimits(), lambda: 0.0)
+    bridge = Bridge(BridgeSettings("nowhere", 1, "bridge", ""), None, None, resender=resender)  # type: ignore[arg-type]
+    document = text("docs/reference/metrics.md")
+    names = list(families(WorkerMetrics(Vitals()), BridgeMetrics(bridge)))
+    assert {"meterline_points_messages_total", "meterline_bridge_gaps_open"} <= set(names)
+    assert [name for name in names if f"`{name}`" not in document] == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_table_says_the_same_twice(path: Path) -> None:
+    """Two forms of one row are what a merge leaves that took both sides."""
+    for table in re.findall(r"(?:^\|.*\n)+", path.read_text(encoding="utf-8"), re.MULTILINE):
+        rows = [(first, second[:40]) for _, first, second, *_ in (row.split("|") for row in table.splitlines())]
+        assert [row for row, times in Counter(rows).items() if times > 1] == []
 
 
 def settings(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

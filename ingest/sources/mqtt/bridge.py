@@ -46,6 +46,8 @@ _SESSION_EXPIRY_S = 7 * 86_400
 _KAFKA_TIMEOUT_S = 60
 #: Bytes that may wait in memory. Beyond, the bridge stops reading from the broker, which holds the rest.
 _MAX_HELD = 64 << 20
+#: What a message takes beside its topic and its payload: however short they are, no more than 32,768 wait.
+_MESSAGE_BYTES = 2_048
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class _Arrival:
     received_at_us: int
     connection: int
     """Number of the connection that it came by."""
+    held_bytes: int
 
 
 @dataclass(slots=True)
@@ -142,7 +145,7 @@ class Bridge:
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of messages that were received and that Kafka hasn't acknowledged."""
+        """Bytes that messages take which were received and which Kafka hasn't acknowledged."""
         return self._held
 
     def idle_reason(self) -> str | None:
@@ -240,10 +243,12 @@ class Bridge:
 
     def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
         received_at_us = int(self._clock() * 1e6)
+        message.properties = None  # three times as large as the rest of a short message
+        held_bytes = _MESSAGE_BYTES + len(message._topic) + len(message.payload)  # noqa: SLF001  # its bytes
         with self._lock:
             self._lock.wait_for(lambda: self._held < _MAX_HELD or self._stopping)
-            self._held += len(message.payload)
-            self._arrived.put(_Arrival(message, received_at_us, self._connection))
+            self._held += held_bytes
+            self._arrived.put(_Arrival(message, received_at_us, self._connection, held_bytes))
 
     def _take(self) -> list[_Arrival]:
         batch: list[_Arrival] = []
@@ -305,7 +310,7 @@ class Bridge:
                 for arrival in in_hand.arrivals
                 if arrival.connection == self._connection and arrival.message.qos
             )
-            self._held -= sum(len(arrival.message.payload) for arrival in in_hand.arrivals)
+            self._held -= sum(arrival.held_bytes for arrival in in_hand.arrivals)
             self._lock.notify_all()
         if self._resender is not None:
             self._resender.heard(

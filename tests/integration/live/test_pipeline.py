@@ -17,7 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from deploy.stack import StackSpec, set_gateways, start_programs, stop_programs
 from grid.errors import Reason, Rejection
-from grid.topics import ENERGY_UNIT
+from grid.topics import ENERGY_UNIT, GRID_RESETTLE
 from grid.unit_energy import UnitEnergies, encode_unit_energies
 from meterline.bootstrap import opener
 from meterline.config import Settings
@@ -252,13 +252,18 @@ def test_a_record_that_failed_goes_back_to_its_own_topic(pipeline: Settings, con
         final_us=np.array([int(at.timestamp()) * 1_000_000]),
         quality=np.zeros(1, np.uint8),
     )
-    originals = [encode_unit_energies([energies]), b"broken"]
-    rejections = [Rejection(Reason.PROCESSING_FAILED, "bug", ENERGY_UNIT, original) for original in originals]
+    order = {"unit": "A1", "from": at.isoformat(), "to": None, "model_version": 1}
+    originals = [
+        (ENERGY_UNIT, encode_unit_energies([energies])),
+        (ENERGY_UNIT, b"broken"),
+        (GRID_RESETTLE, json.dumps({"recorded_at": at.isoformat(), "payload": order}).encode()),
+    ]
+    rejections = [Rejection(Reason.PROCESSING_FAILED, "bug", topic, original) for topic, original in originals]
     with connection.transaction():
         add_rejections(connection, rejections, datetime.now(UTC))
     entries = [row[0] for row in connection.execute("select id from telemetry.rejected order by original").fetchall()]
-    assert replay_rejected(pipeline, entries, None, 100) == {"replayed": 2, "refused": 0}
-    # The worker takes both; what is broken comes back with its reason, and nothing became a device's message.
+    assert replay_rejected(pipeline, entries, None, 100) == {"replayed": 3, "refused": 0}
+    # The worker takes all; what is broken comes back with its reason, and nothing became a device's message.
     until(lambda: rejected(connection, b"broken")[1:])
     rows = connection.execute(
         "select reason, topic, replayed_at is null from telemetry.rejected order by id"
@@ -267,6 +272,7 @@ def test_a_record_that_failed_goes_back_to_its_own_topic(pipeline: Settings, con
         ("invalid_block", ENERGY_UNIT, True),
         ("processing_failed", ENERGY_UNIT, False),
         ("processing_failed", ENERGY_UNIT, False),
+        ("processing_failed", GRID_RESETTLE, False),
     ]
 
 

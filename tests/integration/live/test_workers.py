@@ -16,6 +16,7 @@ import httpx
 import numpy as np
 import pyarrow as pa
 import pytest
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from typer.testing import CliRunner
 
 from deploy.stack import Ports
@@ -195,4 +196,28 @@ def test_workers_share_and_take_over(
 
     until(leaves_beyond, "a worker beyond leaves", 240)
     assert members(settings.kafka)[1] == ["0"]
+    workers.stop(0)
+
+
+def test_what_kafka_removed_before_a_worker_took_it_is_told(settings: Settings, workers: Workers) -> None:
+    def dropped() -> dict[tuple[str, ...], float]:
+        name = "meterline_worker_dropped_records_total"
+        return {key[1:]: records for key, records in workers.metrics(0).items() if key[0] == name}
+
+    publish(settings, range(120, 128))
+    workers.start(0)
+    until(lambda: workers.lag(0) == {str(partition): 0.0 for partition in range(8)})
+    assert dropped() == {}
+    workers.stop(0)
+    publish(settings, range(128, 136))  # two records of each partition
+    admin = KafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap)
+    consumer = KafkaConsumer(bootstrap_servers=settings.kafka.bootstrap)
+    gone = TopicPartition("telemetry.area", 3)
+    admin.delete_records({gone: consumer.end_offsets([gone])[gone]})
+    consumer.close()
+    admin.close()
+    publish(settings, range(136, 144))
+    workers.start(0)
+    until(lambda: workers.lag(0) == {str(partition): 0.0 for partition in range(8)})
+    assert dropped() == {("3", "telemetry.area"): 2}
     workers.stop(0)
