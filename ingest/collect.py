@@ -127,6 +127,10 @@ class Collector:
         self._values.append({name: values[n] for n, name in enumerate(MEASURED) if there[n]})
         self.held += len(row)
 
+    def drop(self) -> None:
+        """Forget what is held: it comes again."""
+        self._keys, self._sequences, self._values, self.held = [], [], [], 0
+
     def blocks(self) -> list[tuple[Block, UnitKind]]:
         """All that is held, a block of each unit and interval; more where a meter says different things of one."""
         if not self.held:
@@ -143,7 +147,7 @@ class Collector:
             )
             for name in names
         }
-        self._keys, self._sequences, self._values, self.held = [], [], [], 0
+        self.drop()
         order = np.argsort(keys)
         keys, sequence = keys[order], sequence[order]
         values = {name: column[order] for name, column in values.items()}

@@ -178,4 +178,4 @@ def test_values_lie_where_kafkas_batches_have_them(codec: int) -> None:
 )
 def test_a_batch_that_isnt_what_it_says_is_corrupt(data: bytes) -> None:
     with pytest.raises(CorruptRecordError):
-        values_of([Batch(0, 1, data)])
+        values_of([Batch(0, 0, 1, data)])

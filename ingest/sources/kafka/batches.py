@@ -31,8 +31,9 @@ _DECOMPRESS = {
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records of one batch: `offset` is the last one's, `data` holds all of them, uncompressed."""
+    """Records of one batch, from offset `first` to `offset`; `data` holds all of them, uncompressed."""
 
+    first: int
     offset: int
     records: int
     data: bytes
@@ -54,7 +55,7 @@ class _Batches(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka-python 
                 continue
             self.records_read += batch.records_count
             self.bytes_read += batch.size_in_bytes
-            yield Batch(batch.last_offset, batch.records_count, _uncompressed(batch))
+            yield Batch(batch.base_offset, batch.last_offset, batch.records_count, _uncompressed(batch))
         self.drain()
 
 
@@ -89,7 +90,7 @@ def values_of(batches: Sequence[Batch]) -> tuple[NDArray[np.uint8], NDArray[np.i
 
 def warm_batches() -> None:
     """Find the value of one record, so that what Numba compiles is there before the first one waits for it."""
-    values_of([Batch(0, 1, b"\x0c\0\0\0\x01\0\0")])
+    values_of([Batch(0, 0, 1, b"\x0c\0\0\0\x01\0\0")])
 
 
 @njit(cache=True, nogil=True)

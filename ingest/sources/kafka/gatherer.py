@@ -1,7 +1,8 @@
 """The lane for devices that publish one reading at a time: from one Kafka topic into blocks on others.
 
 Offsets are committed only after Kafka has the blocks. What was taken and not committed comes again after a crash or a
-change of the group; the merge by position makes the repeat harmless.
+change of the group; the merge by position makes the repeat harmless. kafka-python tells a change of the group on the
+thread that also sends heartbeats and mustn't wait: nothing is sent or committed then, what is held is dropped.
 """
 
 from __future__ import annotations
@@ -92,7 +93,8 @@ class ReadingGatherer:
         self._places = places
         self._clock = clock
         self._collector = Collector(places.units.values(), places.zone)
-        self._offsets: dict[TopicPartition, int] = {}
+        # From which offset on readings were taken and not committed, and up to which.
+        self._offsets: dict[TopicPartition, tuple[int, int]] = {}
         self._sent: list[Any] = []
         self._since_us: int | None = None
         self._assigned = False
@@ -161,9 +163,15 @@ class ReadingGatherer:
         """These are the group's wish for this gatherer from now on."""
         self._assigned = bool(partitions)
 
-    def revoked(self) -> None:
-        """All partitions are taken away: others go on from what is committed here."""
-        self.settle()
+    def revoked(self, partitions: Sequence[TopicPartition]) -> None:
+        """All partitions are taken away: who has them next goes on from what is committed, this gatherer too."""
+        for partition in partitions:
+            if partition in self._offsets:
+                # One that comes back at once is otherwise read on behind what is dropped here.
+                self._consumer.seek(partition, self._offsets[partition][0])
+        self._collector.drop()
+        self._sent.clear()
+        self._since_us = None
         self._offsets.clear()
         self.lag.clear()
         self._assigned = False
@@ -194,10 +202,11 @@ class ReadingGatherer:
         for record in refusals_of(rejections):
             self._produce(record)
         for partition, of_partition in polled.items():
-            self._offsets[partition] = of_partition[-1].offset + 1
+            begin, _ = self._offsets.get(partition, (of_partition[0].first, 0))
+            self._offsets[partition] = begin, of_partition[-1].offset + 1
             end = self._consumer.highwater(partition)
             if end is not None:
-                self.lag[partition.partition] = end - self._offsets[partition]
+                self.lag[partition.partition] = end - self._offsets[partition][1]
         if self._since_us is None:
             self._since_us = time.monotonic_ns() // 1_000
 
@@ -208,7 +217,7 @@ class ReadingGatherer:
     def _commit(self) -> None:
         if not self._offsets:
             return
-        offsets = {partition: OffsetAndMetadata(offset, "", -1) for partition, offset in self._offsets.items()}
+        offsets = {partition: OffsetAndMetadata(end, "", -1) for partition, (_, end) in self._offsets.items()}
         try:
             self._consumer.commit(offsets, timeout_ms=_COMMIT_MS)
         except FencedInstanceIdError as error:
@@ -225,9 +234,9 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-pytho
         self._gatherer = gatherer
 
     def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
-        """Called within `poll`, before others have them."""
+        """Called within `poll` and `close`, before others have them."""
         if revoked:
-            self._gatherer.revoked()
+            self._gatherer.revoked(revoked)
 
     def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
         """Called within `poll`."""
