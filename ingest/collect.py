@@ -17,7 +17,7 @@ from grid.model import UnitKind
 from grid.places import UnitPlaces
 from grid.quality import MISSING_WH, Quality
 from grid.topics import TELEMETRY_READING
-from ingest.decode_reading import Reading, decode_record
+from ingest.decode_reading import MAX_LINES, Reading, decode_record
 from ingest.place_table import NOWHERE, PlaceTable
 from ingest.reading_kernel import MINUTE_SHIFT, OTHER, ROW_BITS, TAKEN, UNKNOWN, read_common
 
@@ -30,7 +30,7 @@ _MINUTE_US = 60_000_000
 #: The end of the interval that `warm_collector` takes.
 _WARM_US = 1_780_272_000_000_000
 #: What is refused for one reason goes on together, a line each, up to so many readings and bytes.
-_BUNDLE, _BUNDLE_BYTES = 1_000, 256 << 10
+_BUNDLE, _BUNDLE_BYTES = MAX_LINES, 256 << 10
 
 Bytes = NDArray[np.uint8]
 Longs = NDArray[np.int64]

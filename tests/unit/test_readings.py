@@ -16,12 +16,17 @@ from kafka import TopicPartition
 from kafka.errors import CorruptRecordError
 from kafka.record.memory_records import MemoryRecords
 
+from grid.block import Block
+from grid.channels import MEASURED
 from grid.errors import Reason
 from grid.model import UnitKind
 from grid.places import UnitPlaces
+from grid.quality import Quality
+from ingest.checks import MAX_PAYLOAD
 from ingest.collect import SENDER, Collector
 from ingest.decode_reading import decode_record
 from ingest.place_table import NOWHERE, PlaceTable
+from ingest.reading_lines import as_records
 from ingest.reading_messages import reading_schema
 from ingest.sources.kafka.batches import Batch, _Batches, values_of
 
@@ -108,6 +113,17 @@ def test_what_is_refused_for_one_reason_goes_together_and_can_be_given_back() ->
     assert (len(block), block.gateway) == (2_500, SENDER)
 
 
+def test_a_record_of_too_many_lines_is_refused_whole() -> None:
+    collector = Collector([unit("A1", UnitKind.AREA, **{f"m{n}": (0, EVER_US) for n in range(1_000)})], UTC)
+    readings = [reading(f"m{n}") for n in range(1_000)]
+    assert take(collector, [b"\n".join(readings) + b"\n"]) == []
+    assert collector.held == 1_000
+    for record in (b"\n".join([*readings, reading("m0")]), b"1\n" * 1_001, b"1\n" * 524_288):
+        (rejection,) = take(collector, [record])
+        assert (rejection.reason, rejection.original) == (Reason.TOO_LARGE, record)
+    assert (collector.held, collector.refused) == (1_000, {Reason.TOO_LARGE: 3})
+
+
 def test_invented_meters_take_no_memory() -> None:
     collector = one_area()
     for n in range(5):
@@ -143,6 +159,23 @@ def test_the_schema_takes_what_is_taken() -> None:
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(json.loads(reading(**wrong)), reading_schema())
         assert decode_record(reading(**wrong), NOON_US, UTC)[0] == []
+
+
+@pytest.mark.parametrize("letter", ["\U00020bb7", "\x01", "x"])
+def test_readings_of_a_block_are_records_that_can_be_taken(letter: str) -> None:
+    size = 2_500
+    whole = {name: np.full(size, 10**15) for name in list(MEASURED)[2:4]}
+    energies = {name: np.full(size, 10**9) for name in list(MEASURED)[:2]}
+    others = {name: np.full(size, 999, channel.dtype) for name, channel in list(MEASURED.items())[4:]}
+    meters = [f"{n:04}{letter * 60}" for n in range(size)]
+    quality = np.full(size, Quality.VALID, np.uint8)
+    sequence, channels = np.full(size, 2**60 - 1), energies | whole | others
+    block = Block("A1", SENDER, NOON_US, 900, NOON_US, pa.array(meters), sequence, channels, quality)
+    records = as_records(block)
+    assert all(len(record) <= MAX_PAYLOAD for record in records)
+    found = [decode_record(record, NOON_US, UTC) for record in records]
+    assert [reading.meter for readings, _ in found for reading, _ in readings] == meters
+    assert [rejections for _, rejections in found] == [[]] * 3
 
 
 @pytest.mark.parametrize("codec", range(5))
