@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -233,6 +234,38 @@ def test_a_commit_that_fails_is_made_again_with_the_next() -> None:
     kafka = Kafka([{PARTITION: [batch(reading("m1"))]}], refuses=[FencedInstanceIdError()])
     with pytest.raises(GathererError, match="another gatherer"):
         gatherer(kafka).run(kafka.stop)
+
+
+@pytest.mark.parametrize(("rebuild_s", "pause_s"), [(0.0, 0.0), (0.5, 5.0), (60.0, 10.0)])
+def test_finding_places_takes_a_share_of_the_time_and_is_never_put_off_for_long(
+    rebuild_s: float, pause_s: float
+) -> None:
+    now_s = 0.0
+
+    class Slow(Grid):
+        @property
+        def units(self) -> Mapping[str, UnitPlaces]:
+            nonlocal now_s
+            now_s += rebuild_s
+            return super().units
+
+        def refresh(self) -> bool:
+            asked_s.append(now_s)
+            return True
+
+    def poll(timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Batch]]:
+        nonlocal now_s
+        now_s += 0.25
+        if len(asked_s) == 4:
+            kafka.stop.set()
+        return {}
+
+    asked_s: list[float] = []
+    kafka = Kafka([])
+    kafka.poll = poll  # type: ignore[method-assign]
+    ReadingGatherer(ReadingSettings(), kafka, kafka, Slow(), lambda: NOW_S, lambda: now_s).run(kafka.stop)
+    between_s = [later - before - rebuild_s for before, later in pairwise(asked_s)]
+    assert between_s == [max(0.25, pause_s)] * 3
 
 
 def test_a_meter_that_moves_is_placed_anew_and_what_is_old_goes_apart() -> None:

@@ -33,6 +33,9 @@ _POLL_MS = 200
 _BATCHES = 64
 _KAFKA_TIMEOUT_S = 60
 _COMMIT_MS = 10_000
+#: Newer places may take this part of the time; they are never put off for longer than so.
+_PLACING_SHARE = 0.1
+_PLACING_PAUSE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,8 @@ class ReadingGatherer:
         Where meters are read.
     clock
         Seconds since 1970, for the time of receipt.
+    ticks
+        Seconds, monotonic.
     """
 
     def __init__(
@@ -86,12 +91,15 @@ class ReadingGatherer:
         producer: KafkaProducer,
         places: Places,
         clock: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._consumer = consumer
         self._producer = producer
         self._places = places
         self._clock = clock
+        self._ticks = ticks
+        self._place_at_s = float("-inf")
         self._collector = Collector(places.units.values(), places.zone)
         # From which offset on readings were taken and not committed, and up to which.
         self._offsets: dict[TopicPartition, tuple[int, int]] = {}
@@ -186,9 +194,14 @@ class ReadingGatherer:
 
     def _place(self) -> None:
         """Take newer places; what is held has its own by the older ones."""
+        began_s = self._ticks()
+        if began_s < self._place_at_s:
+            return
         if self._places.refresh():
             self.settle()
             self._collector.place(self._places.units.values())
+        ended_s = self._ticks()
+        self._place_at_s = ended_s + min((ended_s - began_s) / _PLACING_SHARE, _PLACING_PAUSE_S)
 
     def _take(self, polled: dict[TopicPartition, list[Batch]]) -> None:
         batches = [batch for of_partition in polled.values() for batch in of_partition]
