@@ -10,6 +10,7 @@ from datetime import UTC
 from itertools import pairwise
 from typing import Any
 
+import cramjam
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -76,6 +77,7 @@ class Kafka:
     asked: list[str] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
     offsets: dict[TopicPartition, Any] = field(default_factory=dict)
+    committed: list[int] = field(default_factory=list)
     sought: dict[TopicPartition, int] = field(default_factory=dict)
     stop: threading.Event = field(default_factory=threading.Event)
     listener: Any = None
@@ -104,6 +106,7 @@ class Kafka:
         if self.refuses:
             raise self.refuses.pop(0)
         self.offsets |= offsets
+        self.committed += [offset.offset for offset in offsets.values()]
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self.sought[partition] = offset
@@ -200,6 +203,29 @@ def test_what_is_held_goes_on_when_it_is_enough_and_when_it_has_waited() -> None
     gatherer(kafka, linger_us=0).run(kafka.stop)
     assert kafka.asked.count(TELEMETRY_AREA) == 3
     assert kafka.offsets[PARTITION].offset == 3
+
+
+def test_one_poll_is_taken_in_parts_that_are_held() -> None:
+    hundred = [reading("m1")] * 100
+    kafka = Kafka([{PARTITION: [batch(*hundred, first=100 * n) for n in range(10)]}])
+    made = gatherer(kafka, hold=200)
+    made.run(kafka.stop)
+    assert kafka.committed == [200, 400, 600, 800, 1_000]
+    assert made.taken == 1_000
+    # A batch larger than that goes on in parts too, and is committed as a whole.
+    kafka = Kafka([{PARTITION: [batch(*hundred)]}])
+    gatherer(kafka, hold=30).run(kafka.stop)
+    assert (kafka.asked.count(TELEMETRY_AREA), kafka.committed) == (4, [100])
+
+
+def test_a_batch_that_cannot_be_unpacked_is_refused_and_the_next_is_taken() -> None:
+    bomb = Batch(0, 9, 10, bytes(cramjam.zstd.compress(bytes(65 << 20))), 4)
+    kafka = Kafka([{PARTITION: [bomb, batch(reading("m1"), first=10)]}])
+    made = gatherer(kafka)
+    made.run(kafka.stop)
+    assert [sent.record[:2] for sent in kafka.sent] == [(TELEMETRY_REJECTED, b"too_large"), (TELEMETRY_AREA, b"A1")]
+    assert kafka.sent[0].record[2] == bomb.data
+    assert (kafka.committed, made.taken, made.reasons) == ([11], 1, {Reason.TOO_LARGE: 1})
 
 
 def test_what_is_held_when_partitions_move_comes_again_from_what_is_committed() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import tracemalloc
 from datetime import UTC
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import cramjam
 import jsonschema
 import numpy as np
 import pyarrow as pa
 import pytest
+from aiokafka.codec import lz4_encode, snappy_encode, zstd_encode
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from kafka import TopicPartition
 from kafka.errors import CorruptRecordError
@@ -28,7 +32,7 @@ from ingest.decode_reading import decode_record
 from ingest.place_table import NOWHERE, PlaceTable
 from ingest.reading_lines import as_records
 from ingest.reading_messages import reading_schema
-from ingest.sources.kafka.batches import Batch, _Batches, values_of
+from ingest.sources.kafka.batches import MAX_BATCH_BYTES, Batch, BatchError, Unpacker, _Batches
 
 NOON_US = 1_795_262_400_000_000  # 2026-11-21T12:00:00Z
 HOUR_US = 3_600_000_000
@@ -178,6 +182,14 @@ def test_readings_of_a_block_are_records_that_can_be_taken(letter: str) -> None:
     assert [rejections for _, rejections in found] == [[]] * 3
 
 
+def unpack(unpacker: Unpacker, batches: list[Batch]) -> list[bytes]:
+    for batch in batches:
+        unpacker.add(batch)
+    found, begins, ends = unpacker.values()
+    text = found.tobytes()
+    return [text[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
+
+
 @pytest.mark.parametrize("codec", range(5))
 def test_values_lie_where_kafkas_batches_have_them(codec: int) -> None:
     values = [reading(f"m{n}") * (1 + n % 7) for n in range(300)]
@@ -199,10 +211,11 @@ def test_values_lie_where_kafkas_batches_have_them(codec: int) -> None:
         [99, 199], [100, 100], 200,
     )  # fmt: skip
     batches += unpacked.take(5)
-    found, begins, ends = values_of(batches)
-    text = found.tobytes()
     expected = [b"" if n % 100 == 99 else value for n, value in enumerate(values)]
-    assert [text[b:e] for b, e in zip(begins.tolist(), ends.tolist(), strict=True)] == expected
+    unpacker = Unpacker()
+    assert unpack(unpacker, batches) == expected
+    # Its memory is used again.
+    assert unpack(unpacker, batches[1:]) == expected[100:]
 
 
 @pytest.mark.parametrize(
@@ -211,4 +224,32 @@ def test_values_lie_where_kafkas_batches_have_them(codec: int) -> None:
 )
 def test_a_batch_that_isnt_what_it_says_is_corrupt(data: bytes) -> None:
     with pytest.raises(CorruptRecordError):
-        values_of([Batch(0, 0, 1, data)])
+        unpack(Unpacker(), [Batch(0, 0, 1, data)])
+
+
+ZEROS = bytes(MAX_BATCH_BYTES + 1)
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        Batch(7, 8, 2, gzip.compress(ZEROS, 1), 1),
+        Batch(7, 8, 2, bytes(cramjam.snappy.compress_raw(ZEROS)), 2),
+        Batch(7, 8, 2, snappy_encode(ZEROS), 2),
+        Batch(7, 8, 2, lz4_encode(ZEROS, 1), 3),
+        Batch(7, 8, 2, zstd_encode(ZEROS, 1), 4),
+        Batch(7, 8, 2, ZEROS),
+        Batch(7, 8, 2, b"\x82SNAPPY\0" + b"\xff" * 20, 2),
+        *(Batch(7, 8, 2, b"junk", codec) for codec in (1, 2, 3, 4)),
+    ],
+    ids=lambda batch: f"{batch.codec}-{len(batch.data)}",
+)
+def test_a_batch_that_expands_beyond_all_measure_is_refused_and_takes_no_memory(batch: Batch) -> None:
+    unpacker = Unpacker()
+    tracemalloc.start()
+    with pytest.raises(BatchError, match="offsets 7 to 8 can't be uncompressed to 64 MiB"):
+        unpacker.add(batch)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+    # It holds what it had before, and takes more.
+    assert unpack(unpacker, [Batch(0, 0, 1, b"\x0c\0\0\0\x01\0\0")]) == [b""]

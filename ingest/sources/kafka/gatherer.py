@@ -18,10 +18,12 @@ import structlog
 from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.errors import FencedInstanceIdError, KafkaError
 
+from grid.errors import Reason, Rejection
 from grid.ports import Places
 from grid.topics import TELEMETRY_BACKFILL, TELEMETRY_READING
+from ingest.checks import MAX_PAYLOAD
 from ingest.collect import Collector, warm_collector
-from ingest.sources.kafka.batches import Batch, hand_out_batches, values_of, warm_batches
+from ingest.sources.kafka.batches import Batch, BatchError, Unpacker, hand_out_batches, warm_batches
 from ingest.topics import BACKFILL_AFTER_US, KafkaRecord, record_of, refusals_of
 
 log = structlog.get_logger("ingest.readings")
@@ -33,6 +35,8 @@ _POLL_MS = 200
 _BATCHES = 64
 _KAFKA_TIMEOUT_S = 60
 _COMMIT_MS = 10_000
+#: Records that are looked at together, and blocks and refusals that wait for Kafka.
+_RECORDS, _SENT = 100_000, 10_000
 #: Newer places may take this part of the time; they are never put off for longer than so.
 _PLACING_SHARE = 0.1
 _PLACING_PAUSE_S = 10.0
@@ -101,6 +105,7 @@ class ReadingGatherer:
         self._ticks = ticks
         self._place_at_s = float("-inf")
         self._collector = Collector(places.units.values(), places.zone)
+        self._unpacker = Unpacker()
         # From which offset on readings were taken and not committed, and up to which.
         self._offsets: dict[TopicPartition, tuple[int, int]] = {}
         self._sent: list[Any] = []
@@ -187,7 +192,7 @@ class ReadingGatherer:
     def _wait_ms(self) -> int:
         if self._since_us is None:
             return _POLL_MS
-        if self._collector.held >= self._settings.hold:
+        if self._is_full():
             return 0
         left_us = self._since_us + self._settings.linger_us - time.monotonic_ns() // 1_000
         return max(0, min(_POLL_MS, -(-left_us // 1_000)))
@@ -203,25 +208,54 @@ class ReadingGatherer:
         ended_s = self._ticks()
         self._place_at_s = ended_s + min((ended_s - began_s) / _PLACING_SHARE, _PLACING_PAUSE_S)
 
+    def _is_full(self) -> bool:
+        return self._collector.held >= self._settings.hold or len(self._sent) >= _SENT
+
     def _take(self, polled: dict[TopicPartition, list[Batch]]) -> None:
-        batches = [batch for of_partition in polled.values() for batch in of_partition]
-        if not batches:
-            return
-        data, begins, ends = values_of(batches)
-        rejections = self._collector.take(data, begins, ends, int(self._clock() * 1e6))
-        self.taken += len(begins)
+        """Take batches, as many together as memory is meant for: what kilobytes expand to is the sender's choice."""
+        limit = min(self._settings.hold, _RECORDS)
+        reached: dict[TopicPartition, tuple[int, int]] = {}
+        for partition, of_partition in polled.items():
+            for batch in of_partition:
+                try:
+                    self._unpacker.add(batch)
+                except BatchError as error:
+                    original = batch.data[:MAX_PAYLOAD]
+                    self.reasons[Reason.TOO_LARGE.value] += 1
+                    self._refuse([Rejection(Reason.TOO_LARGE, str(error), TELEMETRY_READING, original)])
+                begin, _ = reached.get(partition) or self._offsets.get(partition) or (batch.first, 0)
+                reached[partition] = begin, batch.offset + 1
+                if self._unpacker.is_full or self._unpacker.records >= limit:
+                    self._take_unpacked(limit, reached)
+        if reached:
+            self._take_unpacked(limit, reached)
+        for partition in polled:
+            end = self._consumer.highwater(partition)
+            if end is not None and partition in self._offsets:
+                self.lag[partition.partition] = end - self._offsets[partition][1]
+
+    def _take_unpacked(self, limit: int, reached: dict[TopicPartition, tuple[int, int]]) -> None:
+        """Take the records that are unpacked, at most `limit` together; with the last of them all is taken so far."""
+        data, begins, ends = self._unpacker.values()
+        for at in range(0, len(begins), limit):
+            part = slice(at, at + limit)
+            rejections = self._collector.take(data, begins[part], ends[part], int(self._clock() * 1e6))
+            self.taken += len(begins[part])
+            self._refuse(rejections)
+            if at + limit < len(begins) and self._is_full():
+                self.settle()
+        self._offsets |= reached
+        reached.clear()
+        if self._since_us is None:
+            self._since_us = time.monotonic_ns() // 1_000
+        if self._is_full():
+            self.settle()
+
+    def _refuse(self, rejections: Sequence[Rejection]) -> None:
         for rejection in rejections:
             log.warning("rejected", reason=rejection.reason.value, detail=rejection.detail[:200])
         for record in refusals_of(rejections):
             self._produce(record)
-        for partition, of_partition in polled.items():
-            begin, _ = self._offsets.get(partition, (of_partition[0].first, 0))
-            self._offsets[partition] = begin, of_partition[-1].offset + 1
-            end = self._consumer.highwater(partition)
-            if end is not None:
-                self.lag[partition.partition] = end - self._offsets[partition][1]
-        if self._since_us is None:
-            self._since_us = time.monotonic_ns() // 1_000
 
     def _produce(self, record: KafkaRecord) -> None:
         self.backfilled += record.topic == TELEMETRY_BACKFILL
