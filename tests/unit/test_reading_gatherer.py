@@ -82,6 +82,7 @@ class Kafka:
     stop: threading.Event = field(default_factory=threading.Event)
     listener: Any = None
     telling: bool = False
+    end: int = 100
     before_stop: Callable[[], None] = lambda: None
     _fetcher: Any = field(default_factory=type("Fetcher", (), {}))
 
@@ -98,7 +99,7 @@ class Kafka:
         return self.polls.pop(0)
 
     def highwater(self, partition: TopicPartition) -> int:
-        return 100
+        return self.end
 
     def commit(self, offsets: dict[TopicPartition, Any], timeout_ms: int) -> None:
         self.asked.append("commit")
@@ -169,7 +170,7 @@ def test_offsets_are_committed_after_kafka_has_the_blocks() -> None:
     def look() -> None:
         assert made.idle_reason() is None
         lag = {"topic": TELEMETRY_READING, "partition": "3"}
-        assert registry.get_sample_value("meterline_readings_lag_records", lag) == 87
+        assert registry.get_sample_value("meterline_readings_lag_records", lag) == 90
 
     kafka.before_stop = look
     made.run(kafka.stop)
@@ -184,6 +185,30 @@ def test_offsets_are_committed_after_kafka_has_the_blocks() -> None:
     assert made.idle_reason() is not None
     assert registry.get_sample_value("meterline_readings_taken_total") == 3
     assert registry.get_sample_value("meterline_readings_rejected_total", {"reason": "unknown_meter"}) == 1
+
+
+def test_the_lag_is_what_is_not_committed_as_long_as_polls_tell() -> None:
+    now_s = 0.0
+    kafka = Kafka([{PARTITION: [batch(reading("m1"), first=10)]}, {}, {}, {}])
+    made = ReadingGatherer(ReadingSettings(linger_us=10**12), kafka, kafka, Grid(), lambda: NOW_S, lambda: now_s)
+    poll, found = kafka.poll, []
+
+    def look_then_poll(timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Batch]]:
+        nonlocal now_s
+        found.append(made.lag)
+        if len(found) == 3:
+            made.settle()
+        elif len(found) == 4:
+            kafka.end = 500
+        elif len(found) == 5:
+            now_s = 31.0
+            found.append(made.lag)
+        return poll(timeout_ms, max_records)
+
+    kafka.poll = look_then_poll  # type: ignore[method-assign]
+    made.run(kafka.stop)
+    # Nothing taken; taken; held; committed; more has come; and nothing was polled for long.
+    assert found == [{}, {3: 90}, {3: 90}, {3: 89}, {3: 489}, {}]
 
 
 def test_nothing_is_committed_when_kafka_does_not_take_a_block() -> None:

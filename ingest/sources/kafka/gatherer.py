@@ -37,6 +37,8 @@ _KAFKA_TIMEOUT_S = 60
 _COMMIT_MS = 10_000
 #: Records that are looked at together, and blocks and refusals that wait for Kafka.
 _RECORDS, _SENT = 100_000, 10_000
+#: What a poll told of the lag is told for so long.
+_LAG_S = 30.0
 #: Newer places may take this part of the time; they are never put off for longer than so.
 _PLACING_SHARE = 0.1
 _PLACING_PAUSE_S = 10.0
@@ -106,7 +108,7 @@ class ReadingGatherer:
         self._place_at_s = float("-inf")
         self._collector = Collector(places.units.values(), places.zone)
         self._unpacker = Unpacker()
-        # From which offset on readings were taken and not committed, and up to which.
+        # From which offset on nothing is committed, and up to which readings were taken; of partitions that gave any.
         self._offsets: dict[TopicPartition, tuple[int, int]] = {}
         self._sent: list[Any] = []
         self._since_us: int | None = None
@@ -114,8 +116,8 @@ class ReadingGatherer:
         self.taken = 0
         self.forwarded = 0
         self.backfilled = 0
-        #: Records of each partition that are not committed, as of the last poll.
-        self.lag: dict[int, int] = {}
+        self._lag: dict[int, int] = {}
+        self._polled_at_s = float("-inf")
 
     @property
     def held(self) -> int:
@@ -131,6 +133,11 @@ class ReadingGatherer:
     def reasons(self) -> Counter[str]:
         """Readings refused, by reason; of those that are refused together each counts."""
         return self._collector.refused
+
+    @property
+    def lag(self) -> dict[int, int]:
+        """Records of each partition that aren't committed, as of the last poll; of none where that was long ago."""
+        return self._lag if self._ticks() - self._polled_at_s <= _LAG_S else {}
 
     def idle_reason(self) -> str | None:
         """Why nothing can be taken now; None when partitions are assigned."""
@@ -152,6 +159,7 @@ class ReadingGatherer:
             while not stop.is_set():
                 self._place()
                 self._take(self._consumer.poll(timeout_ms=self._wait_ms(), max_records=_BATCHES))
+                self._look()
                 if self._since_us is not None and not self._wait_ms():
                     self.settle()
             self.settle()
@@ -186,7 +194,7 @@ class ReadingGatherer:
         self._sent.clear()
         self._since_us = None
         self._offsets.clear()
-        self.lag.clear()
+        self._lag = {}
         self._assigned = False
 
     def _wait_ms(self) -> int:
@@ -229,10 +237,13 @@ class ReadingGatherer:
                     self._take_unpacked(limit, reached)
         if reached:
             self._take_unpacked(limit, reached)
-        for partition in polled:
-            end = self._consumer.highwater(partition)
-            if end is not None and partition in self._offsets:
-                self.lag[partition.partition] = end - self._offsets[partition][1]
+
+    def _look(self) -> None:
+        ends = {partition: self._consumer.highwater(partition) for partition in self._offsets}
+        self._lag = {
+            partition.partition: end - self._offsets[partition][0] for partition, end in ends.items() if end is not None
+        }
+        self._polled_at_s = self._ticks()
 
     def _take_unpacked(self, limit: int, reached: dict[TopicPartition, tuple[int, int]]) -> None:
         """Take the records that are unpacked, at most `limit` together; with the last of them all is taken so far."""
@@ -262,9 +273,13 @@ class ReadingGatherer:
         self._sent.append(self._producer.send(record.topic, key=record.key, value=record.value, headers=record.headers))
 
     def _commit(self) -> None:
-        if not self._offsets:
+        offsets = {
+            partition: OffsetAndMetadata(end, "", -1)
+            for partition, (begin, end) in self._offsets.items()
+            if begin < end
+        }
+        if not offsets:
             return
-        offsets = {partition: OffsetAndMetadata(end, "", -1) for partition, (_, end) in self._offsets.items()}
         try:
             self._consumer.commit(offsets, timeout_ms=_COMMIT_MS)
         except FencedInstanceIdError as error:
@@ -273,7 +288,7 @@ class ReadingGatherer:
             # The group has changed meanwhile, or Kafka is away: who has the partitions then takes these again.
             log.info("offsets can't be committed", error=repr(error))
             return
-        self._offsets.clear()
+        self._offsets = {partition: (end, end) for partition, (_, end) in self._offsets.items()}
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
