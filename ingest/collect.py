@@ -17,7 +17,7 @@ from grid.model import UnitKind
 from grid.places import UnitPlaces
 from grid.quality import MISSING_WH, Quality
 from grid.topics import TELEMETRY_READING
-from ingest.decode_reading import Reading, decode_record
+from ingest.decode_reading import MAX_LINES, Reading, decode_record
 from ingest.place_table import NOWHERE, PlaceTable
 from ingest.reading_kernel import MINUTE_SHIFT, OTHER, ROW_BITS, TAKEN, UNKNOWN, read_common
 
@@ -30,7 +30,7 @@ _MINUTE_US = 60_000_000
 #: The end of the interval that `warm_collector` takes.
 _WARM_US = 1_780_272_000_000_000
 #: What is refused for one reason goes on together, a line each, up to so many readings and bytes.
-_BUNDLE, _BUNDLE_BYTES = 1_000, 256 << 10
+_BUNDLE, _BUNDLE_BYTES = MAX_LINES, 256 << 10
 
 Bytes = NDArray[np.uint8]
 Longs = NDArray[np.int64]
@@ -127,6 +127,10 @@ class Collector:
         self._values.append({name: values[n] for n, name in enumerate(MEASURED) if there[n]})
         self.held += len(row)
 
+    def drop(self) -> None:
+        """Forget what is held: it comes again."""
+        self._keys, self._sequences, self._values, self.held = [], [], [], 0
+
     def blocks(self) -> list[tuple[Block, UnitKind]]:
         """All that is held, a block of each unit and interval; more where a meter says different things of one."""
         if not self.held:
@@ -143,7 +147,7 @@ class Collector:
             )
             for name in names
         }
-        self._keys, self._sequences, self._values, self.held = [], [], [], 0
+        self.drop()
         order = np.argsort(keys)
         keys, sequence = keys[order], sequence[order]
         values = {name: column[order] for name, column in values.items()}

@@ -36,6 +36,8 @@ _LISTS_BYTES = 16 << 20
 _DIGITS = 15
 _POWERS = 10.0 ** np.arange(_DIGITS + 1)
 _ABSENT = msgspec.Raw()
+#: Names in a message beside those of its columns.
+_NAMES = 4
 
 
 class _Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -111,7 +113,8 @@ def read_plain(payload: bytes, lists: MeterLists = _lists) -> PlainMessage | Non
         message = _messages.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    meters = lists.read(bytes(message.meter))
+    list_of_meters = bytes(message.meter)
+    meters = lists.read(list_of_meters)
     if meters is None:
         return None
     size = len(meters)
@@ -128,7 +131,16 @@ def read_plain(payload: bytes, lists: MeterLists = _lists) -> PlainMessage | Non
             channels[channel] = scaled = np.empty(size, np.int16)
             if not _read_scaled(np.frombuffer(raw, np.uint8), scaled, steps, least, greatest, missing):
                 return None
-    return PlainMessage(message, meters, channels) if channels else None
+    # One that is said twice must be judged both times, and the first isn't kept. Columns have no quotation marks here:
+    # there are those of names, of the time and of the meters.
+    strings = len(channels) + _NAMES + 1
+    if not channels or _quotation_marks(payload) != _quotation_marks(list_of_meters) + 2 * strings:
+        return None
+    return PlainMessage(message, meters, channels)
+
+
+def _quotation_marks(text: bytes) -> int:
+    return int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord('"')))
 
 
 _WHOLE = dict.fromkeys(ENERGIES, MAX_ENERGY_WH) | dict.fromkeys(REGISTERS, MAX_REGISTER_WH)

@@ -21,6 +21,8 @@ from ingest.decode_plain import ENERGIES, FRACTIONS, MAX_REGISTER_WH, REGISTERS
 from ingest.reading_messages import ReadingMessage
 
 _decoder = msgspec.json.Decoder(ReadingMessage)
+#: Lines in a record, each a reading. More are refused together: a refusal costs far more than the bytes of a line.
+MAX_LINES = 1_000
 #: Names of a reading's values in its message, in the order of `grid.channels.MEASURED`.
 FIELDS = (*ENERGIES, *REGISTERS, *FRACTIONS)
 
@@ -47,6 +49,9 @@ def decode_record(
         return [], [Rejection(Reason.TOO_LARGE, detail, TELEMETRY_READING, record[:MAX_PAYLOAD])]
     lines = [line for line in record.split(b"\n") if line.strip()]
     if len(lines) > 1 and not _is_one(record):
+        if len(lines) > MAX_LINES:
+            detail = f"{len(lines)} lines; the limit is {MAX_LINES}"
+            return [], [Rejection(Reason.TOO_LARGE, detail, TELEMETRY_READING, record)]
         readings: list[tuple[Reading, bytes]] = []
         rejections: list[Rejection] = []
         for line in lines:

@@ -9,16 +9,16 @@ from datetime import UTC, datetime, timedelta
 from grid.block import Block
 from grid.channels import MEASURED
 from ingest.decode_plain import FRACTIONS
-from ingest.decode_reading import FIELDS
-
-#: Readings in a record: with all their values well below its limit.
-_READINGS = 1_000
+from ingest.decode_reading import FIELDS, MAX_LINES
 
 
 def as_records(block: Block) -> list[bytes]:
-    """Records of topic ``telemetry.reading`` that say what the block says, a line each reading."""
+    """Records of topic ``telemetry.reading`` that say what the block says, a line each reading.
+
+    As many lines as one may have are below its limit of bytes, with the longest codes and all values.
+    """
     lines = list(_lines(block))
-    return [b"\n".join(lines[begin : begin + _READINGS]) for begin in range(0, len(lines), _READINGS)]
+    return [b"\n".join(lines[begin : begin + MAX_LINES]) for begin in range(0, len(lines), MAX_LINES)]
 
 
 def _lines(block: Block) -> Iterator[bytes]:
@@ -35,4 +35,4 @@ def _lines(block: Block) -> Iterator[bytes]:
             for field, missing, steps, column in columns
             if column[n] != missing
         }
-        yield json.dumps({"meter": meter, **head, "sequence": sequence, **values}).encode()
+        yield json.dumps({"meter": meter, **head, "sequence": sequence, **values}, ensure_ascii=False).encode()

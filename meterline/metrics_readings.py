@@ -37,7 +37,7 @@ class ReadingMetrics(Collector):
         yield rejected
         yield GaugeMetricFamily("meterline_readings_held", "Readings that wait for others", value=gatherer.held)
         lag = GaugeMetricFamily(
-            "meterline_readings_lag_records", "Records of a partition that aren't taken", labels=["topic", "partition"]
+            "meterline_readings_lag_records", "Records of a partition not committed", labels=["topic", "partition"]
         )
         for partition, records in dict(gatherer.lag).items():
             lag.add_metric([TELEMETRY_READING, str(partition)], records)

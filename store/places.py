@@ -20,9 +20,8 @@ from store.sql import load_queries
 log = structlog.get_logger("store.places")
 
 _SQL = load_queries("places")
-#: The model is asked what has changed at most this often, and less where what follows takes long.
+#: The model is asked what has changed at most this often.
 _EVERY_S = 0.5
-_SHARE = 0.1
 
 
 def load_places(connection: Connection, units: set[str] | None = None) -> dict[str, UnitPlaces]:
@@ -84,8 +83,7 @@ class StoredPlaces:
 
     def refresh(self) -> bool:
         """Read what has changed; whether anything has."""
-        began_s = self._clock()
-        if began_s < self._next_s:
+        if self._clock() < self._next_s:
             return False
         try:
             changed = self._read()
@@ -94,7 +92,7 @@ class StoredPlaces:
             log.warning("the places of meters can't be read again", error=str(error))
             self.close()
             changed = False
-        self._next_s = self._clock() + max(_EVERY_S, (self._clock() - began_s) / _SHARE)
+        self._next_s = self._clock() + _EVERY_S
         return changed
 
     def _read(self) -> bool:

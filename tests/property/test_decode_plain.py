@@ -44,7 +44,14 @@ def payloads(draw: st.DrawFn) -> bytes:
         fields[name] = written(draw(st.lists(TOKENS, min_size=many, max_size=many)), comma, ending)
     if draw(st.integers(0, 20)) == 0:
         fields["unknown"] = "1"
-    return ("{" + ",".join(f'"{name}":{text}' for name, text in fields.items()) + "}").encode("utf-8", "surrogatepass")
+    members = [f'"{name}":{text}' for name, text in fields.items()]
+    if draw(st.integers(0, 5)) == 0:
+        # Said twice, perhaps with a letter escaped: the second stands, and the first is judged too.
+        name = draw(st.sampled_from(["meter", *fields]))
+        again = draw(st.sampled_from([name, f"\\u{ord(name[0]):04x}{name[1:]}"]))
+        text = draw(st.sampled_from(['["x"]', "[1]", "1", '"x"', fields[name]]))
+        members.insert(draw(st.integers(0, len(members))), f'"{again}":{text}')
+    return ("{" + ",".join(members) + "}").encode("utf-8", "surrogatepass")
 
 
 @settings(deadline=None)  # the first compiles
@@ -79,6 +86,18 @@ def test_usual_messages_are_read_plainly(energies: list[int | None], tenths: lis
     about = {"sequence": 1, "observed_at": "2026-11-21T12:00:00+08:00", "interval_s": 900}
     for separators in ((", ", ": "), (",", ":")):
         assert read_plain(json.dumps({**fields, **about}, separators=separators).encode()) is not None
+
+
+def test_a_column_that_is_said_twice_is_left_to_the_general_way() -> None:
+    about = '{"sequence":1,"observed_at":"2026-11-21T12:00:00Z","interval_s":900,'
+    assert read_plain((about + '"meter":["m"],"import_wh":[1]}').encode()) is not None
+    for twice in (
+        '"meter":["m"],"import_wh":["x"],"import_wh":[1]}',
+        '"meter":["m"],"import_w\\u0068":["x"],"import_wh":[1]}',
+        '"meter":[7],"meter":["m"],"import_wh":[1]}',
+        '"mete\\u0072":["\\\\"],"meter":["m"],"import_wh":[1]}',
+    ):
+        assert read_plain((about + twice).encode()) is None
 
 
 def test_lists_of_meters_are_kept_within_bounds() -> None:

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import tracemalloc
 from datetime import UTC
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import cramjam
 import jsonschema
 import numpy as np
 import pyarrow as pa
 import pytest
+from aiokafka.codec import lz4_encode, snappy_encode, zstd_encode
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from kafka import TopicPartition
 from kafka.errors import CorruptRecordError
 from kafka.record.memory_records import MemoryRecords
 
+from grid.block import Block
+from grid.channels import MEASURED
 from grid.errors import Reason
 from grid.model import UnitKind
 from grid.places import UnitPlaces
+from grid.quality import Quality
+from ingest.checks import MAX_PAYLOAD
 from ingest.collect import SENDER, Collector
 from ingest.decode_reading import decode_record
 from ingest.place_table import NOWHERE, PlaceTable
+from ingest.reading_lines import as_records
 from ingest.reading_messages import reading_schema
-from ingest.sources.kafka.batches import Batch, _Batches, values_of
+from ingest.sources.kafka.batches import MAX_BATCH_BYTES, Batch, BatchError, Unpacker, _Batches
 
 NOON_US = 1_795_262_400_000_000  # 2026-11-21T12:00:00Z
 HOUR_US = 3_600_000_000
@@ -108,6 +117,17 @@ def test_what_is_refused_for_one_reason_goes_together_and_can_be_given_back() ->
     assert (len(block), block.gateway) == (2_500, SENDER)
 
 
+def test_a_record_of_too_many_lines_is_refused_whole() -> None:
+    collector = Collector([unit("A1", UnitKind.AREA, **{f"m{n}": (0, EVER_US) for n in range(1_000)})], UTC)
+    readings = [reading(f"m{n}") for n in range(1_000)]
+    assert take(collector, [b"\n".join(readings) + b"\n"]) == []
+    assert collector.held == 1_000
+    for record in (b"\n".join([*readings, reading("m0")]), b"1\n" * 1_001, b"1\n" * 524_288):
+        (rejection,) = take(collector, [record])
+        assert (rejection.reason, rejection.original) == (Reason.TOO_LARGE, record)
+    assert (collector.held, collector.refused) == (1_000, {Reason.TOO_LARGE: 3})
+
+
 def test_invented_meters_take_no_memory() -> None:
     collector = one_area()
     for n in range(5):
@@ -145,6 +165,31 @@ def test_the_schema_takes_what_is_taken() -> None:
         assert decode_record(reading(**wrong), NOON_US, UTC)[0] == []
 
 
+@pytest.mark.parametrize("letter", ["\U00020bb7", "\x01", "x"])
+def test_readings_of_a_block_are_records_that_can_be_taken(letter: str) -> None:
+    size = 2_500
+    whole = {name: np.full(size, 10**15) for name in list(MEASURED)[2:4]}
+    energies = {name: np.full(size, 10**9) for name in list(MEASURED)[:2]}
+    others = {name: np.full(size, 999, channel.dtype) for name, channel in list(MEASURED.items())[4:]}
+    meters = [f"{n:04}{letter * 60}" for n in range(size)]
+    quality = np.full(size, Quality.VALID, np.uint8)
+    sequence, channels = np.full(size, 2**60 - 1), energies | whole | others
+    block = Block("A1", SENDER, NOON_US, 900, NOON_US, pa.array(meters), sequence, channels, quality)
+    records = as_records(block)
+    assert all(len(record) <= MAX_PAYLOAD for record in records)
+    found = [decode_record(record, NOON_US, UTC) for record in records]
+    assert [reading.meter for readings, _ in found for reading, _ in readings] == meters
+    assert [rejections for _, rejections in found] == [[]] * 3
+
+
+def unpack(unpacker: Unpacker, batches: list[Batch]) -> list[bytes]:
+    for batch in batches:
+        unpacker.add(batch)
+    found, begins, ends = unpacker.values()
+    text = found.tobytes()
+    return [text[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
+
+
 @pytest.mark.parametrize("codec", range(5))
 def test_values_lie_where_kafkas_batches_have_them(codec: int) -> None:
     values = [reading(f"m{n}") * (1 + n % 7) for n in range(300)]
@@ -166,10 +211,11 @@ def test_values_lie_where_kafkas_batches_have_them(codec: int) -> None:
         [99, 199], [100, 100], 200,
     )  # fmt: skip
     batches += unpacked.take(5)
-    found, begins, ends = values_of(batches)
-    text = found.tobytes()
     expected = [b"" if n % 100 == 99 else value for n, value in enumerate(values)]
-    assert [text[b:e] for b, e in zip(begins.tolist(), ends.tolist(), strict=True)] == expected
+    unpacker = Unpacker()
+    assert unpack(unpacker, batches) == expected
+    # Its memory is used again.
+    assert unpack(unpacker, batches[1:]) == expected[100:]
 
 
 @pytest.mark.parametrize(
@@ -178,4 +224,32 @@ def test_values_lie_where_kafkas_batches_have_them(codec: int) -> None:
 )
 def test_a_batch_that_isnt_what_it_says_is_corrupt(data: bytes) -> None:
     with pytest.raises(CorruptRecordError):
-        values_of([Batch(0, 1, data)])
+        unpack(Unpacker(), [Batch(0, 0, 1, data)])
+
+
+ZEROS = bytes(MAX_BATCH_BYTES + 1)
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        Batch(7, 8, 2, gzip.compress(ZEROS, 1), 1),
+        Batch(7, 8, 2, bytes(cramjam.snappy.compress_raw(ZEROS)), 2),
+        Batch(7, 8, 2, snappy_encode(ZEROS), 2),
+        Batch(7, 8, 2, lz4_encode(ZEROS, 1), 3),
+        Batch(7, 8, 2, zstd_encode(ZEROS, 1), 4),
+        Batch(7, 8, 2, ZEROS),
+        Batch(7, 8, 2, b"\x82SNAPPY\0" + b"\xff" * 20, 2),
+        *(Batch(7, 8, 2, b"junk", codec) for codec in (1, 2, 3, 4)),
+    ],
+    ids=lambda batch: f"{batch.codec}-{len(batch.data)}",
+)
+def test_a_batch_that_expands_beyond_all_measure_is_refused_and_takes_no_memory(batch: Batch) -> None:
+    unpacker = Unpacker()
+    tracemalloc.start()
+    with pytest.raises(BatchError, match="offsets 7 to 8 can't be uncompressed to 64 MiB"):
+        unpacker.add(batch)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+    # It holds what it had before, and takes more.
+    assert unpack(unpacker, [Batch(0, 0, 1, b"\x0c\0\0\0\x01\0\0")]) == [b""]

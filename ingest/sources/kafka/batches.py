@@ -7,12 +7,12 @@ The release is pinned, and a test takes what its own producer writes, by every c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import cramjam
 import numpy as np
-from aiokafka import codec
 from kafka import KafkaConsumer
 from kafka.consumer.fetcher import Fetcher
 from kafka.errors import CorruptRecordError, UnsupportedCodecError
@@ -21,21 +21,25 @@ from numba import njit
 from numpy.typing import NDArray
 
 _V2 = 2
-_DECOMPRESS = {
-    DefaultRecordBatch.CODEC_GZIP: codec.gzip_decode,
-    DefaultRecordBatch.CODEC_SNAPPY: codec.snappy_decode,
-    DefaultRecordBatch.CODEC_LZ4: codec.lz4_decode,
-    DefaultRecordBatch.CODEC_ZSTD: codec.zstd_decode,
-}
+#: What one batch may expand to, and from how much on no further one is uncompressed beside those that are.
+MAX_BATCH_BYTES, _ENOUGH_BYTES = 64 << 20, 32 << 20
+#: Java's clients write Snappy in pieces: behind a head of so many bytes, each with its length before it.
+_PIECES, _HEAD = b"\x82SNAPPY\0", 16
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records of one batch: `offset` is the last one's, `data` holds all of them, uncompressed."""
+    """Records of one batch, from offset `first` to `offset`; `data` holds all of them, compressed by `codec`."""
 
+    first: int
     offset: int
     records: int
     data: bytes
+    codec: int = DefaultRecordBatch.CODEC_NONE
+
+
+class BatchError(Exception):
+    """A batch can't be uncompressed, or expands to more than any producer means."""
 
 
 def hand_out_batches(consumer: KafkaConsumer) -> None:
@@ -54,42 +58,100 @@ class _Batches(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka-python 
                 continue
             self.records_read += batch.records_count
             self.bytes_read += batch.size_in_bytes
-            yield Batch(batch.last_offset, batch.records_count, _uncompressed(batch))
+            data = bytes(memoryview(batch._buffer)[batch.HEADER_STRUCT.size :])  # noqa: SLF001  # see above
+            yield Batch(batch.base_offset, batch.last_offset, batch.records_count, data, batch.compression_type)
         self.drain()
 
 
-def _uncompressed(batch: Any) -> bytes:
-    data = memoryview(batch._buffer)[batch.HEADER_STRUCT.size :]  # noqa: SLF001  # see above
-    kind = batch.compression_type
+class Unpacker:
+    """Uncompresses batches one after another into memory that is bounded and used again."""
+
+    def __init__(self) -> None:
+        # What isn't written to costs nothing.
+        self._memory = np.empty(_ENOUGH_BYTES + MAX_BATCH_BYTES, np.uint8)
+        self._ends: list[int] = []
+        self._counts: list[int] = []
+        #: Records of the batches that are held.
+        self.records = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether `values` must come before another batch."""
+        return bool(self._ends) and self._ends[-1] >= _ENOUGH_BYTES
+
+    def add(self, batch: Batch) -> None:
+        """Hold what a batch has.
+
+        Raises
+        ------
+        BatchError
+            When it can't be uncompressed, or not to `MAX_BATCH_BYTES`.
+        CorruptRecordError
+            When it can't have the records that it says.
+        """
+        begin = self._ends[-1] if self._ends else 0
+        room = self._memory.data[begin : begin + MAX_BATCH_BYTES]
+        try:
+            size = _uncompress(batch, room)
+        except (cramjam.DecompressionError, ValueError) as error:
+            raise BatchError(
+                f"the batch of offsets {batch.first} to {batch.offset} can't be uncompressed to"
+                f" {MAX_BATCH_BYTES >> 20} MiB: {error}"
+            ) from error
+        if not 0 <= batch.records <= size:
+            raise CorruptRecordError("a batch doesn't have the records that it says")
+        self._ends.append(begin + size)
+        self._counts.append(batch.records)
+        self.records += batch.records
+
+    def values(self) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+        """The batches' bytes one after another, and where the value of each record begins and ends in them.
+
+        A record without a value has an empty one. The bytes are there until the next `add`, which begins anew.
+
+        Raises
+        ------
+        CorruptRecordError
+            When a batch isn't what it says.
+        """
+        data = self._memory[: self._ends[-1] if self._ends else 0]
+        batch_ends, counts = np.array(self._ends, np.int64), np.array(self._counts, np.int64)
+        self._ends, self._counts, self.records = [], [], 0
+        begins, ends = np.empty(counts.sum(), np.int64), np.empty(counts.sum(), np.int64)
+        if _values(data, batch_ends, counts, begins, ends) != len(begins):
+            raise CorruptRecordError("a batch doesn't have the records that it says")
+        return data, begins, ends
+
+
+def _uncompress(batch: Batch, room: memoryview) -> int:
+    """Bytes of a batch, written to the beginning of `room`; raises where there is none for all of them."""
+    data, kind = batch.data, batch.codec
     if kind == DefaultRecordBatch.CODEC_NONE:
-        return bytes(data)
-    if kind not in _DECOMPRESS:
+        room[: len(data)] = data
+        return len(data)
+    if kind == DefaultRecordBatch.CODEC_GZIP:
+        return int(cramjam.gzip.decompress_into(data, room))
+    if kind == DefaultRecordBatch.CODEC_LZ4:
+        return int(cramjam.lz4.decompress_into(data, room))
+    if kind == DefaultRecordBatch.CODEC_ZSTD:
+        return int(cramjam.zstd.decompress_into(data, room))
+    if kind != DefaultRecordBatch.CODEC_SNAPPY:
         raise UnsupportedCodecError(f"compression {kind} isn't known")
-    return bytes(_DECOMPRESS[kind](bytes(data)))
-
-
-def values_of(batches: Sequence[Batch]) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
-    """The batches' bytes one after another, and where the value of each record begins and ends in them.
-
-    A record without a value has an empty one.
-
-    Raises
-    ------
-    CorruptRecordError
-        When a batch isn't what it says.
-    """
-    data = np.frombuffer(b"".join(batch.data for batch in batches), np.uint8)
-    counts = np.array([batch.records for batch in batches], np.int64)
-    sizes = np.array([len(batch.data) for batch in batches], np.int64)
-    begins, ends = np.empty(counts.sum(), np.int64), np.empty(counts.sum(), np.int64)
-    if _values(data, np.cumsum(sizes), counts, begins, ends) != len(begins):
-        raise CorruptRecordError("a batch doesn't have the records that it says")
-    return data, begins, ends
+    if not data.startswith(_PIECES):
+        return int(cramjam.snappy.decompress_raw_into(data, room))
+    size, at = 0, _HEAD
+    while at < len(data):
+        begin = at + 4
+        at = begin + int.from_bytes(data[at:begin], "big")
+        size += int(cramjam.snappy.decompress_raw_into(data[begin:at], room[size:]))
+    return size
 
 
 def warm_batches() -> None:
     """Find the value of one record, so that what Numba compiles is there before the first one waits for it."""
-    values_of([Batch(0, 1, b"\x0c\0\0\0\x01\0\0")])
+    unpacker = Unpacker()
+    unpacker.add(Batch(0, 0, 1, b"\x0c\0\0\0\x01\0\0"))
+    unpacker.values()
 
 
 @njit(cache=True, nogil=True)
