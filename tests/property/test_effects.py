@@ -44,6 +44,8 @@ def random_events(draw: st.DrawFn, kinds: tuple[EventKind, ...] = (*AT_POINTS, *
         length = draw(st.one_of(st.none(), st.integers(1, 1_200)))
         share = draw(st.floats(0, 1))
         size = share * 3_000 if kind in (K.THEFT_BYPASS, K.THEFT_HOOK, K.APPLIANCE, K.ELECTRIC_VEHICLE) else share
+        if kind in (K.OVER_VOLTAGE, K.UNDER_VOLTAGE):
+            size *= 0.3  # of the voltage, as much as a transformer shifts
         events.append(Event(first, number, kind, entity, None if length is None else first + length * MINUTE, size))
     return begin_s, events
 
