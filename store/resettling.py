@@ -24,11 +24,11 @@ def memberships_elsewhere(connection: Connection, meters: Sequence[str]) -> dict
     return found
 
 
-def former_homes(connection: Connection, unit_id: int) -> dict[str, list[tuple[int, int]]]:
-    """By meter that a unit is believed to have: where else it was ever believed to be, as (unit id, position)."""
-    found: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for meter, other, position in connection.execute(_SQL["former_homes"], {"unit_id": unit_id}):
-        found[meter].append((other, position))
+def former_homes(connection: Connection, unit_id: int) -> dict[str, list[tuple[int, int, int]]]:
+    """By meter that a unit is believed to have: where else it ever was, as (unit id, position, multiplier)."""
+    found: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
+    for meter, *home in connection.execute(_SQL["former_homes"], {"unit_id": unit_id}):
+        found[meter].append((home[0], home[1], home[2]))
     return found
 
 
