@@ -236,7 +236,7 @@ def replay(
     processor = Processor(open_target, counters, options.limits, options.rules, views)
     events = Counters()
     changes = [] if options.changes is None else read_changes(options.changes, _microseconds)
-    stand_ins = PointProcessor(open_target, points, options.stand_in_interval_s)
+    stand_ins = PointProcessor(open_target, points, options.stand_in_interval_s, known_at=options.known_at)
     steps = _Steps(EventProcessor(open_target, events), stand_ins, processor)
     refusals = _Refusals(open_target)
     dues = open_target()

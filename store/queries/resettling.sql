@@ -1,8 +1,9 @@
 -- name: units_of_meters
+-- What is believed now is known at any time from its beginning on; `is true` as in `views.members`.
 select distinct m.meter, u.code
 from grid.member m
 join grid.unit u using (unit_id)
-where m.meter = any(%(meters)s) and upper_inf(m.recorded)
+where m.meter = any(%(meters)s) and (m.recorded @> %(known_at)s::timestamptz) is true
 order by 1, 2
 
 -- name: former_homes

@@ -30,6 +30,7 @@ from meterline.replaying import ReplayOptions, Span, provide_model, replay, targ
 from store.connection import Connection, connect
 from store.points import load_points
 from store.thresholds import add_threshold, newest_threshold, read_thresholds
+from sync.change import apply_change, read_change
 from tests.replay_day import Sent, a_day, microseconds, readings_of, results, write_log
 from tests.small_grid import small_model
 from tests.truth_folder import write_truth
@@ -325,6 +326,37 @@ def power(minutes: Iterable[int], kilowatts: float) -> Iterator[Sent]:
 def know_power(open_one: Open) -> None:
     with open_one() as connection:
         load_points(connection, [Point("F1-P", "F1", PointKind.ACTIVE_POWER, "kW", cycle_s=300, meter="F1-head")])
+
+
+def report(open_one: Open, **change: Any) -> None:
+    with open_one() as connection:
+        connection.autocommit = True
+        change["valid_from"] = change["valid_from"].isoformat()
+        assert apply_change(connection, read_change(json.dumps(change).encode())).outbox_id is not None
+
+
+def test_who_else_had_a_meter_and_what_power_comes_to_are_as_they_were_known(
+    make_target: Callable[[], Open], tmp_path: Path
+) -> None:
+    as_then, of_then = make_target(), make_target()
+    for one in (of_then, as_then):
+        know_power(one)
+        report(one, kind="meter_move", meter="A1-m1", unit="A2", valid_from=START + timedelta(minutes=20))
+    with as_then() as connection:
+        known = connection.execute("select clock_timestamp()").fetchone()
+    assert known is not None
+    # Later it is found that the meter never left its area, and that the head's multiplier is another.
+    report(as_then, kind="meter_move", meter="A1-m1", unit="A1", valid_from=START + timedelta(minutes=20))
+    report(as_then, kind="meter_multiplier", meter="F1-head", multiplier=80, valid_from=START - timedelta(days=1))
+    day = [sent for sent in a_day(START, 4) if not sent.topic.endswith("/F1")]
+    day = sorted([*day, *power(range(-5, 66, 5), 100.0)], key=lambda s: s.received_at)
+    options = ReplayOptions(files=(write_log(tmp_path / "log.parquet", day),), until=UNTIL)
+    replay(replace(options, known_at=known[0]), as_then)
+    replay(options, of_then)
+    heads = "select outflow_wh from loss.balance join grid.unit using (unit_id) where code = 'F1' and computable"
+    with of_then() as connection:
+        assert len(connection.execute(heads).fetchall()) >= 3
+    assert all_of(as_then) == all_of(of_then)
 
 
 def meterline(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
