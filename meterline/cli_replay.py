@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,8 @@ import typer
 from meterline.cli_common import ConfigOption, JsonOption, check_conninfo, fail, print_json, read_settings
 
 if TYPE_CHECKING:
-    from meterline.replaying import ReplayReport, Span
+    from meterline.config import Settings
+    from meterline.replaying import ReplayOptions, ReplayReport, Span
     from store.connection import Connection
 
 
@@ -69,17 +70,9 @@ def replay(
 
     Example: meterline replay --from 2026-06-01T00:00:00Z --to 2026-06-02T00:00:00Z --embedded ./june-db
     """
-    from alerts.routing import Routing
-    from alerts.rules import AlertPolicy
-    from alerts.service import AlertSettings
-    from grid.limits import Limits
-    from grid.loss_rules import LossRules
     from meterline.bootstrap import default_config, stop_on_signals
-    from meterline.config import loss_rules
-    from meterline.deliver import alert_settings
     from meterline.logs import configure_logs
     from meterline.replaying import (
-        ReplayOptions,
         provide_model,
         provide_points,
         same_database,
@@ -107,7 +100,8 @@ def replay(
     # Files with a model, and a database by name, need no configuration.
     has_config = config is not None or default_config().is_file()
     settings = read_settings(config, quiet=True) if has_config else None
-    options = ReplayOptions(
+    options = replace(
+        _options(settings, alerts=alerts),
         files=tuple(files or ()),
         span=span,
         sort=sort,
@@ -115,13 +109,6 @@ def replay(
         known_at=_instant("--as-known-at", as_known_at),
         batch=batch,
         changes=changes,
-        alerts=None
-        if not alerts
-        else AlertSettings(AlertPolicy(), lambda _: Routing())
-        if settings is None
-        else alert_settings(settings),
-        limits=Limits() if settings is None else settings.settling.limits(),
-        rules=LossRules() if settings is None else loss_rules(settings),
     )
 
     def configured() -> str:
@@ -144,6 +131,25 @@ def replay(
     else:
         print(_text(report))
     sys.exit(0 if report.complete else 130)
+
+
+def _options(settings: Settings | None, *, alerts: bool) -> ReplayOptions:
+    """What the configuration says; the defaults where there is none."""
+    from alerts.routing import Routing
+    from alerts.rules import AlertPolicy
+    from alerts.service import AlertSettings
+    from meterline.config import loss_rules
+    from meterline.deliver import alert_settings
+    from meterline.replaying import ReplayOptions
+
+    if settings is None:
+        return ReplayOptions(alerts=AlertSettings(AlertPolicy(), lambda _: Routing()) if alerts else None)
+    return ReplayOptions(
+        alerts=alert_settings(settings) if alerts else None,
+        limits=settings.settling.limits(),
+        rules=loss_rules(settings),
+        stand_in_interval_s=settings.scada.stand_in_interval_s,
+    )
 
 
 _MODELS = {"file": "loaded from the file", "target": "as the database has it", "source": "copied from the source"}

@@ -83,7 +83,9 @@ class ReplayOptions:
     alerts
         Look for alerts as of the replayed time; None = none are looked for.
     limits, rules
-        When figures are published, and what losses are judged by.
+        When figures are published, and what losses are judged by; `rules.zone` says where days begin.
+    stand_in_interval_s
+        Length of stand-in intervals of a unit that has no blocks yet.
     """
 
     files: tuple[Path, ...] = ()
@@ -96,6 +98,7 @@ class ReplayOptions:
     alerts: AlertSettings | None = None
     limits: Limits = field(default_factory=Limits)
     rules: LossRules = field(default_factory=LossRules)
+    stand_in_interval_s: int = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +236,8 @@ def replay(
     processor = Processor(open_target, counters, options.limits, options.rules, views)
     events = Counters()
     changes = [] if options.changes is None else read_changes(options.changes, _microseconds)
-    steps = _Steps(EventProcessor(open_target, events), PointProcessor(open_target, points), processor)
+    stand_ins = PointProcessor(open_target, points, options.stand_in_interval_s, known_at=options.known_at)
+    steps = _Steps(EventProcessor(open_target, events), stand_ins, processor)
     refusals = _Refusals(open_target)
     dues = open_target()
     messages = readings = 0
@@ -310,7 +314,7 @@ def _source(
     open_source: Callable[[], Connection] | None,
 ) -> Iterator[Received]:
     if options.span is None:
-        records = _of_files(options.files, StoredDirectory(open_target), refusals)
+        records = _of_files(options.files, StoredDirectory(open_target, options.rules.zone), refusals)
         return sorted_by_receipt(records) if options.sort else in_window(records)
     if open_source is None:
         raise ReplayError("a span is read from a database, and none is named")

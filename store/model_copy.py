@@ -1,13 +1,15 @@
-"""Copies the grid model from one database into another that has none, with its ids."""
+"""Copies the grid model from one database into another that has none, with its ids, and recorded thresholds with it."""
 
 from __future__ import annotations
 
 from graphlib import TopologicalSorter
 
 from psycopg import IsolationLevel, sql
+from psycopg.abc import Query
 
 from store.connection import Connection
 from store.sql import load_queries
+from store.thresholds import newest_threshold
 
 _SQL = load_queries("model_copy")
 
@@ -29,7 +31,8 @@ def is_migrated(connection: Connection) -> bool:
 def copy_model(source: Connection, target: Connection) -> int:
     """Copy what was ever believed of the grid, as of one instant; returns the number of rows.
 
-    Units are known by their ids in all results, so these stay as they are.
+    Units are known by their ids in all results, so these stay as they are. What was recorded of thresholds comes too,
+    where the target has none of its own.
 
     Parameters
     ----------
@@ -55,6 +58,9 @@ def copy_model(source: Connection, target: Connection) -> int:
             rows += _copy(source, target, table, tables[table])
         for table, column in identities:
             _go_on(target, table, column)
+        if not newest_threshold(target):
+            rows += _pipe(source, target, _SQL["read_thresholds"], _SQL["write_thresholds"])
+            target.execute(_SQL["number_thresholds"])
     return rows
 
 
@@ -95,6 +101,10 @@ def _copy(source: Connection, target: Connection, table: str, columns: list[str]
     }
     out = sql.SQL("copy {table} ({columns}) to stdout").format(**names)
     into = sql.SQL("copy {table} ({columns}) from stdin").format(**names)
+    return _pipe(source, target, out, into)
+
+
+def _pipe(source: Connection, target: Connection, out: Query, into: Query) -> int:
     with source.cursor() as read, target.cursor() as write:
         with read.copy(out) as given, write.copy(into) as taken:
             for data in given:

@@ -17,6 +17,7 @@ from store.connection import ArrayLoader, Connection
 from store.outbox import add_change, begin_change
 from store.pgbinary import EPOCH_US, HEADER, TRAILER, ArrayColumn
 from store.sql import load_queries
+from store.views import NOW
 
 _SQL = load_queries("points")
 _HEAD = struct.Struct(">hiiiqiqiqihiqiiii")
@@ -219,12 +220,18 @@ def read_power(
     return found
 
 
-def read_multipliers(connection: Connection, keys: Sequence[tuple[int, str, int]]) -> dict[int, int]:
-    """Multiplier of each (unit id, gateway meter, end of interval in microseconds), by index; others are left out."""
+def read_multipliers(
+    connection: Connection, keys: Sequence[tuple[int, str, int]], known_at: datetime | None = None
+) -> dict[int, int]:
+    """Multiplier of each (unit id, gateway meter, end of interval in microseconds), by index; others are left out.
+
+    As was believed at `known_at`; None = as it is believed now.
+    """
     arguments = {
         "unit_id": [key[0] for key in keys],
         "meter": [key[1] for key in keys],
         "at": [to_datetime(key[2]) for key in keys],
+        "known_at": known_at or NOW,
     }
     return {row[0] - 1: row[1] for row in connection.execute(_SQL["multipliers"], arguments)}
 

@@ -10,25 +10,29 @@ from grid.model import UnitKind
 from store.blocks import to_datetime
 from store.connection import Connection
 from store.sql import load_queries
+from store.views import NOW
 
 _FIRST = datetime.min.replace(tzinfo=UTC)
 _LAST = datetime.max.replace(tzinfo=UTC)
 _SQL = load_queries("resettling")
 
 
-def memberships_elsewhere(connection: Connection, meters: Sequence[str]) -> dict[str, list[str]]:
-    """Codes of all units that are believed to have, or to have had, each meter."""
+def memberships_elsewhere(
+    connection: Connection, meters: Sequence[str], known_at: datetime | None = None
+) -> dict[str, list[str]]:
+    """Codes of all units that are believed to have, or to have had, each meter; as was believed at `known_at`."""
     found: dict[str, list[str]] = defaultdict(list)
-    for meter, unit in connection.execute(_SQL["units_of_meters"], {"meters": list(meters)}):
+    arguments = {"meters": list(meters), "known_at": known_at or NOW}
+    for meter, unit in connection.execute(_SQL["units_of_meters"], arguments):
         found[meter].append(unit)
     return found
 
 
-def former_homes(connection: Connection, unit_id: int) -> dict[str, list[tuple[int, int]]]:
-    """By meter that a unit is believed to have: where else it was ever believed to be, as (unit id, position)."""
-    found: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for meter, other, position in connection.execute(_SQL["former_homes"], {"unit_id": unit_id}):
-        found[meter].append((other, position))
+def former_homes(connection: Connection, unit_id: int) -> dict[str, list[tuple[int, int, int]]]:
+    """By meter that a unit is believed to have: where else it ever was, as (unit id, position, multiplier)."""
+    found: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
+    for meter, *home in connection.execute(_SQL["former_homes"], {"unit_id": unit_id}):
+        found[meter].append((home[0], home[1], home[2]))
     return found
 
 

@@ -19,7 +19,7 @@ _SQL = load_queries("views")
 
 
 #: Known at any time from the beginning of what is believed now.
-_NOW = "infinity"
+NOW = "infinity"
 
 
 def read_model_version(connection: Connection) -> int:
@@ -41,7 +41,7 @@ def load_views(connection: Connection, codes: list[str], known_at: datetime | No
         The model as it was believed then; None = as it is believed now.
     """
     units = connection.execute(_SQL["units"], {"codes": codes}).fetchall()
-    arguments: dict[str, object] = {"unit_ids": [row[0] for row in units], "known_at": known_at or _NOW}
+    arguments: dict[str, object] = {"unit_ids": [row[0] for row in units], "known_at": known_at or NOW}
     rows = connection.execute(_SQL["members"], arguments).fetchall()
     meters = _meter_states(connection, sorted({row[2] for row in rows if row[2] and row[6] is None}), arguments)
     children = _gateway_states(connection, sorted({row[3] for row in rows if row[3] is not None}), arguments)

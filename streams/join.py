@@ -109,7 +109,7 @@ def _for_other_units(
     if not moved:
         return []
     elsewhere = memberships_elsewhere(
-        connection, sorted({m for its in moved.values() for meters in its for m in meters})
+        connection, sorted({m for its in moved.values() for meters in its for m in meters}), views.known_at
     )
     found = views.get(connection, {unit for units in elsewhere.values() for unit in units})
     connection.commit()

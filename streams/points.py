@@ -127,6 +127,8 @@ class PointProcessor:
         Length of stand-in intervals of a unit that has no blocks yet.
     switches
         Told of moved switches. None, or one that the model doesn't have = it is counted, and its last value stored.
+    known_at
+        With multipliers as they were believed then; None = as they are believed now.
     """
 
     def __init__(
@@ -135,10 +137,12 @@ class PointProcessor:
         counters: PointCounters,
         interval_s: int = 900,
         switches: SwitchWriter | None = None,
+        known_at: datetime | None = None,
     ) -> None:
         self._held = HeldConnection(open_connection)
         self._interval_s = interval_s
         self._switches = switches
+        self._known_at = known_at
         self.counters = counters
         self.table = TableCache()
         # By unit: the minute up to which its closed intervals were looked for.
@@ -296,7 +300,7 @@ class PointProcessor:
             }
             made = stand_ins(windows, reports, table)
             keys = [(s.group.unit_id, s.group.meter, s.window.end_us) for s in made]
-            multipliers = read_multipliers(connection, keys) if keys else {}
+            multipliers = read_multipliers(connection, keys, self._known_at) if keys else {}
         return [record for i, s in enumerate(made) for record in self._record(s, multipliers.get(i))]
 
     def _record(self, stand_in: StandIn, multiplier: int | None) -> list[Record]:

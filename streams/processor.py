@@ -35,7 +35,7 @@ from streams.counters import Counters
 from streams.estimating import estimates_for
 from streams.join import Record, join
 from streams.steps.contribution import Cause, Contribution, Key, look_again
-from streams.steps.moves import adopted
+from streams.steps.moves import Home, adopted
 from streams.steps.registers import before, with_registers
 from streams.steps.settle import Settled, keys_to_read, settle
 from streams.view_cache import ViewCache
@@ -170,7 +170,7 @@ class Processor:
             connection.commit()
             if view is None or not view.size:
                 return
-            units = [view.unit_id, *sorted({unit for places in homes.values() for unit, _ in places})]
+            units = [view.unit_id, *sorted({unit for places in homes.values() for unit, _, _ in places})]
             for page in intervals_of(connection, units, order.from_us, order.to_us, _PAGE):
                 connection.commit()
                 keys = [(view.unit_id, observed_at_us, interval_s) for observed_at_us, interval_s in page]
@@ -204,10 +204,10 @@ class Processor:
         raise psycopg.OperationalError(f"rows moved on {_STALE_TRIES} times in a row")
 
     def _again(
-        self, connection: Connection, keys: Sequence[Key], homes: dict[str, list[tuple[int, int]]], order: Resettle
+        self, connection: Connection, keys: Sequence[Key], homes: dict[str, list[Home]], order: Resettle
     ) -> Joined:
         view = self.views.get(connection, {order.unit})[order.unit]
-        others = {unit for places in homes.values() for unit, _ in places}
+        others = {unit for places in homes.values() for unit, _, _ in places}
         wanted = {k[1:] for key in keys for k in (key, *before(key))}
         stored = read_blocks(connection, sorted((unit, *interval) for unit in others for interval in wanted))
         connection.commit()

@@ -50,7 +50,7 @@ class ViewCache:
 
     def __init__(self, max_bytes: int = MAX_BYTES, known_at: datetime | None = None) -> None:
         self._max_bytes = max_bytes
-        self._known_at = known_at
+        self.known_at = known_at
         self._views: dict[str, UnitView] = {}
         # As of when the view was asked for last: it grows with the times that it is asked about.
         self._bytes_of: dict[str, int] = {}
@@ -63,7 +63,7 @@ class ViewCache:
     @property
     def frozen(self) -> bool:
         """Whether it holds the model of one time of belief, which no change concerns."""
-        return self._known_at is not None
+        return self.known_at is not None
 
     def get(self, connection: Connection, codes: set[str]) -> dict[str, UnitView]:
         """Views of the codes that the store knows."""
@@ -76,7 +76,7 @@ class ViewCache:
             self._misses += len(codes) - len(found)
         wanted = [code for code in codes if code not in found]
         if wanted:
-            loaded = load_views(connection, wanted, self._known_at)
+            loaded = load_views(connection, wanted, self.known_at)
             found |= loaded
             with self._lock:
                 # When anything changed meanwhile, what was read may be from before: it serves this once.

@@ -19,6 +19,19 @@ join pg_class c on c.oid = r.conrelid and c.relnamespace = 'grid'::regnamespace
 join pg_class f on f.oid = r.confrelid and f.relnamespace = 'grid'::regnamespace
 where r.contype = 'f' and r.conrelid <> r.confrelid
 
+-- name: read_thresholds
+copy loss.threshold to stdout
+
+-- name: write_thresholds
+copy loss.threshold from stdin
+
+-- name: number_thresholds
+-- The next one's number follows on those that were copied.
+select setval(
+  pg_get_serial_sequence('loss.threshold', 'threshold_id'), greatest(max(threshold_id), 1), count(*) > 0
+)
+from loss.threshold
+
 -- name: has_units
 select exists (select from grid.unit)
 

@@ -175,7 +175,8 @@ where s.observed_at >= %(first)s and s.observed_at < %(last)s
 group by k.n
 
 -- name: multipliers
--- Of a gateway meter in its unit at the interval that ends at `at`; none when it isn't a member then.
+-- Of a gateway meter in its unit at the interval that ends at `at`, as was believed at `known_at`; none when it isn't a
+-- member then. `is true` as in `views.members`.
 select k.n, m.multiplier
 from unnest(%(unit_id)s::int[], %(meter)s::text[], %(at)s::timestamptz[]) with ordinality as k (unit_id, meter, at, n)
 join grid.member m
@@ -183,7 +184,7 @@ join grid.member m
   and m.unit_id = k.unit_id
   and m.role & 1 = 1
   and m.valid @> k.at - interval '1 microsecond'
-  and upper_inf(m.recorded)
+  and (m.recorded @> %(known_at)s::timestamptz) is true
 
 -- name: unknown
 -- Units and gateway meters that points name and the model doesn't have.

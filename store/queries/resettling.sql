@@ -1,16 +1,17 @@
 -- name: units_of_meters
+-- What is believed now is known at any time from its beginning on; `is true` as in `views.members`.
 select distinct m.meter, u.code
 from grid.member m
 join grid.unit u using (unit_id)
-where m.meter = any(%(meters)s) and upper_inf(m.recorded)
+where m.meter = any(%(meters)s) and (m.recorded @> %(known_at)s::timestamptz) is true
 order by 1, 2
 
 -- name: former_homes
-select distinct m.meter, o.unit_id, o.position
+select distinct m.meter, o.unit_id, o.position, o.multiplier
 from grid.member m
 join grid.member o on o.meter = m.meter and (o.unit_id, o.position) <> (m.unit_id, m.position)
 where m.unit_id = %(unit_id)s and upper_inf(m.recorded)
-order by 1, 2, 3
+order by 1, 2, 3, 4
 
 -- name: intervals
 -- A page of the intervals of some units that reach into a period; the longest interval is a day of 25 hours.

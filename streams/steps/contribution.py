@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -10,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid.block import Block
-from grid.channels import CHANNELS, CLOSING, Values
+from grid.channels import CHANNELS, CLOSING, EXPORT, IMPORT, SIGMA, Values
 from grid.errors import Reason, Rejection
-from grid.quality import precedence
+from grid.model import MAX_ENERGY_WH
+from grid.quality import Quality, precedence
 from grid.roster import Roster, UnitView
 from grid.unit_energy import UnitEnergies
 
@@ -95,6 +97,30 @@ def from_block(block: Block, view: UnitView, topic: str, original: bytes) -> tup
     return contribution, rejections
 
 
+def at_multiplier(
+    channels: Mapping[str, Values], quality: NDArray[np.uint8], before: NDArray[np.int64], after: NDArray[np.int64]
+) -> dict[str, Values]:
+    """What is said of meters at some multipliers, as the same meters say it at others; arrays of shape (n,).
+
+    A register shows the same at any multiplier. Power that stands in for one was divided by the multiplier, and comes
+    to the same energy only by another quotient.
+    """
+    scaled = dict(channels)
+    if SIGMA not in channels:
+        return scaled
+    missing = CHANNELS[SIGMA].missing
+    stands_in = (quality & np.uint8(Quality.SUBSTITUTED) != 0) & (channels[SIGMA] != missing) & (before != after)
+    for name, rounded in ((IMPORT, round), (EXPORT, round), (SIGMA, math.ceil)):
+        there = np.flatnonzero(stands_in & (channels[name] != missing)) if name in channels else ()
+        if not len(there):
+            continue
+        values = scaled[name] = channels[name].copy()
+        for i in there:
+            wh = rounded(int(values[i]) * int(before[i]) / int(after[i]))
+            values[i] = wh if wh <= MAX_ENERGY_WH else missing
+    return scaled
+
+
 def _with_other_positions(c: Contribution, roster: Roster) -> Contribution:
     """Say the same of the other positions that a meter had in the interval, but for its closing register."""
     place = {position: i for i, position in enumerate(c.positions.tolist())}
@@ -103,7 +129,13 @@ def _with_other_positions(c: Contribution, roster: Roster) -> Contribution:
         return c
     source = np.concatenate((np.arange(len(c.positions)), [i for i, _ in pairs])).astype(np.intp)
     again = slice(len(c.positions), None)
-    channels = {name: values[source] for name, values in c.channels.items()}
+    positions = np.concatenate((c.positions, [p for _, p in pairs])).astype(np.int32)
+    channels = at_multiplier(
+        {name: values[source] for name, values in c.channels.items()},
+        c.quality[source],
+        roster.multiplier[c.positions[source]],
+        roster.multiplier[positions],
+    )
     for name in CLOSING:
         if name in channels:
             channels[name][again] = CHANNELS[name].missing
@@ -113,7 +145,7 @@ def _with_other_positions(c: Contribution, roster: Roster) -> Contribution:
         observed_at_us=c.observed_at_us,
         interval_s=c.interval_s,
         received_at_us=c.received_at_us,
-        positions=np.concatenate((c.positions, [p for _, p in pairs])).astype(np.int32),
+        positions=positions,
         precedence=c.precedence[source],
         received_us=c.received_us[source],
         channels=channels,

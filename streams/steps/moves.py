@@ -8,18 +8,21 @@ from datetime import UTC, datetime, timedelta, tzinfo
 import numpy as np
 
 from grid.block import DAYS_S
-from grid.channels import CHANNELS, CLOSING, IMPORT, MEASURED, OPENING
+from grid.channels import CHANNELS, CLOSING, IMPORT, MEASURED, OPENING, SIGMA
 from grid.model import Role
 from grid.quality import COUNTED, MISSING_WH, NO_PRECEDENCE
 from grid.roster import Roster, UnitView
 from grid.rows import StoredBlock
-from streams.steps.contribution import Contribution, Key
+from streams.steps.contribution import Contribution, Key, at_multiplier
 from streams.steps.registers import before
 
 #: What is copied of a row of the same interval, and of the one before: by channel, as which.
 _SAME = {name: name for name in (*MEASURED, *OPENING)}
 _TIE = int(Role.TIE_IN | Role.TIE_OUT)
 _OPENED = dict(zip(CLOSING, OPENING, strict=True))
+
+#: A unit's id, a position in it, and the multiplier there.
+Home = tuple[int, int, int]
 
 
 def absent_parts(c: Contribution) -> list[str]:
@@ -66,16 +69,23 @@ def for_other_unit(
     if not pairs:
         return None
     source = np.array([i for _, i in pairs])
+    positions = np.array([position for position, _ in pairs], np.int32)
+    channels = at_multiplier(
+        {n: v[source] for n, v in c.channels.items() if n not in kept},
+        c.quality[source],
+        c.roster.multiplier[c.positions[source]],
+        roster.multiplier[positions],
+    )
     return Contribution(
         view=view,
         roster=roster,
         observed_at_us=c.observed_at_us,
         interval_s=c.interval_s,
         received_at_us=c.received_at_us,
-        positions=np.array([position for position, _ in pairs], np.int32),
+        positions=positions,
         precedence=c.precedence[source],
         received_us=c.received_us[source],
-        channels={n: v[source] for n, v in c.channels.items() if n not in kept},
+        channels=channels,
         quality=c.quality[source],
     )
 
@@ -142,18 +152,19 @@ def positions_of(roster: Roster, meter: str) -> list[int]:
 def adopted(
     view: UnitView,
     key: Key,
-    homes: Mapping[str, Sequence[tuple[int, int]]],
+    homes: Mapping[str, Sequence[Home]],
     stored: Mapping[Key, StoredBlock],
     at_us: int,
 ) -> list[Contribution]:
     """What rows hold of this unit's meters at places where they were before: their values are copied, none is moved.
 
-    They are parts of the step that looks at the row again, which must follow.
+    What stands in for a register comes to the same energy at another multiplier. They are parts of the step that looks
+    at the row again, which must follow.
 
     Parameters
     ----------
     homes
-        By meter: other units, or positions in this one, where it was ever believed to be.
+        By meter: other units, or positions in this one, where it was ever believed to be, and its multiplier there.
     stored
         Rows of those units at the same interval, and at the one before, whose closing registers open this one.
     """
@@ -161,14 +172,14 @@ def adopted(
     roster = view.roster(observed_at_us, interval_s)
     contributions = []
     for meter, places in homes.items():
-        for other, there in places:
+        for other, there, multiplier in places:
             for position in positions_of(roster, meter):
                 if (other, there) != (unit_id, position):
                     block = stored.get((other, observed_at_us, interval_s))
-                    contributions += _copies(view, key, position, block, there, at_us, _SAME)
+                    contributions += _copies(view, key, position, block, (there, multiplier), at_us, _SAME)
                 for earlier in before(key):
                     block = stored.get((other, *earlier[1:]))
-                    contributions += _copies(view, key, position, block, there, at_us, _OPENED)
+                    contributions += _copies(view, key, position, block, (there, multiplier), at_us, _OPENED)
     return contributions
 
 
@@ -177,27 +188,36 @@ def _copies(
     key: Key,
     position: int,
     block: StoredBlock | None,
-    there: int,
+    at: tuple[int, int],
     at_us: int,
     names: Mapping[str, str],
 ) -> list[Contribution]:
-    """One a channel, since each has a precedence of its own; `names` says as what a channel is copied."""
+    """One a channel, since each has a precedence of its own; `names` says as what a channel is copied.
+
+    `at` is the position in the block with its multiplier.
+    """
+    there, multiplier = at
     if block is None or there >= len(block.quality):
         return []
+    part = slice(there, there + 1)
+    roster = view.roster(key[1], key[2])
+    said = {name: values[part] for name, values in block.channels.items()}
+    scaled = at_multiplier(said, block.quality[part], np.array([multiplier]), roster.multiplier[[position]])
     copies = []
     for name, as_what in names.items():
         if name not in block.channels or block.precedence[name][there] in (NO_PRECEDENCE, COUNTED):
             continue
         if block.channels[name][there] == CHANNELS[name].missing:
             continue
-        part = slice(there, there + 1)
-        channels = {as_what: block.channels[name][part]}
-        if name == IMPORT:
-            channels |= {n: block.channels[n][part] for n in ("sigma_wh",) if n in block.channels}
+        # What the row keeps of quality and deviation is the import's: an export that came with it has the same.
+        with_import = block.precedence[name][there] == block.precedence[IMPORT][there]
+        channels = {as_what: (scaled if with_import else said)[name]}
+        if name == IMPORT and SIGMA in scaled:
+            channels[SIGMA] = scaled[SIGMA]
         copies.append(
             Contribution(
                 view=view,
-                roster=view.roster(key[1], key[2]),
+                roster=roster,
                 observed_at_us=key[1],
                 interval_s=key[2],
                 received_at_us=at_us,

@@ -25,6 +25,8 @@ from streams.points import PointProcessor
 from streams.processor import Processor
 from sync.load import load_grid
 from tests.integration.conftest import Database
+from tests.integration.test_settling_again import Worker as Follower
+from tests.integration.test_settling_again import change
 from tests.small_grid import small_model
 
 NOON_US = 1_780_315_200_000_000  # 2026-06-01T12:00:00Z
@@ -251,6 +253,27 @@ def test_the_band_of_a_stand_in_is_that_of_the_dead_band_too(worker: Worker, con
     # Three holds of 300 s with ± 4 kW: 4 kW × √(3 × 300² / 3) s = 333 Wh beyond the meter's class; at the meter, whose
     # multiplier is 40, whole watt-hours: 9.
     assert power**2 - sigma_wh() ** 2 == pytest.approx((9 * 40) ** 2)
+
+
+def test_the_energy_of_a_stand_in_outlives_a_correction_of_the_multiplier(
+    database: Database, worker: Worker, connection: Connection
+) -> None:
+    def inflow_wh() -> list[tuple[int]]:
+        return connection.execute(
+            "select inflow_wh from loss.balance join grid.unit using (unit_id) where code = 'F1'"
+        ).fetchall()
+
+    worker.take(*steady(400.0, [0, 5, 10, 15]))
+    assert inflow_wh() == [(100_000,)]
+    follower = Follower(database)
+    for multiplier in (50, 40, 80):
+        valid_from = to_datetime(NOON_US).isoformat()
+        after = change(
+            connection, kind="meter_multiplier", meter="F1-head", multiplier=multiplier, valid_from=valid_from
+        )
+        assert follower.follow(connection, after) == ["F1"]
+        assert inflow_wh() == [(100_000,)]
+    follower.processor.close()
 
 
 def test_several_points_of_a_meter_add_up_and_export_is_apart(worker: Worker, connection: Connection) -> None:

@@ -6,23 +6,32 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from grid.loss_rules import LossRules
+from grid.model import UnitKind
+from grid.points import Point, PointKind
 from grid.quality import COUNTED, NO_PRECEDENCE
 from grid.rows import NEVER_US
+from grid.thresholds import Threshold
 from meterline.embedded import embedded_database
 from meterline.model_file import write_model
 from meterline.replaying import ReplayOptions, Span, provide_model, replay, target_database
 from store.connection import Connection, connect
-from tests.replay_day import Sent, a_day, readings_of, results, write_log
+from store.points import load_points
+from store.thresholds import add_threshold, newest_threshold, read_thresholds
+from sync.change import apply_change, read_change
+from tests.replay_day import Sent, a_day, microseconds, readings_of, results, write_log
 from tests.small_grid import small_model
 from tests.truth_folder import write_truth
 
@@ -212,6 +221,23 @@ def test_bad_rows_are_rejected_alone_with_their_reason(make_target: Callable[[],
         assert connection.execute(query).fetchall() == [(6_000, 5_900, 100)]
 
 
+def test_a_day_between_local_midnights_is_taken_as_live(make_target: Callable[[], Open], tmp_path: Path) -> None:
+    text = "gateway,unit,meter,observed_at,interval_s,sequence,received_at,register_import_wh\n"
+    for day, (master, first, second) in enumerate([(100, 1_000, 2_000), (200, 3_900, 5_000)], 1):
+        for meter, register in (("A1-master", master), ("A1-m1", first), ("A1-m2", second)):
+            at = f"2026-06-0{day}T00:00:00+08:00,86400,{day},2026-06-0{day}T00:10:00+08:00"
+            text += f"headend,A1,{meter},{at},{register}\n"
+    (tmp_path / "days.csv").write_text(text)
+    here, elsewhere = make_target(), make_target()
+    options = ReplayOptions(files=(tmp_path / "days.csv",), until=UNTIL)
+    local = replace(options, rules=LossRules(zone=ZoneInfo("Asia/Shanghai")))
+    assert (replay(local, here).rejected, replay(options, elsewhere).rejected) == (0, 2)
+    assert [reason for reason, _ in rejected(elsewhere)] == ["time_not_aligned"] * 2
+    with here() as connection:
+        days = "select observed_at, loss_wh from loss.balance join grid.unit using (unit_id) where computable"
+        assert connection.execute(days).fetchall() == [(datetime(2026, 6, 1, 16, tzinfo=UTC), 100)]
+
+
 def test_points_of_a_log_go_the_way_of_points(make_target: Callable[[], Open], tmp_path: Path) -> None:
     fields = {"sequence": 1, "observed_at": [START.isoformat()], "point": ["nowhere"], "value": [1.0]}
     sent = [Sent("meterline/v1/rtu/points/F1", json.dumps(fields).encode(), START), Sent("a/b", b"{}", START)]
@@ -243,6 +269,94 @@ def test_the_model_as_it_was_known(make_target: Callable[[], Open], tmp_path: Pa
     with now() as of_now, then() as of_then:
         ((fifty,),), ((sixty,),) = of_now.execute(query).fetchall(), of_then.execute(query).fetchall()
     assert fifty * 60 == sixty * 50
+
+
+def test_a_copied_model_brings_the_recorded_thresholds(
+    make_target: Callable[[], Open], server: str, tmp_path: Path
+) -> None:
+    source = make_target()
+    with source() as connection:
+        for low_rate, high_rate in ((-0.3, 0.3), (-0.01, 0.002)):
+            threshold = Threshold(UnitKind.AREA, low_rate, high_rate, 0.0, microseconds(START))
+            add_threshold(connection, threshold, "Li", "trial")
+    with connect(server, "test") as admin:
+        admin.autocommit = True
+        admin.execute("create database test_bare")
+    try:
+        with target_database(f"{server} dbname=test_bare", None, lambda: "") as target:
+            assert provide_model(target, None, source) == "source"
+            options = ReplayOptions(files=(write_log(tmp_path / "log.parquet", a_day(START, 4)),), until=UNTIL)
+            for one in (source, target):
+                replay(options, one)
+            with source() as connection, target() as other:
+                assert read_thresholds(other) == read_thresholds(connection)
+                # The numbers go on, so that what is recorded next is newer than these.
+                add_threshold(other, Threshold(UnitKind.AREA, -0.1, 0.1, 0.0, microseconds(START)), "Li", "trial")
+                assert newest_threshold(other) == 3
+            assert all_of(source) == all_of(target)
+            assert "high" in {row["class"] for row in all_of(target)["loss.balance"]}
+    finally:
+        with connect(server, "test") as admin:
+            admin.autocommit = True
+            admin.execute("drop database test_bare with (force)")
+
+
+def test_stand_ins_are_as_long_as_the_settings_say(make_target: Callable[[], Open], tmp_path: Path) -> None:
+    log = write_log(tmp_path / "log.parquet", power(range(-5, 31, 5), 100.0))
+    query = "select interval_s, count(*) from telemetry.block group by 1"
+    for options, rows in (
+        (ReplayOptions(files=(log,), until=UNTIL), [(900, 2)]),
+        (ReplayOptions(files=(log,), until=UNTIL, stand_in_interval_s=300), [(300, 7)]),
+    ):
+        target = make_target()
+        know_power(target)
+        replay(options, target)
+        with target() as connection:
+            assert connection.execute(query).fetchall() == rows
+
+
+def power(minutes: Iterable[int], kilowatts: float) -> Iterator[Sent]:
+    """Messages of the point at F1's head, by minutes after the beginning."""
+    for n, minute in enumerate(minutes):
+        at = START + timedelta(minutes=minute)
+        fields = {"sequence": n, "observed_at": [at.isoformat()], "point": ["F1-P"], "value": [kilowatts]}
+        yield Sent("meterline/v1/rtu/points/F1", json.dumps(fields).encode(), at + timedelta(seconds=1))
+
+
+def know_power(open_one: Open) -> None:
+    with open_one() as connection:
+        load_points(connection, [Point("F1-P", "F1", PointKind.ACTIVE_POWER, "kW", cycle_s=300, meter="F1-head")])
+
+
+def report(open_one: Open, **change: Any) -> None:
+    with open_one() as connection:
+        connection.autocommit = True
+        change["valid_from"] = change["valid_from"].isoformat()
+        assert apply_change(connection, read_change(json.dumps(change).encode())).outbox_id is not None
+
+
+def test_who_else_had_a_meter_and_what_power_comes_to_are_as_they_were_known(
+    make_target: Callable[[], Open], tmp_path: Path
+) -> None:
+    as_then, of_then = make_target(), make_target()
+    for one in (of_then, as_then):
+        know_power(one)
+        report(one, kind="meter_move", meter="A1-m1", unit="A2", valid_from=START + timedelta(minutes=20))
+    with as_then() as connection:
+        known = connection.execute("select clock_timestamp()").fetchone()
+    assert known is not None
+    # Later it is found that the meter never left its area, and that the head's multiplier is another.
+    report(as_then, kind="meter_move", meter="A1-m1", unit="A1", valid_from=START + timedelta(minutes=20))
+    report(as_then, kind="meter_multiplier", meter="F1-head", multiplier=80, valid_from=START - timedelta(days=1))
+    day = [sent for sent in a_day(START, 4) if not sent.topic.endswith("/F1")]
+    day = sorted([*day, *power(range(-5, 66, 5), 100.0)], key=lambda s: s.received_at)
+    options = ReplayOptions(files=(write_log(tmp_path / "log.parquet", day),), until=UNTIL)
+    replay(replace(options, known_at=known[0]), as_then)
+    replay(options, of_then)
+    heads = "select outflow_wh from loss.balance join grid.unit using (unit_id) where code = 'F1' and computable"
+    with of_then() as connection:
+        assert len(connection.execute(heads).fetchall()) >= 3
+    assert all_of(as_then) == all_of(of_then)
 
 
 def meterline(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:

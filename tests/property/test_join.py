@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from dataclasses import replace
 from datetime import UTC, date, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
@@ -270,9 +271,9 @@ def settle_again(store: MemoryStore, views: dict[str, UnitView], known: Places) 
     for view in views.values():
         homes = {
             meter: [
-                (numbers[u], position)
+                (numbers[u], position, multiplier)
                 for u, places in known.items()
-                for (m, _), position in places.items()
+                for (m, multiplier), position in places.items()
                 if m == meter
             ]
             for meter in METERS
@@ -282,6 +283,72 @@ def settle_again(store: MemoryStore, views: dict[str, UnitView], known: Places) 
             key = (view.unit_id, *interval)
             copies = adopted(view, key, homes, store.rows, interval[0])
             store.take([*copies, look_again(view, *interval, interval[0], Cause.MODEL)])
+
+
+def stand_in(import_wh: int, export_wh: int, sigma_wh: int) -> Block:
+    """Of m1 in A over the first interval."""
+    return Block(
+        unit="A",
+        gateway="g",
+        observed_at_us=ENDS[0],
+        interval_s=900,
+        received_at_us=ENDS[0] + 1,
+        meters=pa.array(["m1"], pa.string()),
+        sequence=np.ones(1, np.int64),
+        channels={
+            "import_wh": np.array([import_wh]),
+            "export_wh": np.array([export_wh]),
+            "sigma_wh": np.array([sigma_wh]),
+        },
+        quality=np.array([Quality.SUBSTITUTED], np.uint8),
+    )
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10_000_000), st.lists(st.integers(1, 120), min_size=2, max_size=6))
+def test_a_stand_in_comes_to_the_same_energy_at_any_multiplier(energy_wh: int, multipliers: list[int]) -> None:
+    known: Places = {}
+    store = MemoryStore()
+    for turn, multiplier in enumerate(multipliers):
+        views = views_of({"m1": [Stay("A", multiplier, START - QUARTER, ENDS[-1])]}, known=known)
+        if turn == 0:
+            store.take(contributions_of(stand_in(round(energy_wh / multiplier), 0, 7), views))
+        settle_again(store, views, known)
+        # Each quotient was rounded to a watt-hour at the meter.
+        found = store.losses[1, ENDS[0], 900].outflow_wh
+        assert abs(found - energy_wh) <= sum(multipliers[: turn + 1]) / 2
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_stand_in_follows_its_meter_to_another_multiplier(unit: str) -> None:
+    known: Places = {}
+    store = MemoryStore()
+    at = {multiplier: Stay("A", multiplier, START - QUARTER, ENDS[-1]) for multiplier in (60, 50)}
+    views = views_of({"m1": [at[60]]}, known=known)
+    store.take(contributions_of(stand_in(100, 50, 7), views))
+    views = views_of({"m1": [replace(at[50], unit=unit)]}, known=known)
+    settle_again(store, views, known)
+    number = 1 + UNITS.index(unit)
+    row, place = store.rows[number, ENDS[0], 900], known[unit]["m1", 50]
+    cell = {name: int(row.channels[name][place]) for name in ("import_wh", "export_wh", "sigma_wh")}
+    assert cell == {"import_wh": 120, "export_wh": 60, "sigma_wh": 9}
+    before = {key: row.version for key, row in store.rows.items()}
+    settle_again(store, views, known)
+    assert {key: row.version for key, row in store.rows.items()} == before
+
+
+def test_a_stand_in_is_split_where_the_multiplier_changes() -> None:
+    half = START + QUARTER // 2
+    stays = [Stay("A", 60, START - QUARTER, half), Stay("A", 50, half, ENDS[-1])]
+    store = MemoryStore()
+    store.take(contributions_of(stand_in(120, 0, 7), views_of({"m1": stays})))
+    assert store.losses[1, ENDS[0], 900].outflow_wh == 6_000
+    # A register shows the same at any multiplier, and so does what a gateway has put in its place.
+    block = stand_in(120, 0, 7)
+    energies = {name: block.channels[name] for name in ("import_wh", "export_wh")}
+    store = MemoryStore()
+    store.take(contributions_of(replace(block, channels=energies), views_of({"m1": stays})))
+    assert store.losses[1, ENDS[0], 900].outflow_wh == 60 * 60 + 60 * 50
 
 
 def test_days_of_25_and_23_hours_follow_one_another() -> None:
