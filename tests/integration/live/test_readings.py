@@ -6,17 +6,21 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
 from kafka import KafkaProducer
 
-from deploy.stack import StackSpec, pid_of, start_programs, stop_programs
+from deploy.stack import Ports, StackSpec, pid_of, start_programs, stop_programs
 from grid.topics import TELEMETRY_READING
 from meterline.bootstrap import make_producer, opener
 from meterline.config import Settings
@@ -28,11 +32,12 @@ from tests.small_grid import small_model
 from tests.waiting import Promise, until
 
 PROGRAMS = ["readings", "worker"]
+METERS = ("A1-master", "A1-m1", "A1-m2", "A2-master", "A2-m1", "A2-m2")
 
 
-def ready(stack: StackSpec) -> bool:
+def ready(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{stack.ports.readings_ops}/readyz", timeout=2) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False
@@ -47,7 +52,7 @@ def pipeline(stack: StackSpec, settings: Settings) -> Iterator[Settings]:
     start_programs(stack, PROGRAMS)
     try:
         wait_for_workers(settings, 1)
-        until(lambda: ready(stack), "the gatherer is ready")
+        until(lambda: ready(stack.ports.readings_ops), "the gatherer is ready")
         yield settings
     finally:
         stop_programs(stack, PROGRAMS)
@@ -206,19 +211,79 @@ def test_readings_of_a_meter_that_becomes_known_are_given_back(
     until(given_back)
 
 
+def minute_of(meter: str, at: datetime, energy_wh: int) -> bytes:
+    return json.dumps(
+        {"meter": meter, "observed_at": at.isoformat(), "interval_s": 60, "import_wh": energy_wh}
+    ).encode()
+
+
+def minutes_of(connection: Connection) -> dict[tuple[str, datetime], int]:
+    rows = connection.execute(
+        "select meter, observed_at, import_wh / multiplier from telemetry.reading join grid.member using (meter)"
+        " where interval_s = 60 and import_wh is not null"
+    )
+    return {(meter, at): energy for meter, at, energy in rows}
+
+
+def partitions_with_lag(port: int) -> int:
+    """Partitions that a gatherer has had readings of."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        return int(answer.read().count(b"\nmeterline_readings_lag_records{"))
+
+
+@pytest.mark.timeout(600)
+def test_a_second_gatherer_comes_and_goes_under_load(
+    stack: StackSpec, pipeline: Settings, connection: Connection, producer: KafkaProducer, tmp_path: Path
+) -> None:
+    chance = random.Random(14)  # noqa: S311  # which energies
+    end = int(time.time()) // 60 * 60
+    minutes = (datetime.fromtimestamp(end - 60 * n, UTC) for n in count(1))
+    ledger: dict[tuple[str, datetime], int] = {}
+    first_port, port = stack.ports.readings_ops, Ports.free().readings_ops
+
+    def meanwhile(condition: Callable[[], bool], what: str) -> None:
+        """Each reading is sent once: one that is dropped and not taken again is missed."""
+
+        def look() -> bool:
+            minute = next(minutes)
+            for meter in METERS:
+                ledger[meter, minute] = chance.randrange(500)
+                send(producer, [minute_of(meter, minute, ledger[meter, minute])])
+            return condition()
+
+        until(look, what)
+
+    meanwhile(lambda: partitions_with_lag(first_port) == pipeline.kafka.partitions, "one has all partitions")
+    pid = pid_of(stack, "readings")
+    command = [sys.executable, "-m", "meterline", "ingest", "readings", "--instance", "1"]
+    command += ["--config", str(stack.config_path), "--ops-port", str(port)]
+    with (tmp_path / "second.log").open("wb") as output:
+        second = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        meanwhile(lambda: ready(port) and partitions_with_lag(port) > 0, "the second takes readings")
+        both = partitions_with_lag(first_port), partitions_with_lag(port)
+        second.terminate()
+        meanwhile(lambda: second.poll() is not None, "the second stops")
+        meanwhile(lambda: partitions_with_lag(first_port) == pipeline.kafka.partitions, "one has all partitions again")
+    finally:
+        second.kill()
+        assert second.wait() == 0, (tmp_path / "second.log").read_text()
+    assert sum(both) <= pipeline.kafka.partitions
+    until(lambda: len(minutes_of(connection)) == len(ledger), "all readings are rows")
+    assert minutes_of(connection) == ledger
+    assert pid_of(stack, "readings") == pid
+    assert connection.execute("select count(*) from telemetry.rejected").fetchone() == (0,)
+
+
 @pytest.mark.timeout(600)
 def test_a_gatherer_that_is_killed_loses_and_doubles_nothing(
     stack: StackSpec, connection: Connection, producer: KafkaProducer
 ) -> None:
     chance = random.Random(13)  # noqa: S311  # which reading comes when
-    meters = ("A1-master", "A1-m1", "A1-m2", "A2-master", "A2-m1", "A2-m2")
     end = int(time.time()) // 60 * 60
     minutes = [datetime.fromtimestamp(end - 60 * n, UTC) for n in range(1, 101)]
-    ledger = {(meter, minute): chance.randrange(500) for meter in meters for minute in minutes}
-    events = [
-        json.dumps({"meter": meter, "observed_at": minute.isoformat(), "interval_s": 60, "import_wh": energy}).encode()
-        for (meter, minute), energy in ledger.items()
-    ]
+    ledger = {(meter, minute): chance.randrange(500) for meter in METERS for minute in minutes}
+    events = [minute_of(meter, minute, energy) for (meter, minute), energy in ledger.items()]
     chance.shuffle(events)
 
     def is_another(pid: int) -> bool:
@@ -236,14 +301,7 @@ def test_a_gatherer_that_is_killed_loses_and_doubles_nothing(
     # All of it again: repeats change nothing.
     send(producer, events)
 
-    def found() -> dict[tuple[str, datetime], int]:
-        rows = connection.execute(
-            "select meter, observed_at, import_wh / multiplier from telemetry.reading join grid.member using (meter)"
-            " where interval_s = 60 and import_wh is not null"
-        )
-        return {(meter, at): energy for meter, at, energy in rows}
-
-    until(lambda: len(found()) == len(ledger))
+    until(lambda: len(minutes_of(connection)) == len(ledger))
     time.sleep(3.0)
-    assert found() == ledger
+    assert minutes_of(connection) == ledger
     assert connection.execute("select count(*) from telemetry.rejected").fetchone() == (0,)
