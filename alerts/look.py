@@ -32,7 +32,7 @@ from store.findings import DueFinding, note_looked_at, read_due, read_without_da
 #: Who does what nobody did.
 SYSTEM = "meterline"
 #: A step of people's that only targets with a list of their own are told of.
-_SUPPRESSED = "suppressed"
+_SUPPRESSED = State.SUPPRESSED.value
 #: After these targets know how it stands.
 _TOLD_AGAIN = frozenset({"alert.updated", "alert.escalated", "alert.reopened"})
 #: Findings looked at in one transaction.

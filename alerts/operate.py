@@ -128,7 +128,7 @@ def _check_expected(action: Action, now: datetime, expected_at: datetime | None)
 def _event(before: State, after: State) -> str | None:
     """What targets are told of a step; of what is suppressed only those that keep a list, that it is off it."""
     if after is State.SUPPRESSED:
-        return "suppressed"
+        return after.value
     if before is State.SUPPRESSED or (before in LIVE) == (after in LIVE):
         return "reopened" if before is State.SUPPRESSED and after is State.OPEN else None
     return "reopened" if after in LIVE else after.value

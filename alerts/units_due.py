@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from store.alerts import read_horizon, read_recorded, units_after
+from store.alerts import read_recorded, units_after
 from store.connection import Connection
+from store.horizon import read_horizon
 
 #: Units summed in a look, so that what is found first doesn't wait for all the others.
 SLICE = 1_000
 #: Of them those that have waited longest, and those whose turn it is in a round: they wait, but not for ever.
 _OLDEST, _OTHERS = 200, 200
+#: What a transaction of more than this records is seen when all units are gone through.
+_HORIZON_S = 600.0
 #: Figures also leave the window: all units are gone through, this often at most.
 ROUND_S = 60.0
 
@@ -56,7 +59,7 @@ class UnitsDue:
         """Units to sum, in order, inside the caller's transaction."""
         last = self._progress or _Progress(None, frozenset(), {}, 0, self._clock(), first_round=True)
         # Before what is recorded is read: what commits in between is read once more.
-        horizon = read_horizon(connection)
+        horizon = read_horizon(connection, _HORIZON_S)
         rows = read_recorded(connection, last.horizon or horizon)
         waiting = dict(last.waiting)
         for unit_id, recorded_at, share in rows:

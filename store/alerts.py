@@ -118,12 +118,6 @@ def lock_evaluation(connection: Connection) -> bool:
     return row is not None and bool(row[0])
 
 
-def read_horizon(connection: Connection) -> datetime:
-    """Time of recording before which all that is ever recorded is committed, at most ten minutes ago."""
-    horizon: datetime = connection.execute(_SQL["horizon"]).fetchall()[0][0]
-    return horizon
-
-
 def read_recorded(connection: Connection, since: datetime) -> list[tuple[int, datetime, float]]:
     """Units of which results were recorded since then: (unit, when, largest share lost or gained in an interval)."""
     return connection.execute(_SQL["recorded"], {"since": since}).fetchall()

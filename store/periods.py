@@ -31,6 +31,7 @@ from grid.period import (
 from grid.rows import NEVER_US, Status
 from store.blocks import to_datetime
 from store.connection import ArrayLoader, Connection
+from store.horizon import read_horizon
 from store.sql import load_queries
 
 _SQL = load_queries("periods")
@@ -58,8 +59,7 @@ class Batch:
 def begin_refresh(connection: Connection) -> Progress | None:
     """Take the lock of the periods, for the transaction; None while another has it."""
     row = connection.execute(_SQL["lock"]).fetchone()
-    horizon = connection.execute(_SQL["horizon"]).fetchone()
-    return None if row is None or horizon is None else Progress(row[0], horizon[0])
+    return None if row is None else Progress(row[0], read_horizon(connection))
 
 
 def next_batch(connection: Connection, progress: Progress, limit: int) -> Batch | None:

@@ -36,14 +36,6 @@ def begin_round(connection: Connection) -> datetime | None:
     return None if row is None else row[0]
 
 
-def read_horizon(connection: Connection) -> datetime:
-    """Rows of results that bear an earlier time of recording than this are all committed."""
-    row = connection.execute(load_queries("periods")["horizon"]).fetchone()
-    assert row is not None  # noqa: S101  # an aggregate
-    at: datetime = row[0]
-    return at
-
-
 def advance(connection: Connection, until: datetime) -> None:
     """Put down that changes were looked at up to an instant."""
     connection.execute(_SQL["advance"], {"until": until})

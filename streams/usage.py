@@ -26,6 +26,7 @@ from kernels.detector import dump, restore
 from kernels.usage import UsageDay, UsageModel, UsageState, fold_day, grow, usage_scores
 from store.alert_desk import read_holidays
 from store.connection import Connection
+from store.horizon import read_horizon
 from store.periods import Progress, next_batch
 from store.usage import (
     Area,
@@ -39,7 +40,6 @@ from store.usage import (
     read_accounts,
     read_areas,
     read_days,
-    read_horizon,
     read_state,
     set_through,
     write_conclusions,

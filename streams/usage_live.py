@@ -23,8 +23,9 @@ from kernels.live_rules import MISSING, LiveLimits, LiveRules, LiveState
 from store.blocks import to_datetime
 from store.connection import Connection
 from store.findings import add_findings
+from store.horizon import read_horizon
 from store.periods import Progress, next_batch
-from store.usage import read_accounts, read_horizon
+from store.usage import read_accounts
 from store.usage_findings import FindingValues, add_finding, end_finding, link_alerts
 from store.usage_live import (
     HeldLive,

@@ -1,21 +1,6 @@
 -- name: lock
 select pg_try_advisory_xact_lock(hashtextextended('alert evaluation', 0))
 
--- name: horizon
--- A row bears the time at which its transaction began. Only sessions of one's own role show their times, and only those
--- write results. One that lasts longer is seen when all units are gone through.
-select greatest(
-  now() - interval '10 minutes',
-  least(
-    now() - interval '1 second',
-    (
-      select min(xact_start)
-      from pg_stat_activity
-      where datname = current_database() and pid <> pg_backend_pid()
-    )
-  )
-)
-
 -- name: recorded
 select unit_id, recorded_at, coalesce(max(abs(loss_wh)::float8 / nullif(inflow_wh, 0)), 0)
 from loss.balance

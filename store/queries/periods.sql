@@ -2,18 +2,6 @@
 -- One at a time, and the other doesn't wait.
 select through from loss.period_progress for update skip locked
 
--- name: horizon
--- A row bears the time at which its transaction began: whatever bears an earlier one than this is committed. Only
--- sessions of one's own role show their times, and only those write results.
-select least(
-  now() - interval '1 second',
-  (
-    select min(xact_start) - interval '1 microsecond'
-    from pg_stat_activity
-    where datname = current_database() and pid <> pg_backend_pid()
-  )
-)
-
 -- name: batch
 -- Up to which time of recording about so many rows have changed; NULL where none has.
 select max(recorded_at), count(*)
