@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, tzinfo
 
 import numpy as np
@@ -84,20 +84,26 @@ class Collector:
         # A copy of the readings that are left, where it isn't all of them.
         some = slice(None) if len(taken) == n else taken
         self._keep(observed_us[some], kind[some], row[some], sequence[some], values[:, some])
-        rejections = []
-        for i in np.flatnonzero(status == UNKNOWN).tolist():
-            code = data[code_at[i] : code_end[i]].tobytes().decode()
-            rejections.append(_unknown(code, data[begins[i] : ends[i]].tobytes()))
         others = np.flatnonzero(status == OTHER).tolist()
         self.uncommon += len(others)
-        readings: list[tuple[Reading, bytes]] = []
-        for i in others:
-            found, refused = decode_record(data[begins[i] : ends[i]].tobytes(), received_us, self._zone)
-            readings += found
-            rejections += refused
-        rejections += self._keep_decoded(readings)
-        self.refused.update(rejection.reason.value for rejection in rejections)
-        return bundled(rejections)
+
+        def rejections() -> Iterator[Rejection]:
+            for i in np.flatnonzero(status == UNKNOWN).tolist():
+                code = data[code_at[i] : code_end[i]].tobytes().decode()
+                yield _unknown(code, data[begins[i] : ends[i]].tobytes())
+            readings: list[tuple[Reading, bytes]] = []
+            for i in others:
+                found, refused = decode_record(data[begins[i] : ends[i]].tobytes(), received_us, self._zone)
+                readings += found
+                yield from refused
+            yield from self._keep_decoded(readings)
+
+        return bundled(self._counted(rejections()))
+
+    def _counted(self, rejections: Iterable[Rejection]) -> Iterator[Rejection]:
+        for rejection in rejections:
+            self.refused[rejection.reason.value] += 1
+            yield rejection
 
     def _keep_decoded(self, readings: Sequence[tuple[Reading, bytes]]) -> list[Rejection]:
         """Keep readings that were decoded one by one; refuses those whose meters have no place."""
@@ -228,25 +234,27 @@ def _unknown(meter: str, original: bytes) -> Rejection:
     return Rejection(Reason.UNKNOWN_METER, detail, TELEMETRY_READING, original, (meter,))
 
 
-def bundled(rejections: Sequence[Rejection]) -> list[Rejection]:
+def bundled(rejections: Iterable[Rejection]) -> list[Rejection]:
     """Rejections of one reason together, a line of the original each, in bundles of bounded size.
 
-    What has several lines by itself, or is large, stays alone.
+    What has several lines by itself, or is large, stays alone. A bundle that is full becomes one at once: of a flood
+    each rejection by itself would take several times the memory.
     """
-    bundles: list[list[Rejection]] = []
-    last: dict[Reason, list[Rejection]] = {}
+    done: list[Rejection] = []
+    begun: dict[Reason, list[Rejection]] = {}
     sizes: dict[Reason, int] = {}
     for rejection in rejections:
         reason, size = rejection.reason, len(rejection.original)
         if b"\n" in rejection.original or size > _BUNDLE_BYTES:
-            bundles.append([rejection])
+            done.append(rejection)
             continue
-        if reason not in last or len(last[reason]) >= _BUNDLE or sizes[reason] + size > _BUNDLE_BYTES:
-            last[reason], sizes[reason] = [], 0
-            bundles.append(last[reason])
-        last[reason].append(rejection)
+        if reason in begun and (len(begun[reason]) >= _BUNDLE or sizes[reason] + size > _BUNDLE_BYTES):
+            done.append(_one_of(begun.pop(reason)))
+        if reason not in begun:
+            begun[reason], sizes[reason] = [], 0
+        begun[reason].append(rejection)
         sizes[reason] += size
-    return [_one_of(bundle) for bundle in bundles]
+    return done + [_one_of(bundle) for bundle in begun.values()]
 
 
 def _one_of(bundle: Sequence[Rejection]) -> Rejection:

@@ -30,6 +30,7 @@ from tests.chaos.publishing import (
     three_times,
     within_the_hour,
 )
+from tests.chaos.single_readings import send_invented, singly
 from tests.waiting import PATIENCE_S, allowed_s, until
 
 Now = float
@@ -170,6 +171,13 @@ def _kill_backends(round_: Round) -> Now:
     return time.time()
 
 
+def _kill_readings_and_kafka(round_: Round) -> Now:
+    """Kafka dies with what the gatherer has sent and not committed, and the gatherer with what it holds."""
+    for name in ("readings", "kafka"):
+        round_.stack.kill(name)
+    return time.time()
+
+
 def _sleep(name: str) -> Act:
     def act(round_: Round) -> Now:
         with round_.stack.paused(name):
@@ -277,6 +285,13 @@ def _invented_meters(round_: Round) -> Now:
     return time.time()
 
 
+def _invented_readings(round_: Round) -> Now:
+    """As many meters that nobody knows by the lane of single readings, an event each."""
+    send_invented(round_.stack.settings, INVENTED)
+    round_.stack.nobodys += INVENTED
+    return time.time()
+
+
 #: Enough of them at this rate that each kind of poison can be one in a thousand.
 _DENSE = 600.0
 
@@ -307,4 +322,10 @@ FAULTS: dict[str, Fault] = {
     "late": Fault(_all_of_it, None, publish=out_of_order(Span(24 * 8, 3_600), late_sometimes, _DENSE)),
     "poison": Fault(_poison, 10.0, growth_max=POISON_GROWTH_MAX, clean_first=2_000, publish=in_time(_DENSE)),
     "invented-meters": Fault(_invented_meters, None, growth_max=POISON_GROWTH_MAX, clean_first=1_000),
+    "kill-readings": Fault(_kill("readings"), 10.0, short=True, publish=singly(), ends_ours=True),
+    "kill-readings-and-kafka": Fault(_kill_readings_and_kafka, 30.0, short=True, publish=singly(), ends_ours=True),
+    "sleep-readings": Fault(_sleep("readings"), 15.0, publish=singly()),
+    "invented-readings": Fault(
+        _invented_readings, None, growth_max=POISON_GROWTH_MAX, clean_first=1_000, publish=singly()
+    ),
 }

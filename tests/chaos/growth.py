@@ -17,7 +17,7 @@ from deploy.stack import StackSpec, pid_of
 GROWTH_MAX = 200_000_000
 #: While it is fed what can't be taken.
 POISON_GROWTH_MAX = 100_000_000
-WATCHED = ("bridge", "worker-0", "worker-1")
+WATCHED = ("bridge", "readings", "worker-0", "worker-1")
 
 
 class Sample(NamedTuple):

@@ -19,6 +19,7 @@ import tenacity
 from rich.console import Console
 
 from deploy.stack import StackSpec, pid_of, start_servers, stop_programs
+from grid.topics import TELEMETRY_READING
 from meterline.bootstrap import make_producer, opener
 from meterline.config import Settings
 from meterline.demonstration import make_twin
@@ -35,6 +36,9 @@ from twin.ledger import read_ledger
 from twin.scenario import Twin
 
 AREAS = 40
+#: Meters in the refused readings of a topic: each once, and as often as it is named.
+_UNKNOWN = "select count(distinct meter) from telemetry.rejected, unnest(meters) meter where topic = %s"
+_UNKNOWN_OFTEN = "select coalesce(sum(cardinality(meters)), 0)::bigint from telemetry.rejected where topic = %s"
 
 
 @dataclass
@@ -81,6 +85,8 @@ class Stack:
     """Different messages since the store was emptied that must be refused."""
     poisoned: int = 0
     """How often any of them was sent."""
+    nobodys: int = 0
+    """Single readings since then, each of another meter that nobody has."""
 
     def connect(self) -> Connection:
         connection = opener(self.settings, "chaos")()
@@ -102,7 +108,7 @@ class Stack:
             for table in ("telemetry.block", "loss.balance", "loss.superseded"):
                 owner.execute(f"select drop_chunks('{table}', older_than => now() + interval '8 days')".encode())
             owner.execute("truncate telemetry.rejected")
-        self.poisons = self.poisoned = 0
+        self.poisons = self.poisoned = self.nobodys = 0
 
     @contextlib.contextmanager
     def load(self, folder: Path, publish: Publish | None = None) -> Iterator[Load]:
@@ -153,12 +159,23 @@ class Stack:
             until(lambda: self.refused(connection)[1] >= self.poisoned, "what can't be taken is refused", 240)
             said = connection.execute("select reason, left(detail, 200) from telemetry.rejected limit 20").fetchall()
             assert self.refused(connection)[0] == self.poisons, said
+            # How many single readings are refused together is the gatherer's affair; after a crash others are.
+            until(lambda: self._count(connection, _UNKNOWN_OFTEN) >= self.nobodys, "all are refused", 600)
+            assert self._count(connection, _UNKNOWN) == self.nobodys
 
     def refused(self, connection: Connection) -> tuple[int, int]:
-        """Different inputs that were refused, and how often they were."""
-        row = connection.execute("select count(*), coalesce(sum(seen), 0)::bigint from telemetry.rejected").fetchone()
+        """Different inputs that were refused, but for single readings, and how often they were."""
+        row = connection.execute(
+            "select count(*), coalesce(sum(seen), 0)::bigint from telemetry.rejected where topic <> %s",
+            [TELEMETRY_READING],
+        ).fetchone()
         assert row is not None
         return row[0], row[1]
+
+    def _count(self, connection: Connection, query: str) -> int:
+        row = connection.execute(query.encode(), [TELEMETRY_READING]).fetchone()
+        assert row is not None
+        return int(row[0])
 
     def rows_written(self, units: str) -> float:
         """Rows that the workers that run have written for `units` since each has started."""

@@ -20,7 +20,7 @@ from tests.chaos.playing import play
 from tests.soak.slope import theil_sen
 
 #: Of our programs, by their names in the supervisor.
-OURS = ("bridge", "worker-0", "worker-1", "alerts", "sync", "usage", "console")
+OURS = ("bridge", "readings", "worker-0", "worker-1", "alerts", "sync", "usage", "console")
 #: A small disk takes root's rights to mount.
 PLAYED = {name: fault for name, fault in FAULTS.items() if name != "disk-full" or is_root()}
 #: After its start a program fills its caches and compiles.

@@ -117,6 +117,20 @@ def test_what_is_refused_for_one_reason_goes_together_and_can_be_given_back() ->
     assert (len(block), block.gateway) == (2_500, SENDER)
 
 
+def test_a_flood_of_unknown_meters_takes_little_more_than_what_goes_on() -> None:
+    collector = one_area()
+    sent = [reading(f"x{n}") for n in range(50_000)]
+    take(collector, sent[:1])
+    tracemalloc.start()
+    try:
+        rejections = take(collector, sent)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert sum(len(rejection.meters) for rejection in rejections) == 50_000
+    assert most < 450 * len(sent)
+
+
 def test_a_record_of_too_many_lines_is_refused_whole() -> None:
     collector = Collector([unit("A1", UnitKind.AREA, **{f"m{n}": (0, EVER_US) for n in range(1_000)})], UTC)
     readings = [reading(f"m{n}") for n in range(1_000)]
