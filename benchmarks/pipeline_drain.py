@@ -178,7 +178,7 @@ def check(settings: Settings, drain: Drain) -> None:
         row = connection.execute(
             "select count(*), sum(cardinality(b.import_wh)), count(l.computable or null)"
             " from telemetry.block b join loss.balance l using (unit_id, observed_at, interval_s)"
-            " where b.loss_wh is null"
+            " join grid.unit u using (unit_id) where u.kind = 'area'"
         ).fetchone()
     blocks = drain.blocks
     assert row == (blocks, blocks * drain.size, blocks), f"blocks, readings, computable results: {row}"
