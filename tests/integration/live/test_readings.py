@@ -339,4 +339,11 @@ def test_what_kafka_removed_before_the_gatherer_took_it_is_told(
     start_programs(stack, ["readings"])
     until(lambda: "A1-master" in readings_of(connection, "A1", at, "import_wh"), "what is left is taken")
     assert dropped() == {("2", TELEMETRY_READING): 3}
+    told = until(
+        lambda: connection.execute(
+            "select worker, records, dropped from telemetry.worker_state where part = 'readings' and dropped > 0"
+        ).fetchone(),
+        "the gatherer tells the boards",
+    )
+    assert told == ("readings-0", 1, 3)
     assert "A1-m2" not in readings_of(connection, "A1", at, "import_wh")
