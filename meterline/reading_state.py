@@ -1,4 +1,4 @@
-"""A gatherer of single readings writes down every few seconds how far it is behind, where workers do: for the boards."""
+"""A gatherer of single readings writes down every few seconds how far it is behind, as workers do, for the boards."""
 
 from __future__ import annotations
 
