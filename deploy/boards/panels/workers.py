@@ -61,8 +61,8 @@ WORKERS = Panel(
     title="Workers",
     description=(
         "Workers, and gatherers of single readings, that told of themselves within the last hour. Lag is what a worker "
-        "has not acknowledged; a flush is from taking a batch to its commit. Who is silent for a minute has stopped, or "
-        "can't reach the database."
+        "has not acknowledged; a flush is from taking a batch to its commit. Who is silent for a minute has stopped, "
+        "or can't reach the database."
     ),
     picture=Picture.TABLE,
     sql="""
