@@ -80,11 +80,12 @@ class MeterLists:
 
     def __init__(self, limit: int = _LISTS_BYTES) -> None:
         self._limit = limit
-        self._known: OrderedDict[bytes, pa.StringArray] = OrderedDict()
+        # Codes, and how many quotation marks the list has.
+        self._known: OrderedDict[bytes, tuple[pa.StringArray, int]] = OrderedDict()
         self.held_bytes = 0
 
-    def read(self, text: bytes) -> pa.StringArray | None:
-        """Codes of a list in JSON; None where it is none, or one in which a meter is named twice."""
+    def read(self, text: bytes) -> tuple[pa.StringArray, int] | None:
+        """Codes of a list in JSON, and its quotation marks; None where it is none, or names a meter twice."""
         known = self._known.get(text)
         if known is not None:
             self._known.move_to_end(text)
@@ -95,11 +96,11 @@ class MeterLists:
             return None
         if len(set(codes)) != len(codes):
             return None
-        array = self._known[text] = pa.array(codes, pa.string())
+        known = self._known[text] = pa.array(codes, pa.string()), _quotation_marks(text)
         self.held_bytes += len(text)
         while self.held_bytes > self._limit:
             self.held_bytes -= len(self._known.popitem(last=False)[0])
-        return array
+        return known
 
 
 _messages = msgspec.json.Decoder(_Message)
@@ -113,10 +114,10 @@ def read_plain(payload: bytes, lists: MeterLists = _lists) -> PlainMessage | Non
         message = _messages.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    list_of_meters = bytes(message.meter)
-    meters = lists.read(list_of_meters)
-    if meters is None:
+    known = lists.read(bytes(message.meter))
+    if known is None:
         return None
+    meters, marks = known
     size = len(meters)
     channels: dict[str, Values] = {}
     for name, most_wh in _WHOLE.items():
@@ -134,7 +135,7 @@ def read_plain(payload: bytes, lists: MeterLists = _lists) -> PlainMessage | Non
     # One that is said twice must be judged both times, and the first isn't kept. Columns have no quotation marks here:
     # there are those of names, of the time and of the meters.
     strings = len(channels) + _NAMES + 1
-    if not channels or _quotation_marks(payload) != _quotation_marks(list_of_meters) + 2 * strings:
+    if not channels or _quotation_marks(payload) != marks + 2 * strings:
         return None
     return PlainMessage(message, meters, channels)
 
