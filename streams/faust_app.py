@@ -20,7 +20,7 @@ from mode.utils.queues import ThrowableQueue
 QUEUE_BYTES = 32_000_000
 #: Kafka answers as soon as it has so many bytes, compressed, for the worker, or after so long: with the first byte, as
 #: usual, each record that comes alone would cost both a request that names all partitions.
-_FETCH_BYTES, _FETCH_WAIT_MS = 512 * 1024, 100
+FETCH_BYTES, FETCH_WAIT_MS = 512 * 1024, 100
 
 
 class _Rest:
@@ -69,7 +69,7 @@ class LeanConsumerThread(AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         # Faust passes only the wait on; the consumer makes its fetcher of both when it starts.
-        consumer._fetch_min_bytes, consumer._fetch_max_wait_ms = _FETCH_BYTES, _FETCH_WAIT_MS  # noqa: SLF001
+        consumer._fetch_min_bytes, consumer._fetch_max_wait_ms = FETCH_BYTES, FETCH_WAIT_MS  # noqa: SLF001
         return consumer
 
 
