@@ -60,11 +60,14 @@ def list_(
     from dataclasses import asdict
 
     from alerts.lifecycle import State
+    from grid.finding import Severity
     from meterline.bootstrap import opener
     from store.alerts import AlertFilter, list_alerts
 
     if unknown := sorted(set(state or ()) - set(State)):
         fail(f"no state is named {printable(unknown[0])}; there are: {', '.join(State)}", code=2)
+    if severity is not None and severity not in set(Severity):
+        fail(f"no severity is named {printable(severity)}; there are: {', '.join(Severity)}", code=2)
     wanted = AlertFilter(
         states=tuple(state) if state else None if everything or closed_from or closed_to else _LIVE,
         kinds=tuple(kind) if kind else None,
