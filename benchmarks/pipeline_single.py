@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from dataclasses import replace
 
 from aiokafka import AIOKafkaProducer
@@ -15,6 +16,7 @@ from benchmarks.stack import benchmark_stack, gatherer_sum, measured, worker_sum
 from deploy.stack import StackSpec, start_programs
 from grid.model import GridModel
 from grid.topics import TELEMETRY_READING
+from meterline.bootstrap import opener
 from meterline.config import Settings
 from meterline.ready import wait_for_workers
 from store.blocks import to_datetime
@@ -24,6 +26,8 @@ _FEEDERS = 20
 _INTERVAL_S = 60
 _ASKED_S = 0.5
 _READY_S = 120.0
+#: Feeders are told of the last intervals some seconds after the areas' rows.
+_TOLD_S = 60.0
 _BATCH_BYTES = 256 * 1024
 #: A minute of them at the rate to reach.
 _DRAIN = Drain(size=400, areas=500, intervals=105, target=350_000)
@@ -45,6 +49,7 @@ def single_readings(drain: Drain = _DRAIN) -> list[Result]:
         blocks = gatherer_sum(spec, "meterline_readings_forwarded_total")
         uncommon = gatherer_sum(spec, "meterline_readings_uncommon_total")
         check(settings, drain)
+        _wait_until_told(settings)
     assert uncommon == 0, f"{uncommon} events had another form than the common one"
     in_blocks = replace(drained, rows=drained.rows // drain.size)
     name = f"single readings, a JSON event each, to queryable rows, 3 channels, workers: {_WORKERS}"
@@ -59,6 +64,21 @@ def single_readings(drain: Drain = _DRAIN) -> list[Result]:
 def _stored(spec: StackSpec) -> int:
     """Readings of areas, as the workers count them: each event is in one block."""
     return int(sum(worker_sums(spec, "meterline_worker_readings_total", units="areas")))
+
+
+def _wait_until_told(settings: Settings) -> None:
+    """Wait until each feeder has its areas' losses in all intervals: of a part of an area's readings there is none."""
+    deadline = time.monotonic() + _TOLD_S
+    with opener(settings, "benchmark")() as connection:
+        connection.autocommit = True
+        while (
+            row := connection.execute(
+                "select count(*) from telemetry.block join grid.unit using (unit_id)"
+                " where kind = 'feeder' and loss_wh is null"
+            ).fetchone()
+        ) != (0,):
+            assert time.monotonic() < deadline, f"feeders' intervals without any area's loss: {row}"
+            time.sleep(_ASKED_S)
 
 
 async def _fill(settings: Settings, model: GridModel, drain: Drain) -> float:

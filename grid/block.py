@@ -84,7 +84,7 @@ def _schema(names: tuple[str, ...]) -> pa.Schema:
 def encode_block(block: Block) -> bytes:
     """`block` as an Arrow IPC stream."""
     first = int(block.sequence[0]) if len(block) else 0
-    uniform = bool(np.all(block.sequence == first))
+    uniform = bool((block.sequence == first).all())
     header = "\n".join(
         (
             block.unit,

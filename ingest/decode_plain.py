@@ -80,11 +80,12 @@ class MeterLists:
 
     def __init__(self, limit: int = _LISTS_BYTES) -> None:
         self._limit = limit
-        self._known: OrderedDict[bytes, pa.StringArray] = OrderedDict()
+        # Codes, and how many quotation marks the list has.
+        self._known: OrderedDict[bytes, tuple[pa.StringArray, int]] = OrderedDict()
         self.held_bytes = 0
 
-    def read(self, text: bytes) -> pa.StringArray | None:
-        """Codes of a list in JSON; None where it is none, or one in which a meter is named twice."""
+    def read(self, text: bytes) -> tuple[pa.StringArray, int] | None:
+        """Codes of a list in JSON, and its quotation marks; None where it is none, or names a meter twice."""
         known = self._known.get(text)
         if known is not None:
             self._known.move_to_end(text)
@@ -95,11 +96,11 @@ class MeterLists:
             return None
         if len(set(codes)) != len(codes):
             return None
-        array = self._known[text] = pa.array(codes, pa.string())
+        known = self._known[text] = pa.array(codes, pa.string()), _quotation_marks(text)
         self.held_bytes += len(text)
         while self.held_bytes > self._limit:
             self.held_bytes -= len(self._known.popitem(last=False)[0])
-        return array
+        return known
 
 
 _messages = msgspec.json.Decoder(_Message)
@@ -113,10 +114,10 @@ def read_plain(payload: bytes, lists: MeterLists = _lists) -> PlainMessage | Non
         message = _messages.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    list_of_meters = bytes(message.meter)
-    meters = lists.read(list_of_meters)
-    if meters is None:
+    known = lists.read(bytes(message.meter))
+    if known is None:
         return None
+    meters, marks = known
     size = len(meters)
     channels: dict[str, Values] = {}
     for name, most_wh in _WHOLE.items():
@@ -134,7 +135,7 @@ def read_plain(payload: bytes, lists: MeterLists = _lists) -> PlainMessage | Non
     # One that is said twice must be judged both times, and the first isn't kept. Columns have no quotation marks here:
     # there are those of names, of the time and of the meters.
     strings = len(channels) + _NAMES + 1
-    if not channels or _quotation_marks(payload) != _quotation_marks(list_of_meters) + 2 * strings:
+    if not channels or _quotation_marks(payload) != marks + 2 * strings:
         return None
     return PlainMessage(message, meters, channels)
 
@@ -165,6 +166,36 @@ def _digits(text, at, number):  # type: ignore[no-untyped-def]
         number = number * 10 + (text[at] - 48)
         at += 1
     return number, at
+
+
+@njit(cache=True)
+def _is_digit(byte):  # type: ignore[no-untyped-def]
+    return 48 <= byte <= 57
+
+
+@njit(cache=True)
+def _usual(text, at):  # type: ignore[no-untyped-def]
+    """A value without sign, with another behind it: digits as one number, how many behind the point, the other's place.
+
+    The place is −1 where it is none, or perhaps none: `_value` says. Most values are so, and take a third of the time.
+    """
+    begin, size, number, places = at, len(text), 0, 0
+    while at < size and _is_digit(text[at]):
+        number = number * 10 + (text[at] - 48)
+        at += 1
+    whole = at - begin
+    if at < size and text[at] == 46:
+        at += 1
+        while at < size and _is_digit(text[at]):
+            number = number * 10 + (text[at] - 48)
+            at += 1
+            places += 1
+        if places == 0:
+            return 0, 0, -1
+    if whole == 0 or (whole > 1 and text[begin] == 48) or whole + places > _DIGITS or at + 2 >= size or text[at] != 44:
+        return 0, 0, -1
+    other = at + 2 if text[at + 1] == 32 else at + 1
+    return number, places, other if _is_digit(text[other]) else -1
 
 
 @njit(cache=True)
@@ -209,6 +240,11 @@ def _read_whole(text, out, greatest, missing):  # type: ignore[no-untyped-def]
         return False
     at = _skip(text, at + 1)
     for i in range(len(out)):
+        number, places, other = _usual(text, at)
+        if other >= 0 and places == 0 and number <= greatest and i + 1 < len(out):
+            out[i] = number
+            at = other
+            continue
         number, places, sign, at = _value(text, at)
         if at < 0 or places > 0 or (sign < 0 and number) or number > greatest:
             return False
@@ -227,6 +263,12 @@ def _read_scaled(text, out, steps, least, greatest, missing):  # type: ignore[no
         return False
     at = _skip(text, at + 1)
     for i in range(len(out)):
+        number, places, other = _usual(text, at)
+        value = number / _POWERS[places] if other >= 0 else 0.0
+        if other >= 0 and least <= value <= greatest and i + 1 < len(out):
+            out[i] = np.rint(value * steps)
+            at = other
+            continue
         number, places, sign, at = _value(text, at)
         if at < 0:
             return False

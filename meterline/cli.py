@@ -150,15 +150,20 @@ def ingest_readings(
 
     Example: meterline ingest readings --instance 1
     """
-    from meterline.bootstrap import make_reading_gatherer, stop_on_signals
+    from threading import Thread
+
+    from meterline.bootstrap import make_reading_gatherer, opener, stop_on_signals
     from meterline.memory import keep_freed_memory
     from meterline.metrics_readings import ReadingMetrics
     from meterline.ops import ops_of
+    from meterline.reading_state import ReadingStateTeller
 
     settings = read_settings(config)
     keep_freed_memory()
     stop = stop_on_signals()
     gatherer = make_reading_gatherer(settings, instance)
+    teller = ReadingStateTeller(opener(settings, "meterline-readings"), instance, gatherer)
+    Thread(target=teller.run, args=(stop,), name="state", daemon=True).start()
     with ops_of(ops_port, ReadingMetrics(gatherer), gatherer.idle_reason):
         gatherer.run(stop)
 

@@ -41,4 +41,11 @@ class ReadingMetrics(Collector):
         )
         for partition, records in dict(gatherer.lag).items():
             lag.add_metric([TELEMETRY_READING, str(partition)], records)
-        yield lag
+        dropped = CounterMetricFamily(
+            "meterline_readings_dropped_records",
+            "Records that Kafka removed for their age before they were taken",
+            labels=["topic", "partition"],
+        )
+        for partition, records in dict(gatherer.dropped).items():
+            dropped.add_metric([TELEMETRY_READING, str(partition)], records)
+        yield from (lag, dropped)

@@ -20,13 +20,15 @@ class PartState:
     Attributes
     ----------
     part
-        Name as in `streams.counters.Vitals.by_name`.
+        Name as in `streams.counters.Vitals.by_name`, or ``readings`` of a gatherer of single readings.
     lag_records
         Records that are not acknowledged; None while Kafka doesn't tell.
     batches, records, readings
         Made durable since.
     rejected
         Put into the rejected store since; the same input again counts again.
+    dropped
+        Records that Kafka removed since for their age, before they were taken.
     flush_s, slowest_flush_s
         Mean and longest seconds from taking a batch to its commit; None without a batch.
     """
@@ -37,6 +39,7 @@ class PartState:
     records: int
     readings: int
     rejected: int
+    dropped: int
     flush_s: float | None
     slowest_flush_s: float | None
 

@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
-from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from grid.topics import TELEMETRY_BACKFILL
 from streams.counters import Counters, Vitals
@@ -94,12 +94,13 @@ async def follow_backfill(
         max_partition_fetch_bytes=1 << 20,
     )
     await consumer.start()
+    reached: dict[TopicPartition, int] = {}
     try:
         while True:
             if is_behind(vitals.areas, (vitals.greater, vitals.scada), time.monotonic()):
                 await asyncio.sleep(_YIELD_S)
             else:
-                await _one_batch(consumer, settings, vitals, settle)
+                await _one_batch(consumer, settings, vitals, settle, reached)
     finally:
         await consumer.stop()
 
@@ -109,10 +110,15 @@ async def _one_batch(
     settings: LaneSettings,
     vitals: Vitals,
     settle: Callable[[Sequence[Record]], Awaitable[None]],
+    reached: dict[TopicPartition, int],
 ) -> None:
+    """Take what is there; `reached` is the offset behind what was taken of each partition so far."""
     taken = await consumer.getmany(timeout_ms=_POLL_MS, max_records=settings.batch)
     if not taken:
         return
+    for partition, messages in taken.items():
+        await _notice_dropped(consumer, vitals, partition, messages[0].offset, reached.get(partition))
+        reached[partition] = messages[-1].offset + 1
     started = vitals.backfill.busy_since = time.monotonic()
     await settle([Record(m.topic, m.value or b"") for messages in taken.values() for m in messages])
     vitals.backfill.busy_since = None
@@ -130,3 +136,23 @@ async def _one_batch(
     # Alone, it takes all the time there is: a first load of history, or a night of catching up.
     if ended - vitals.areas.last_commit_s < _RECENT_S:
         await asyncio.sleep(settings.rest_s(ended - started))
+
+
+async def _notice_dropped(
+    consumer: AIOKafkaConsumer, vitals: Vitals, partition: TopicPartition, first: int, reached: int | None
+) -> None:
+    """Count what Kafka has removed since the last record that the group took, where `first` lies behind `reached`."""
+    if reached is not None and first <= reached:
+        return
+    try:
+        # Others may have taken them while the partition was theirs.
+        committed = await consumer.committed(partition)
+        beginning = (await consumer.beginning_offsets([partition]))[partition]
+    except (TimeoutError, KafkaError, IllegalStateError) as error:
+        log.warning("what Kafka has removed can't be told", error=repr(error))
+        return
+    known = [offset for offset in (reached, committed) if offset is not None]
+    gone = beginning - max(known) if known else 0
+    if gone > 0:
+        vitals.dropped[partition.topic, partition.partition] += gone
+        log.error("Kafka has removed records unread", topic=partition.topic, n=partition.partition, records=gone)

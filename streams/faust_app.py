@@ -7,7 +7,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Gene
 from typing import Any, cast
 
 import faust
-from faust.transport.drivers.aiokafka import Consumer, Transport
+from aiokafka import AIOKafkaConsumer
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import AppT, ChannelT, EventT, Message
 from faust.types.transports import TransportT
 from mode import Service, ServiceT
@@ -17,6 +18,9 @@ from mode.utils.queues import ThrowableQueue
 #: Bytes of messages that wait in one queue, whatever their number: blocks of the greatest areas have 30 kB, refused
 #: inputs up to 16 MB.
 QUEUE_BYTES = 32_000_000
+#: Kafka answers as soon as it has so many bytes, compressed, for the worker, or after so long: with the first byte, as
+#: usual, each record that comes alone would cost both a request that names all partitions.
+FETCH_BYTES, FETCH_WAIT_MS = 512 * 1024, 100
 
 
 class _Rest:
@@ -59,8 +63,21 @@ async def _rest(coroutine: Coroutine[Any, Any, Any], awaited: Any) -> Any:
     return await _Rest(coroutine, awaited)
 
 
+class LeanConsumerThread(AIOKafkaConsumerThread):
+    """Fetches what has gathered at Kafka, and not each record as it comes."""
+
+    def _create_worker_consumer(self, transport: Transport) -> AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust passes only the wait on; the consumer makes its fetcher of both when it starts.
+        consumer._fetch_min_bytes, consumer._fetch_max_wait_ms = FETCH_BYTES, FETCH_WAIT_MS  # noqa: SLF001
+        return consumer
+
+
 class LeanConsumer(FirstStepAtOnce, Consumer):
     """Hands each message on; most often its stream has room."""
+
+    def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
+        return LeanConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
 
 class LeanTransport(Transport):

@@ -32,6 +32,10 @@ PART_OF: Mapping[str, str] = {
 }
 
 
+#: Of a part since the worker started: batches, records, readings, refused, dropped, seconds of flushes.
+_Figures = tuple[int, int, int, int, int, float]
+
+
 class StateTeller:
     """Tells what a worker's parts did since it told the last time.
 
@@ -50,7 +54,7 @@ class StateTeller:
         self._worker = worker
         self._vitals = vitals
         self._told_s = time.monotonic()
-        self._told: dict[str, tuple[int, int, int, int, float]] = {}
+        self._told: dict[str, _Figures] = {}
 
     def tell(self) -> None:
         """Write a row of each part.
@@ -65,9 +69,11 @@ class StateTeller:
         figures = _figures(self._vitals)
         parts = []
         for part, counters in self._vitals.by_name().items():
-            before = self._told.get(part, (0, 0, 0, 0, 0.0))
+            before = self._told.get(part, (0, 0, 0, 0, 0, 0.0))
             now = figures[part]
-            batches, records, readings, rejected, seconds = (new - old for new, old in zip(now, before, strict=True))
+            batches, records, readings, rejected, dropped, seconds = (
+                new - old for new, old in zip(now, before, strict=True)
+            )
             parts.append(
                 PartState(
                     part,
@@ -77,6 +83,7 @@ class StateTeller:
                     int(records),
                     int(readings),
                     int(rejected),
+                    int(dropped),
                     seconds / batches if batches else None,
                     counters.slowest_flush_s if batches else None,
                 )
@@ -96,8 +103,8 @@ def lag_of_parts(lag: Mapping[tuple[str, int], int]) -> dict[str, int]:
     return dict(found)
 
 
-def _figures(vitals: Vitals) -> dict[str, tuple[int, int, int, int, float]]:
-    """Batches, records, readings, what was refused, and seconds of flushes, of each part since the worker started."""
+def _figures(vitals: Vitals) -> dict[str, _Figures]:
+    dropped = lag_of_parts(vitals.dropped)
     return {
         part: (
             int(counters.flush.counts.sum()),
@@ -105,6 +112,7 @@ def _figures(vitals: Vitals) -> dict[str, tuple[int, int, int, int, float]]:
             counters.readings,
             # Points are counted by themselves.
             counters.rejected + (vitals.points.rejected if part == "scada" else 0),
+            dropped.get(part, 0),
             counters.flush.total,
         )
         for part, counters in vitals.by_name().items()

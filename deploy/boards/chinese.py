@@ -241,6 +241,7 @@ Last commit|距上次提交
 Change not sent for|模型变更滞留
 Delivery owed for|推送滞留
 Refused, last hour|近一小时拒收
+Dropped, last day|近一日丢失
 Areas settled, last 15 minutes|近 15 分钟已结算台区
 Settled|已结算
 Known|档案数

@@ -9,12 +9,21 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from streams import app
 from streams.counters import Vitals
-from streams.faust_app import QUEUE_BYTES, FirstStepAtOnce, LeanApp, LeanStream, QueueOfBytes
+from streams.faust_app import (
+    FETCH_BYTES,
+    FETCH_WAIT_MS,
+    QUEUE_BYTES,
+    FirstStepAtOnce,
+    LeanApp,
+    LeanStream,
+    QueueOfBytes,
+)
 from tests.waiting import PATIENCE_S
 
 
@@ -233,3 +242,17 @@ def test_messages_of_partitions_as_they_were_before_are_left_out() -> None:
         waiting.cancel()
 
     take(3, check)
+
+
+def test_a_worker_fetches_what_has_gathered() -> None:
+    async def fetched() -> dict[str, Any]:
+        app = LeanApp("test", broker="kafka://127.0.0.1:1", store="memory://", topic_disable_leader=True)
+        thread = app.consumer._new_consumer_thread()  # type: ignore[attr-defined]
+        usual = AIOKafkaConsumer(bootstrap_servers="127.0.0.1:1")
+        own = thread._create_worker_consumer(app.transport)
+        # Under another name they would be set and nobody would read them.
+        assert vars(own).keys() == vars(usual).keys()
+        return {**vars(own)}
+
+    of_consumer = asyncio.run(fetched())
+    assert (of_consumer["_fetch_min_bytes"], of_consumer["_fetch_max_wait_ms"]) == (FETCH_BYTES, FETCH_WAIT_MS)

@@ -218,7 +218,8 @@ STALL = Panel(
     title="Commits and deliveries",
     description=(
         "Age of the newest result, of the oldest change of the grid model that the relay has not sent, and of the "
-        "oldest delivery that is due; how much of all input of the last hour was refused."
+        "oldest delivery that is due; how much of all input of the last hour was refused, and how many records Kafka "
+        "removed for their age within a day before anyone took them: those are lost."
     ),
     picture=Picture.FIGURES,
     sql="""
@@ -237,7 +238,11 @@ select
   )), 0)::float8 as delivery_age_s,
   (
     select coalesce(sum(rejected), 0)::float8 from telemetry.worker_state where at > now() - interval '1 hour'
-  ) as rejected
+  ) as rejected,
+  (
+    select coalesce(sum(dropped), 0)::float8 from telemetry.worker_state
+    where dropped > 0 and at > now() - interval '1 day'
+  ) as dropped
 """,
     columns=(
         Column(
@@ -265,6 +270,7 @@ select
             steps=(Step(60, Colour.WARNING), Step(600, Colour.BAD)),
         ),
         Column("rejected", "Refused, last hour", Unit.COUNT, below=Colour.GOOD, steps=(Step(1, Colour.WARNING),)),
+        Column("dropped", "Dropped, last day", Unit.COUNT, below=Colour.GOOD, steps=(Step(1, Colour.BAD),)),
     ),
 )
 

@@ -13,7 +13,8 @@ LAG = Panel(
     key="lag",
     title="Kafka lag by part of the workers",
     description=(
-        "Records that are in Kafka and not acknowledged, of all workers together: the highest within each point. "
+        "Records that are in Kafka and not acknowledged, of all workers together: the highest within each point. The "
+        "part `readings` is of those who gather single readings. "
         "A line that rises for long is work that arrives faster than it is done."
     ),
     picture=Picture.LINES,
@@ -59,8 +60,9 @@ WORKERS = Panel(
     key="workers",
     title="Workers",
     description=(
-        "Workers that told of themselves within the last hour. Lag is what a worker has not acknowledged; a flush is "
-        "from taking a batch to its commit. Who is silent for a minute has stopped, or can't reach the database."
+        "Workers, and gatherers of single readings, that told of themselves within the last hour. Lag is what a worker "
+        "has not acknowledged; a flush is from taking a batch to its commit. Who is silent for a minute has stopped, "
+        "or can't reach the database."
     ),
     picture=Picture.TABLE,
     sql="""

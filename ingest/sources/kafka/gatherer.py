@@ -116,6 +116,8 @@ class ReadingGatherer:
         self.taken = 0
         self.forwarded = 0
         self.backfilled = 0
+        #: Records of each partition that Kafka removed for their age before they were taken.
+        self.dropped: Counter[int] = Counter()
         self._lag: dict[int, int] = {}
         self._polled_at_s = float("-inf")
 
@@ -224,6 +226,7 @@ class ReadingGatherer:
         limit = min(self._settings.hold, _RECORDS)
         reached: dict[TopicPartition, tuple[int, int]] = {}
         for partition, of_partition in polled.items():
+            self._notice_dropped(partition, of_partition[0].first)
             for batch in of_partition:
                 try:
                     self._unpacker.add(batch)
@@ -237,6 +240,24 @@ class ReadingGatherer:
                     self._take_unpacked(limit, reached)
         if reached:
             self._take_unpacked(limit, reached)
+
+    def _notice_dropped(self, partition: TopicPartition, first: int) -> None:
+        """Count what Kafka has removed since the last record that the group took, where `first` lies behind that."""
+        taken = self._offsets[partition][1] if partition in self._offsets else None
+        if taken is not None and first <= taken:
+            return
+        try:
+            # Others may have taken them while the partition was theirs.
+            committed = self._consumer.committed(partition, timeout_ms=_COMMIT_MS)
+            beginning = self._consumer.beginning_offsets([partition])[partition]
+        except KafkaError as error:
+            log.warning("what Kafka has removed can't be told", error=repr(error))
+            return
+        known = [offset for offset in (taken, committed) if offset is not None and offset >= 0]
+        gone = beginning - max(known) if known else 0
+        if gone > 0:
+            self.dropped[partition.partition] += gone
+            log.error("Kafka has removed records unread", n=partition.partition, records=gone)
 
     def _look(self) -> None:
         ends = {partition: self._consumer.highwater(partition) for partition in self._offsets}

@@ -269,6 +269,7 @@ def work(app: Connection, worker: str, age: timedelta, part: str = "areas", **fi
         "records": 40,
         "readings": 16_000,
         "rejected": 0,
+        "dropped": 0,
         "flush_s": 0.2,
         "slowest_s": 0.4,
         **figures,
@@ -276,10 +277,10 @@ def work(app: Connection, worker: str, age: timedelta, part: str = "areas", **fi
     app.execute(
         """
         insert into telemetry.worker_state (
-          at, worker, part, lag_records, batches, records, readings, rejected, flush_s, slowest_flush_s, over_s
+          at, worker, part, lag_records, batches, records, readings, rejected, dropped, flush_s, slowest_flush_s, over_s
         )
         select now() - %(age)s, %(worker)s, %(part)s, %(lag)s, %(batches)s, %(records)s, %(readings)s, %(rejected)s,
-          %(flush_s)s, %(slowest_s)s, 10
+          %(dropped)s, %(flush_s)s, %(slowest_s)s, 10
         """,
         {**row, "worker": worker, "age": age, "part": part},
     )

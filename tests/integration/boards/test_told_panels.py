@@ -1,5 +1,6 @@
 """What panels say of what programs told: workers of themselves, sync of the source systems' records."""
 
+from collections import Counter as CountOf
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from deploy.boards.panels import pipeline, quality, records, workers
-from grid.topics import ENERGY_UNIT, TELEMETRY_AREA
+from grid.topics import ENERGY_UNIT, TELEMETRY_AREA, TELEMETRY_BACKFILL
 from store.connection import connect
 from streams.counters import Vitals
 from streams.worker_state import StateTeller
@@ -35,11 +36,13 @@ def test_a_worker_tells_what_it_did_since_it_told_last(
     vitals.areas.rejected, vitals.refusals.rejected, vitals.points.rejected = 2, 7, 3
     for seconds in (0.1, 0.5):
         vitals.areas.flushed(250, seconds)
+    vitals.dropped = CountOf({(TELEMETRY_AREA, 2): 5, (TELEMETRY_BACKFILL, 1): 6})
     vitals.lag = {(TELEMETRY_AREA, 0): 7, (TELEMETRY_AREA, 1): 4, (ENERGY_UNIT, 0): 2}
     told.tell()
     told_of = app.execute("select part, rejected from telemetry.worker_state where rejected > 0").fetchall()
     assert {row["part"]: row["rejected"] for row in told_of} == {"areas": 2, "refusals": 7, "scada": 3}
-    assert ask(board, pipeline.STALL)[0]["rejected"] == 12
+    (stall,) = ask(board, pipeline.STALL)
+    assert (stall["rejected"], stall["dropped"]) == (12, 11)
     (worker,) = ask(board, workers.WORKERS)
     assert (worker["worker"], worker["lag"], worker["slowest_flush_s"]) == ("1", 13, 0.5)
     assert worker["flush_s"] == pytest.approx(0.3)

@@ -17,8 +17,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
-from kafka import KafkaProducer
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
 from deploy.stack import Ports, StackSpec, pid_of, start_programs, stop_programs
 from grid.topics import TELEMETRY_READING
@@ -28,6 +29,7 @@ from meterline.ready import wait_for_workers
 from meterline.replay import replay_rejected
 from store.connection import Connection
 from sync.load import load_grid
+from tests.prometheus import prometheus_samples
 from tests.small_grid import small_model
 from tests.waiting import Promise, until
 
@@ -305,3 +307,46 @@ def test_a_gatherer_that_is_killed_loses_and_doubles_nothing(
     time.sleep(3.0)
     assert minutes_of(connection) == ledger
     assert connection.execute("select count(*) from telemetry.rejected").fetchone() == (0,)
+
+
+def test_what_kafka_removed_before_the_gatherer_took_it_is_told(
+    stack: StackSpec, pipeline: Settings, connection: Connection, producer: KafkaProducer
+) -> None:
+    at = quarter(3)
+    address = f"http://127.0.0.1:{stack.ports.readings_ops}/metrics"
+
+    def dropped() -> dict[tuple[str, ...], float]:
+        found = prometheus_samples(httpx.get(address, timeout=5))
+        return {key[1:]: each for key, each in found.items() if key[0] == "meterline_readings_dropped_records_total"}
+
+    def stored() -> dict[str, tuple[Any, ...]]:
+        return readings_of(connection, "A1", at, "import_wh")
+
+    def send_to(partition: int, meter: str) -> None:
+        producer.send(TELEMETRY_READING, value=reading(meter, at, import_wh=5), partition=partition)
+        producer.flush()
+
+    send_to(2, "A1-m1")
+    until(lambda: stored().get("A1-m1") == (5,), "the partition has something acknowledged")
+    assert dropped() == {}
+    stop_programs(stack, ["readings"])
+    for _ in range(3):
+        send_to(2, "A2-m1")
+    admin = KafkaAdminClient(bootstrap_servers=pipeline.kafka.bootstrap)
+    consumer = KafkaConsumer(bootstrap_servers=pipeline.kafka.bootstrap)
+    gone = TopicPartition(TELEMETRY_READING, 2)
+    admin.delete_records({gone: consumer.end_offsets([gone])[gone]})
+    consumer.close()
+    admin.close()
+    send_to(2, "A1-m2")
+    start_programs(stack, ["readings"])
+    until(lambda: stored().get("A1-m2") == (5,), "what is left is taken")
+    assert dropped() == {("2", TELEMETRY_READING): 3}
+    told = until(
+        lambda: connection.execute(
+            "select worker, records, dropped from telemetry.worker_state where part = 'readings' and dropped > 0"
+        ).fetchone(),
+        "the gatherer tells the boards",
+    )
+    assert told == ("readings-0", 1, 3)
+    assert readings_of(connection, "A2", at, "import_wh") == {}

@@ -111,12 +111,12 @@ def block(unit: str, number: int) -> bytes:
     )
 
 
-def publish(settings: Settings, numbers: range) -> None:
+def publish(settings: Settings, numbers: range, topic: str = "telemetry.area") -> None:
     """A quarter-hour of two areas for each number, over all partitions."""
     producer = make_producer(settings)
     for number in numbers:
         for unit in ("A1", "A2"):
-            producer.send("telemetry.area", key=unit.encode(), value=block(unit, number), partition=number % 8)
+            producer.send(topic, key=unit.encode(), value=block(unit, number), partition=number % 8)
     producer.flush(timeout=PATIENCE_S)
     producer.close()
 
@@ -204,20 +204,35 @@ def test_what_kafka_removed_before_a_worker_took_it_is_told(settings: Settings, 
         name = "meterline_worker_dropped_records_total"
         return {key[1:]: records for key, records in workers.metrics(0).items() if key[0] == name}
 
-    publish(settings, range(120, 128))
+    def late() -> dict[str, float]:
+        """What the backfill's lane is behind, by partition, as of its last batch of each."""
+        found = workers.metrics(0)
+        return {
+            key[1]: lag
+            for key, lag in found.items()
+            if key[::2] == ("meterline_worker_lag_records", "telemetry.backfill")
+        }
+
+    def send(numbers: range) -> None:
+        """Two records to each partition of both lanes."""
+        publish(settings, numbers)
+        publish(settings, range(numbers.start + 200, numbers.stop + 200), "telemetry.backfill")
+
+    nothing = {str(partition): 0.0 for partition in range(8)}
+    send(range(120, 128))
     workers.start(0)
-    until(lambda: workers.lag(0) == {str(partition): 0.0 for partition in range(8)})
+    until(lambda: workers.lag(0) == nothing and late() == nothing)
     assert dropped() == {}
     workers.stop(0)
-    publish(settings, range(128, 136))  # two records of each partition
+    send(range(128, 136))
     admin = KafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap)
     consumer = KafkaConsumer(bootstrap_servers=settings.kafka.bootstrap)
-    gone = TopicPartition("telemetry.area", 3)
-    admin.delete_records({gone: consumer.end_offsets([gone])[gone]})
+    for gone in (TopicPartition("telemetry.area", 3), TopicPartition("telemetry.backfill", 5)):
+        admin.delete_records({gone: consumer.end_offsets([gone])[gone]})
     consumer.close()
     admin.close()
-    publish(settings, range(136, 144))
+    send(range(136, 144))
     workers.start(0)
-    until(lambda: workers.lag(0) == {str(partition): 0.0 for partition in range(8)})
-    assert dropped() == {("3", "telemetry.area"): 2}
+    until(lambda: workers.lag(0) == nothing and late() == nothing)
+    assert dropped() == {("3", "telemetry.area"): 2, ("5", "telemetry.backfill"): 2}
     workers.stop(0)
