@@ -47,7 +47,11 @@ def boards_router(hub: Hub, time_zone: str, leads: Callable[[Link], bool]) -> AP
 
     @router.get("/{uid}")
     async def board(
-        uid: str, request: Request, lang: LanguageOption = Language.ENGLISH, since: SinceOption = None
+        uid: str,
+        request: Request,
+        lang: LanguageOption = Language.ENGLISH,
+        since: SinceOption = None,
+        until: UntilOption = "now",
     ) -> dict[str, Any]:
         """A board's definition, what can be chosen of each variable, and what is chosen.
 
@@ -55,7 +59,7 @@ def boards_router(hub: Hub, time_zone: str, leads: Callable[[Link], bool]) -> AP
         first choice.
         """
         found = in_language(_board(hub, uid), lang)
-        chosen, choices = await _choose(hub, found, _named(request), Range(since or found.since))
+        chosen, choices = await _choose(hub, found, _named(request), Range(since or found.since, until))
         return {
             **describe(found, leads),
             "values": chosen,

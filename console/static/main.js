@@ -17,6 +17,7 @@ const RANGES = [
 ];
 const LANGUAGES = { en: "English", zh: "简体中文" };
 const PREFIX = "var-";
+const RANGE = ["from", "to"];
 const find = (id) => document.getElementById(id);
 
 const here = new URLSearchParams(location.search);
@@ -37,7 +38,7 @@ function languageOf() {
 async function start() {
   const language = languageOf();
   document.documentElement.lang = language === "zh" ? "zh-Hans" : language;
-  const query = new URLSearchParams([...here].filter(([name]) => name.startsWith(PREFIX) || name === "from"));
+  const query = new URLSearchParams([...here].filter(([name]) => name.startsWith(PREFIX) || RANGE.includes(name)));
   query.set("lang", language);
   try {
     const [boards, board] = await Promise.all([
@@ -172,7 +173,7 @@ function go(changes) {
 function follow(board, context, views, marks) {
   const { words, refresh_s: refresh } = board;
   const query = new URLSearchParams(Object.entries(board.values).map(([name, value]) => [PREFIX + name, value]));
-  for (const name of ["from", "to"]) if (here.has(name)) query.set(name, here.get(name));
+  for (const name of RANGE) if (here.has(name)) query.set(name, here.get(name));
   const isPast = here.has("to") && !here.get("to").startsWith("now");
   const colours = Object.fromEntries(board.annotations.map((each) => [each.key, each.colour]));
   const state = find("state");

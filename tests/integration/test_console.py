@@ -249,6 +249,9 @@ def test_the_page_and_the_api_over_http(base: str) -> None:
         assert [each["value"] for each in board["choices"]["area"]] == ["B1"]
         assert (board["time_zone"], board["language"]) == ("Asia/Shanghai", "zh")
         assert "select" not in json.dumps(board)
+        # A day is no longer range for being long past.
+        long_ago = {"from": "2020-01-01T00:00:00Z", "to": "2020-01-02T00:00:00Z"}
+        assert client.get("/api/boards/test-area", params=long_ago).status_code == 200
         # What isn't among the choices gives way to the first.
         assert client.get("/api/boards/test-area", params={"var-area": "B1"}).json()["values"]["area"] == "A1"
 

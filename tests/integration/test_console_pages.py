@@ -150,6 +150,13 @@ def test_an_own_range_is_of_the_utility_s_clocks(browser: Browser, base: str) ->
     assert visit.wrong == []
 
 
+def test_a_day_that_is_long_past_is_shown(browser: Browser, base: str) -> None:
+    visit = Visit(browser, base, "desk")
+    page = visit.open("/boards/test-area?lang=en&from=2020-01-01T00:00:00Z&to=2020-01-02T00:00:00Z")
+    expect(page.locator("#state")).to_have_class("past")
+    assert visit.wrong == []
+
+
 @pytest.mark.parametrize("zone", ["Asia/Shanghai", "Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe", "UTC"])
 def test_the_page_s_clock_is_that_of_the_zone(browser: Browser, base: str, zone: str) -> None:
     page = Visit(browser, base, "desk").open("/boards/test-area")

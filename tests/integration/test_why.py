@@ -274,6 +274,17 @@ def test_panels_that_feed_in(connection: Connection, why: Any) -> None:
     assert told["after"]["generation_wh"] == int(fed.sum())
 
 
+def test_what_still_gathers_is_in_no_figure(connection: Connection, why: Any) -> None:
+    loss = np.full(HOURS, 1_000, np.int64)
+    store(connection, "F1", {"F1-head": A1 + loss, "A1": A1}, loss)
+    connection.execute(
+        "update loss.balance set revision = 0, status = 'provisional' where observed_at = %s",
+        [FIRST + timedelta(hours=HOURS - 2)],
+    )
+    _, found = parts(why("F1", "--json"))
+    assert (found["after"]["computable"], found["after"]["loss_wh"]) == (167, 167_000)
+
+
 def found_technical(told: Any) -> int:
     return int(told["after"]["technical_wh"] - told["before"]["technical_wh"])
 

@@ -15,6 +15,7 @@ from alerts.outage_watch import OutageWatch
 from alerts.routing import Routing
 from alerts.rules import AlertPolicy
 from alerts.work_orders import issue, report
+from benefit.update import update_ledger
 from grid.limits import Limits
 from grid.model import UnitKind
 from grid.network import SwitchPosition
@@ -33,6 +34,7 @@ from sync.match import match
 from sync.reconcile import owe_repairs, reconcile
 from sync.take import TakeRules, find_files, take_file
 from sync.targets.csv_file import CsvFolder
+from tests.benefit_grid import approve_some
 from twin.city import City
 from twin.sources.faults import FaultPlan
 from twin.sources.headend import write_headend
@@ -64,6 +66,8 @@ def find(connection: Connection, city: City, folder: Path, midnight: datetime, z
     _open_breaker(connection, now - timedelta(hours=1))
     OutageWatch().look(connection, now)
     evaluate(connection, AlertPolicy(), Routing(), now)
+    approve_some(connection)
+    assert update_ledger(connection, zone, datetime.now(UTC)).written
 
 
 def _compare_records(connection: Connection, city: City, folder: Path, zone: ZoneInfo) -> None:
