@@ -40,8 +40,10 @@ _FREEDOM, _ROUNDS, _SWEEPS = 4.0, 5, 300
 _STILL, _LEAST_STILL_H, _BESIDE_H = 0.5, 1.0, 3.0
 #: A meter has stopped when it counted nothing on so many days, and something on so many of those seen.
 _STOPPED_DAYS, _LIVE_DAYS = 2, 5
-#: From this coefficient on a meter that gives energy back is reversed.
-_SURELY_REVERSED = -1.0
+#: One that stood for so many days to the last, and whose earlier use is this part of the loss or more, lost at least this
+#: part of it, though a neighbour's use may go more like the loss. From this coefficient on a meter that gives energy
+#: back is reversed.
+_FOR_GOOD_DAYS, _SURELY_STOPPED, _SURELY_REVERSED = 7, 0.8, -1.0
 _LEAST_DEVIATION, _MEDIAN_OF_SQUARE = 1e-3, 0.455
 
 
@@ -116,7 +118,7 @@ def undercount(window: AreaWindow) -> Undercount:
     if meters == 0 or known.sum() < 2 * slots:
         return nothing
     use = counted[:, judged].reshape(meters, -1)
-    gives = (use < 0.0).any(axis=1)
+    gives = np.asarray((use < 0.0).any(axis=1))
     deficits, stopped = _deficits(counted, use, judged, gives, window.minutes)
     lacks = np.flatnonzero(deficits.any(axis=1))
     supply, technical, loss = (
@@ -134,9 +136,12 @@ def undercount(window: AreaWindow) -> Undercount:
         ]
     )
     sure = np.append(gives, stopped[lacks])
+    for_good = stopped & (counted[:, -_FOR_GOOD_DAYS:].sum(axis=(1, 2)) == 0.0)
+    for_good &= deficits.sum(axis=1) >= _SURELY_STOPPED * loss.sum()
+    least = np.append(np.zeros(meters), np.where(for_good[lacks], _SURELY_STOPPED, 0.0))
     errors_wh = _MOST_GATEWAY * np.abs(supply).sum() + _MOST_TECHNICAL * technical.sum()
     fitted, deviation = _fit(
-        regressors, loss, weight, slots, low, high, sure, max(loss.sum(), 0.0) + errors_wh, errors_wh
+        regressors, loss, weight, slots, low, high, sure, least, max(loss.sum(), 0.0) + errors_wh, errors_wh
     )
     by_use = _log_ratio(fitted[:meters], deviation[:meters], _BY_USE)
     lacking = slice(meters, meters + len(lacks))
@@ -221,6 +226,7 @@ def _fit(
     low: Floats,
     high: Floats,
     sure: NDArray[np.bool_],
+    least: Floats,
     room_wh: float,
     least_room_wh: float,
 ) -> tuple[Floats, Floats]:
@@ -229,38 +235,66 @@ def _fit(
     `sure` says which regressors, the last two left out, belong to a meter that gives back or has stopped: what these
     explain is taken from what others may, and no energy bounds them.
     """
-    weight, wh = known_weight, regressors.sum(axis=1)
+    wh = regressors.sum(axis=1)
     suspects, gives = np.flatnonzero(~sure), np.flatnonzero(low[: len(sure)] < 0.0)
     stopped = np.setdiff1d(np.flatnonzero(sure), gives)
-    top, room = high.copy(), room_wh
-    for n in range(_ROUNDS):
-        high[suspects] = np.minimum(top[suspects], room / np.maximum(wh[suspects], 1.0))
-        within, inside = _within_days(regressors, weight, slots), _within_days(loss[None], weight, slots)[0]
-        weighted = within * weight
-        matrix, moments = weighted @ within.T, weighted @ inside
-        fitted = np.asarray(_bounded(matrix, moments, low, high, _SWEEPS))
-        left = inside - fitted @ within
-        reversed_ = gives[fitted[gives] < _SURELY_REVERSED]
-        explained = (fitted[reversed_] * wh[reversed_]).sum()
-        explained += (fitted[stopped] * wh[stopped]).sum()
-        room = max(room_wh - max(float(explained), 0.0), least_room_wh)
-        if n < _ROUNDS - 1:
-            squares = left**2 * known_weight
-            scale = max(float(np.median(squares[known_weight > 0.0])) / _MEDIAN_OF_SQUARE, 1e-9)
-            weight = known_weight * (_FREEDOM + 1.0) / (_FREEDOM + squares / scale)
+    top = high[suspects]
+
+    def solved(weight: Floats, room: float) -> _Solved:
+        bound = high.copy()
+        bound[suspects] = np.minimum(top, room / np.maximum(wh[suspects], 1.0))
+        return _solve(regressors, loss, weight, slots, low, bound)
+
+    found = solved(known_weight, room_wh)
+    for _ in range(_ROUNDS - 1):
+        fitted = found.fitted
+        turned = gives[fitted[gives] < _SURELY_REVERSED]
+        stood = np.maximum(fitted[stopped], least[stopped])
+        explained_wh = float(fitted[turned] @ wh[turned] + stood @ wh[stopped])
+        squares = found.left**2 * known_weight
+        scale = max(float(np.median(squares[known_weight > 0.0])) / _MEDIAN_OF_SQUARE, 1e-9)
+        weight = known_weight * (_FREEDOM + 1.0) / (_FREEDOM + squares / scale)
+        found = solved(weight, max(room_wh - max(explained_wh, 0.0), least_room_wh))
+    return found.fitted, _deviation(found, known_weight, slots)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Solved:
+    """`weighted`: regressors within days times their weights; `free`: which coefficients are at no bound."""
+
+    fitted: Floats
+    left: Floats
+    weight: Floats
+    weighted: Floats
+    matrix: Floats
+    free: NDArray[np.intp]
+
+
+def _solve(regressors: Floats, loss: Floats, weight: Floats, slots: int, low: Floats, high: Floats) -> _Solved:
+    within, inside = _within_days(regressors, weight, slots), _within_days(loss[None], weight, slots)[0]
+    weighted = within * weight
+    matrix = weighted @ within.T
+    fitted = np.asarray(_bounded(matrix, weighted @ inside, low, high, _SWEEPS))
     free = np.flatnonzero((fitted > low + 1e-9) & (fitted < high - 1e-9) & (np.diag(matrix) > 0.0))
-    deviation = np.full(len(fitted), np.inf)
-    if len(free):
-        size = np.sqrt(np.diag(matrix)[free])
-        inverse = np.linalg.inv(matrix[np.ix_(free, free)] / np.outer(size, size) + 1e-8 * np.eye(len(free)))
-        inverse /= np.outer(size, size)
-        days = len(loss) // slots
-        count = max(int((known_weight > 0.0).sum()) - len(free) - days, 1)
-        usual = float(weight @ left**2) / count * np.diag(inverse)
-        by_day = (weighted[free] * left).reshape(len(free), days, slots).sum(axis=2)
-        between = ((inverse @ by_day) ** 2).sum(axis=1) * days / max(days - 1, 1)
-        deviation[free] = np.maximum(np.sqrt(np.maximum(usual, between)), _LEAST_DEVIATION)
-    return fitted, deviation
+    return _Solved(fitted, inside - fitted @ within, weight, weighted, matrix, free)
+
+
+def _deviation(found: _Solved, known_weight: Floats, slots: int) -> Floats:
+    """Standard deviations of the coefficients."""
+    free = found.free
+    deviation = np.full(len(found.fitted), np.inf)
+    if not len(free):
+        return deviation
+    size = np.sqrt(np.diag(found.matrix)[free])
+    inverse = np.linalg.inv(found.matrix[np.ix_(free, free)] / np.outer(size, size) + 1e-8 * np.eye(len(free)))
+    inverse /= np.outer(size, size)
+    days = len(found.left) // slots
+    count = max(int((known_weight > 0.0).sum()) - len(free) - days, 1)
+    usual = float(found.weight @ found.left**2) / count * np.diag(inverse)
+    by_day = (found.weighted[free] * found.left).reshape(len(free), days, slots).sum(axis=2)
+    between = ((inverse @ by_day) ** 2).sum(axis=1) * days / max(days - 1, 1)
+    deviation[free] = np.maximum(np.sqrt(np.maximum(usual, between)), _LEAST_DEVIATION)
+    return deviation
 
 
 def _within_days(values: Floats, weight: Floats, slots: int) -> Floats:
