@@ -40,9 +40,9 @@ _FREEDOM, _ROUNDS, _SWEEPS = 4.0, 5, 300
 _STILL, _LEAST_STILL_H, _BESIDE_H = 0.5, 1.0, 3.0
 #: A meter has stopped when it counted nothing on so many days, and something on so many of those seen.
 _STOPPED_DAYS, _LIVE_DAYS = 2, 5
-#: One that stood for so many days to the last, and whose earlier use is this part of the loss or more, lost at least this
-#: part of it, though a neighbour's use may go more like the loss. From this coefficient on a meter that gives energy
-#: back is reversed.
+#: One that stood for so many days to the last, and whose earlier use is this part of the loss or more, lost at least
+#: this part of it, though a neighbour's use may go more like the loss. From this coefficient on a meter that gives
+#: energy back is reversed.
 _FOR_GOOD_DAYS, _SURELY_STOPPED, _SURELY_REVERSED = 7, 0.8, -1.0
 _LEAST_DEVIATION, _MEDIAN_OF_SQUARE = 1e-3, 0.455
 

@@ -24,9 +24,10 @@ class UsageKind(StrEnum):
     UNEXPLAINED = "unexplained"
 
 
-#: Logarithm of the odds that a meter is a thief's before anything is seen: one in 1,000. Odds are given up to a limit,
-#: as no model is surer than that.
-_THEFT_LOG_ODDS, _MOST_LOG_ODDS = -6.9, 5.0
+#: Logarithm of the odds of a theft: it is 0 at so much of both witnesses, and rises by so much with each more, up to a
+#: limit. As was seen in cities of the twin that aren't reported: of 12 to 15 thieves and honest meters are as many, of
+#: 15 to 20 five to one, above that 28 to one. By theory it would rise by 1: the model doesn't know all.
+_EVEN, _RISE, _MOST_LOG_ODDS = 13.0, 0.4, 3.3
 #: What a fall can add to what the loss says, and what the loss must say by itself.
 _MOST_FALL, _LEAST_UNDERCOUNT = 5.0, 2.0
 
@@ -106,7 +107,7 @@ class UsageLimits:
         Score and share of the area's loss from which on a meter explains it.
     undercount
         Logarithm of the likelihood ratio from which on a meter's part in the loss says by itself that it counts too
-        little. In cities of the twin that aren't reported one honest meter in 2,700 has more in a month.
+        little. In cities of the twin that aren't reported one honest meter in 10,000 has more in a month.
     flag
         What a flag of the account that explains a fall takes from `fall`: flags are missing and wrong too, so they are
         evidence and no proof. Chosen on the households that benchmarks/usage.py doesn't report.
@@ -121,7 +122,7 @@ class UsageLimits:
     fall: float = 6.0
     blame: float = 60.0
     blame_share: float = 0.03
-    undercount: float = 12.0
+    undercount: float = 15.0
     flag: float = 3.0
     days: int = 28
     still_days: float = 3.0
@@ -185,8 +186,10 @@ def decide(evidence: Evidence, facts: AccountFacts, limits: UsageLimits | None =
             return conclude(UsageKind.METER_FAULT, 1.5, wh, *_loss_reasons(explains, undercounts), "meter_changed")
         reasons = (*_loss_reasons(explains, undercounts), *(("everything_fell",) if fell else ()), *_excuses(facts))
         strength = 2.0 + min(_known(evidence.fall), 10.0) / 5.0 - 1.0 * (facts.vacant or facts.moved)
-        odds = min(_THEFT_LOG_ODDS + less, _MOST_LOG_ODDS)
-        return conclude(UsageKind.THEFT, max(strength * explains, odds * undercounts), wh, *reasons)
+        odds = min(_RISE * (less - _EVEN), _MOST_LOG_ODDS)
+        return conclude(
+            UsageKind.THEFT, max(strength if explains else odds, odds if undercounts else strength), wh, *reasons
+        )
     if fell:
         # What the fall says beyond what the account explains makes the excuse less likely, and never certain.
         beyond = max(suspicion(evidence.fall, facts, limits) - limits.fall, 0.0) / 5.0
