@@ -86,7 +86,7 @@ def test_missing_readings_and_unknown_losses_change_little() -> None:
     random = np.random.default_rng(3)
     told[random.random(told.shape) < 0.01] = MISSING_WH
     assert said(true, told, 1).score.argmax() == 4
-    window = AreaWindow(told, np.full((DAYS, SLOTS), np.nan), *np.ones((2, DAYS, SLOTS)), 30.0)
+    window = AreaWindow(told, np.full((DAYS, SLOTS), np.nan), np.ones((DAYS, SLOTS)), np.ones((DAYS, SLOTS)), 30.0)
     assert not undercount(window).score.any()
 
 
@@ -98,9 +98,14 @@ def test_the_order_of_meters_makes_no_difference() -> None:
     np.testing.assert_allclose(said(true[order], told[order], 1).score, said(true, told, 1).score[order], atol=0.05)
 
 
+def nothing(meters: int, slots: int, minutes: float) -> AreaWindow:
+    none = np.zeros((30, slots))
+    return AreaWindow(np.zeros((meters, 30, 24), np.int64), none, none, none, minutes)
+
+
 def test_an_empty_area_and_one_without_use_say_nothing() -> None:
     for meters in (0, 3):
-        found = undercount(AreaWindow(np.zeros((meters, 30, 24), np.int64), *np.zeros((3, 30, 24)), 60.0))
+        found = undercount(nothing(meters, 24, 60.0))
         assert found.score.shape == (meters,)
         assert not found.score.any()
 
@@ -122,6 +127,6 @@ def test_coefficients_stay_within_their_bounds_and_are_the_best_there() -> None:
 
 def test_shapes_are_checked() -> None:
     with pytest.raises(ValueError, match="shape"):
-        AreaWindow(np.zeros((2, 30, 24), np.int64), *np.zeros((3, 30, 23)), 60.0)
+        nothing(2, 23, 60.0)
     with pytest.raises(ValueError, match="minutes"):
-        AreaWindow(np.zeros((2, 30, 24), np.int64), *np.zeros((3, 30, 24)), 0.0)
+        nothing(2, 24, 0.0)
