@@ -35,9 +35,9 @@ _MOST_USE, _MOST_DEFICIT, _MOST_GATEWAY, _MOST_TECHNICAL, _REVERSED, _MOST_GIVIN
 _RANDOM, _ROUNDED_WH2, _ELSE_WH2 = 0.005, 0.1, 10.0
 #: Degrees of freedom of the residuals (Student's t), rounds in which their weights are found, sweeps of each.
 _FREEDOM, _ROUNDS, _SWEEPS = 4.0, 5, 300
-#: A meter stands still below this part of the lowest twentieth of its readings, for an hour at least; it is compared
-#: with three hours on both sides.
-_STILL, _LEAST_STILL_H, _BESIDE_H = 0.5, 1.0, 3.0
+#: A meter stands still below this part of the lowest twentieth of its readings, for an hour and so many slots at least;
+#: it is compared with three hours on both sides. What it lacks is asked for where it is so much of its use by that.
+_STILL, _LEAST_STILL_H, _LEAST_STILL_SLOTS, _BESIDE_H, _LEAST_LACK = 0.5, 1.0, 4, 3.0, 0.05
 #: A meter has stopped when it counted nothing on so many days, and something on so many of those seen.
 _STOPPED_DAYS, _LIVE_DAYS = 2, 5
 #: One that stood for so many days to the last, and whose earlier use is this part of the loss or more, lost at least
@@ -178,8 +178,10 @@ def _deficits(
     for m, row in enumerate(use):
         positive = row[row > 0.0]
         floor[m] = _STILL * np.quantile(positive, 0.05) if len(positive) else 0.0
-    least, side = max(round(_LEAST_STILL_H * 60.0 / minutes), 1), max(round(_BESIDE_H * 60.0 / minutes), 1)
-    deficits = np.asarray(_beside(use, use < floor[:, None], least, side))
+    least, side = (round(hours * 60.0 / minutes) for hours in (_LEAST_STILL_H, _BESIDE_H))
+    deficits = np.asarray(_beside(use, use < floor[:, None], max(least, _LEAST_STILL_SLOTS), max(side, 1)))
+    lacking_wh = deficits.sum(axis=1)
+    deficits[lacking_wh < _LEAST_LACK * (lacking_wh + use.sum(axis=1))] = 0.0
     dead = counted.sum(axis=2) == 0.0
     stopped = (dead[:, judged].sum(axis=1) >= _STOPPED_DAYS) & ((~dead).sum(axis=1) >= _LIVE_DAYS) & ~gives
     for m in np.flatnonzero(stopped).tolist():
