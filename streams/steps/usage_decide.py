@@ -25,9 +25,9 @@ class UsageKind(StrEnum):
 
 
 #: Logarithm of the odds of a theft: it is 0 at so much of both witnesses, and rises by so much with each more, up to a
-#: limit. As was seen in cities of the twin that aren't reported: of 12 to 15 thieves and honest meters are as many, of
-#: 15 to 20 five to one, above that 28 to one. By theory it would rise by 1: the model doesn't know all.
-_EVEN, _RISE, _MOST_LOG_ODDS = 13.0, 0.4, 3.3
+#: limit. As was seen in cities of the twin that aren't reported: of 12 to 15 three thieves and five honest meters, of 15
+#: to 20 five and two, above that 31 and two. By theory it would rise by 1: the model doesn't know all.
+_EVEN, _RISE, _MOST_LOG_ODDS = 14.5, 0.4, 2.7
 #: What a fall can add to what the loss says, and what the loss must say by itself.
 _MOST_FALL, _LEAST_UNDERCOUNT = 5.0, 2.0
 
@@ -107,7 +107,7 @@ class UsageLimits:
         Score and share of the area's loss from which on a meter explains it.
     undercount
         Logarithm of the likelihood ratio from which on a meter's part in the loss says by itself that it counts too
-        little. In cities of the twin that aren't reported one honest meter in 10,000 has more in a month.
+        little. In cities of the twin that aren't reported one honest meter in 5,000 has more in a month.
     flag
         What a flag of the account that explains a fall takes from `fall`: flags are missing and wrong too, so they are
         evidence and no proof. Chosen on the households that benchmarks/usage.py doesn't report.
