@@ -25,8 +25,8 @@ class UsageKind(StrEnum):
 
 
 #: Logarithm of the odds of a theft: it is 0 at so much of both witnesses, and rises by so much with each more, up to a
-#: limit. As was seen in cities of the twin that aren't reported: of 12 to 15 three thieves and five honest meters, of 15
-#: to 20 five and two, above that 31 and two. By theory it would rise by 1: the model doesn't know all.
+#: limit. As was seen in cities of the twin that aren't reported: of 12 to 15 three thieves and five honest meters, of
+#: 15 to 20 five and two, above that 31 and two. By theory it would rise by 1: the model doesn't know all.
 _EVEN, _RISE, _MOST_LOG_ODDS = 14.5, 0.4, 2.7
 #: What a fall can add to what the loss says, and what the loss must say by itself.
 _MOST_FALL, _LEAST_UNDERCOUNT = 5.0, 2.0
