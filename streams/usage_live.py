@@ -52,6 +52,7 @@ from streams.steps.usage_live import (
     grow_live,
     judge,
     overload,
+    reopened,
 )
 from streams.usage_findings import finding_for_alerts, over_for_alerts
 
@@ -145,6 +146,10 @@ class LiveWatch:
         state = LiveRules().init(size)
         if unit.state is not None and unit.version == live_rules.VERSION:
             state = grow_live(restore(LiveState, unit.state, live_rules.VERSION), size)
+        elif unit.state is not None:
+            # Rules of another version counted otherwise: what they said goes on, and ends by these.
+            said_live = {(one.meter, one.kind) for one in held if one.source == "live"}
+            state = reopened(state, known.codes, said_live)
         since = max(unit.through or now - _LIVE, now - _LIVE)
         # Some that were judged before are wanted for the transformer's load.
         before = self._settings.overload.intervals

@@ -7,6 +7,7 @@ are folded one by one or many at once.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -18,6 +19,7 @@ from grid.period import PeriodKind, day_after, midnight_us
 from grid.quality import MISSING_WH
 from grid.roster import UnitView
 from kernels.correlation import CorrelationState, LossCorrelation, LossDay, blame, fold_loss_day
+from kernels.undercount import JUDGED_DAYS, AreaWindow, Undercount, undercount
 from store.blocks import to_datetime
 from store.connection import Connection
 from store.usage import read_days, read_intervals
@@ -28,6 +30,8 @@ from streams.steps.usage_day import AreaDay, fit_slots, is_weekend, make_day
 LEARN_DAYS, LEAST_ABNORMAL = 84, 3
 #: The sums of an area with more meters would take hundreds of megabytes: nobody is blamed there.
 MOST_METERS = 1_500
+#: Sharing the loss out within days takes more time: a second and a half a day for so many meters.
+MOST_UNDERCOUNTED = 500
 _DAY = timedelta(days=1)
 
 
@@ -69,6 +73,7 @@ class Losses:
         self._state: CorrelationState | None = None
         self._next = first_day
         self._abnormal = 0
+        self._recent: deque[AreaDay] = deque(maxlen=2 * JUDGED_DAYS)
 
     def after(self, day: date, today: AreaDay) -> AreaLoss | None:
         """What explains the loss, after a day that was read already; None while that can't be said."""
@@ -79,17 +84,19 @@ class Losses:
         if self._state is None or self._begun != begun:
             self._begun, self._next, self._abnormal = begun, begun[0], 0
             self._state = LossCorrelation(slots).init(len(self._columns))
+            self._recent.clear()
         rows = read_days(self._reader.connection, self._reader.view.unit_id, self._next, day)
         state = self._state
         for row in rows:
             one = today if row.day == day else self._reader.read(row.day)
             if one.minutes == today.minutes:
                 state = fold_loss_day(state, self._loss_day(row.day, one, slots, abnormal=row.abnormal))
+                self._recent.append(one)
             self._abnormal += row.abnormal
         self._state, self._next = state, day + _DAY
         if self._abnormal < LEAST_ABNORMAL:
             return None
-        return AreaLoss(self._columns, state, blame(state), slots)
+        return AreaLoss(self._columns, state, blame(state), slots, self._undercount(slots))
 
     def _loss_day(self, day: date, one: AreaDay, slots: int, *, abnormal: bool) -> LossDay:
         energy_wh, loss_wh = fit_slots(one.energy_wh[self._columns], one.unexplained_by_slot_wh, slots)
@@ -97,3 +104,20 @@ class Losses:
         gives = ((energy_wh < 0) & (energy_wh != MISSING_WH)).any(axis=1)
         energy_wh = np.where(gives[:, None], MISSING_WH, energy_wh)
         return LossDay(day.toordinal(), energy_wh, loss_wh, one.minutes, is_weekend(day, self._holidays), abnormal)
+
+    def _undercount(self, slots: int) -> Undercount | None:
+        """Who counts too little, by the days that were read last; None where there are too few of them."""
+        if len(self._recent) < JUDGED_DAYS or len(self._columns) > MOST_UNDERCOUNTED:
+            return None
+        loss, supply, technical = (
+            [fit_slots(one.energy_wh[:0], values, slots)[1] for one, values in zip(self._recent, column, strict=True)]
+            for column in zip(
+                *((d.unexplained_by_slot_wh, d.supply_by_slot_wh, d.technical_by_slot_wh) for d in self._recent),
+                strict=True,
+            )
+        )
+        energy = [fit_slots(d.energy_wh[self._columns], d.unexplained_by_slot_wh, slots)[0] for d in self._recent]
+        minutes = self._recent[-1].minutes
+        return undercount(
+            AreaWindow(np.stack(energy, axis=1), np.stack(loss), np.stack(supply), np.stack(technical), minutes)
+        )

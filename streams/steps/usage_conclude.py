@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from grid.roster import UnitView
 from grid.usage import DayConclusion, MeterAccount
-from kernels import correlation, usage
+from kernels import correlation, undercount, usage
 from kernels.correlation import Blame, CorrelationState
+from kernels.undercount import Undercount
 from kernels.usage import UsageScores, UsageState
 from kernels.usage_fold import KEPT, NO_FIGURE, OFFSET_W, TO_LOG
 from streams.steps.usage_decide import (
@@ -29,11 +30,12 @@ from streams.steps.usage_decide import (
     UsageKind,
     UsageLimits,
     decide,
+    theft_log_ratio,
 )
 
 Floats = NDArray[np.float64]
 
-VERSION = 1
+VERSION = 2
 #: So many days in a row must a meter without an account have counted something.
 _UNCONTRACTED_DAYS = 3
 _PLACES = 4
@@ -50,12 +52,15 @@ class AreaLoss:
     ----------
     columns
         int64: roster positions of the meters that the correlation knows, in its order.
+    undercount
+        Of the same meters; None while too few days are known.
     """
 
     columns: NDArray[np.int64]
     state: CorrelationState
     blame: Blame
     slots: int
+    undercount: Undercount | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,6 +133,8 @@ class _Blamed:
     score: float
     energy_wh: float
     area_wh: float
+    undercount: float
+    undercount_wh: float
 
 
 def _blamed(area: AreaEvidence) -> Mapping[int, _Blamed]:
@@ -140,8 +147,10 @@ def _blamed(area: AreaEvidence) -> Mapping[int, _Blamed]:
     area_wh = float(loss.state.loss[0]) * per_month
     energy_wh = loss.blame.energy_wh * per_month
     score = np.where(_is_anothers(area, loss), 0.0, loss.blame.score)
+    less = loss.undercount
+    ratio, less_wh = (np.zeros(len(score)),) * 2 if less is None else (less.score, less.energy_wh)
     return {
-        position: _Blamed(float(score[n]), float(energy_wh[n]), area_wh)
+        position: _Blamed(float(score[n]), float(energy_wh[n]), area_wh, float(ratio[n]), float(less_wh[n]))
         for n, position in enumerate(loss.columns.tolist())
     }
 
@@ -171,8 +180,13 @@ def _candidates(
     return [
         account
         for account in accounts
-        if against[account.position] or ((b := blamed.get(account.position)) is not None and b.score >= limits.blame)
+        if against[account.position] or ((b := blamed.get(account.position)) is not None and _is_named(b, limits))
     ]
+
+
+def _is_named(blamed: _Blamed, limits: UsageLimits) -> bool:
+    """Something in the loss may speak against it; `decide` says whether enough does."""
+    return blamed.score >= limits.blame or theft_log_ratio(blamed.undercount, math.inf) >= limits.undercount
 
 
 def _facts(area: AreaEvidence, account: MeterAccount) -> AccountFacts:
@@ -216,6 +230,8 @@ def _evidence(
         blame=None if not said else 0.0 if explained is None else explained.score,
         blamed_wh=0.0 if explained is None else explained.energy_wh,
         area_loss_wh=0.0 if explained is None else explained.area_wh,
+        undercount=None if explained is None else explained.undercount,
+        undercount_wh=0.0 if explained is None else explained.undercount_wh,
     )
 
 
@@ -242,7 +258,12 @@ def _row(
         evidence={
             "series": area.chain.hex(),
             "through": area.day.isoformat(),
-            "models": {"usage": usage.VERSION, "correlation": correlation.VERSION, "deciding": VERSION},
+            "models": {
+                "usage": usage.VERSION,
+                "correlation": correlation.VERSION,
+                "undercount": undercount.VERSION,
+                "deciding": VERSION,
+            },
             "parameters": asdict(limits),
             "figures": {name: _plain(value) for name, value in asdict(evidence).items()},
             "account": {

@@ -44,6 +44,8 @@ class AreaDay:
         Length of a slot.
     unexplained_by_slot_wh
         float64 (s,): loss less technical loss; NaN = not known.
+    supply_by_slot_wh, technical_by_slot_wh
+        float64 (s,): what it was supplied with, and the technical loss, where the loss is known.
     supply_wh, loss_wh
         Of the intervals whose loss is known.
     unexplained_wh, sigma_wh
@@ -57,6 +59,8 @@ class AreaDay:
     energy_wh: NDArray[np.int64]
     minutes: float
     unexplained_by_slot_wh: Floats
+    supply_by_slot_wh: Floats
+    technical_by_slot_wh: Floats
     supply_wh: int
     loss_wh: int
     unexplained_wh: float
@@ -65,13 +69,14 @@ class AreaDay:
     readings: int
 
     def digest(self) -> bytes:
-        """Names the series: 16 bytes of BLAKE2b over the meters' energies, the loss and who had no account.
+        """Names the series: 16 bytes of BLAKE2b over the meters' energies, the area's and who had no account.
 
         Trailing positions without a reading are left out, so that a roster that grows later changes nothing.
         """
         there = (self.energy_wh != MISSING_WH).any(axis=1) | self.uncontracted
         meters = int(np.flatnonzero(there)[-1]) + 1 if there.any() else 0
-        parts = (self.energy_wh[:meters], self.unexplained_by_slot_wh, self.uncontracted[:meters])
+        by_slot = (self.unexplained_by_slot_wh, self.supply_by_slot_wh, self.technical_by_slot_wh)
+        parts = (self.energy_wh[:meters], *by_slot, self.uncontracted[:meters])
         hashed = hashlib.blake2b(
             f"{self.energy_wh.shape[1]} {self.minutes:g} {self.sigma_wh:.3f}".encode(), digest_size=16
         )
@@ -107,8 +112,9 @@ def make_day(stored: AreaIntervals, view: UnitView, begin_us: int, end_us: int) 
     lacking = (by_slot == MISSING_WH).any(axis=2)
     known = stored.computable[rows]
     unexplained = np.where(known, stored.loss_wh[rows] - stored.technical_wh[rows], np.nan)
-    fine_loss = np.full(slots * ratio, np.nan)
-    fine_loss[at] = unexplained
+    by_area = np.full((3, slots * ratio), np.nan)
+    by_area[:, at] = np.where(known, (unexplained, stored.inflow_wh[rows], stored.technical_wh[rows]), np.nan)
+    loss, supply, technical = by_area.reshape(3, slots, ratio).sum(axis=2)
     told = np.isfinite(unexplained)
     enough = told.sum() >= _LEAST_KNOWN * slots * ratio
     systematic = stored.systematic_sigma_wh[rows][told]
@@ -116,7 +122,9 @@ def make_day(stored: AreaIntervals, view: UnitView, begin_us: int, end_us: int) 
     return AreaDay(
         energy_wh=np.where(lacking, MISSING_WH, by_slot.sum(axis=2)),
         minutes=slot_s / 60.0,
-        unexplained_by_slot_wh=fine_loss.reshape(slots, ratio).sum(axis=1),
+        unexplained_by_slot_wh=loss,
+        supply_by_slot_wh=supply,
+        technical_by_slot_wh=technical,
         supply_wh=int(stored.inflow_wh[rows][known].sum()),
         loss_wh=int(stored.loss_wh[rows][known].sum()),
         unexplained_wh=float(unexplained[told].sum()) if enough else math.nan,

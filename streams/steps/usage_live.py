@@ -5,7 +5,8 @@ A rule's name is a finding's kind. A voltage beyond its band and an overload are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -156,6 +157,16 @@ def grow_live(state: LiveState, size: int) -> LiveState:
         np.concatenate([state.count, np.zeros((more, RULES), np.int8)]),
         np.concatenate([state.open, np.zeros(more, np.uint8)]),
     )
+
+
+def reopened(state: LiveState, codes: Mapping[int, str], said: AbstractSet[tuple[str | None, str]]) -> LiveState:
+    """The state in which rules of single meters hold that were said, by meter and kind; `codes` by position."""
+    opened = state.open.copy()
+    for position, code in codes.items():
+        for rule, kind in KINDS.items():
+            if (code, kind) in said:
+                opened[position] |= np.uint8(1 << rule)
+    return LiveState(state.count, opened)
 
 
 def overload(last: Sequence[LiveInterval], rating_va: float, rule: OverloadRule, *, holds: bool) -> Change | None:

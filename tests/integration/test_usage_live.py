@@ -113,6 +113,18 @@ def test_rules_begin_and_end_findings(connection: Connection) -> None:
     assert connection.execute("select count(*) from alerts.finding where ended_at is null").fetchone() == (0,)
 
 
+def test_what_rules_of_another_version_said_ends_by_these(connection: Connection) -> None:
+    wh = quiet(6)
+    wh[:, 1 + OVER] = 4_000
+    put(connection, 0, wh)
+    look(LiveWatch(LiveSettings()), connection)
+    assert (CODES[1 + OVER], "over_capacity") in held(connection)
+    connection.execute("update usage.live_state set version = version + 1")
+    put(connection, 6, quiet(6))
+    look(LiveWatch(LiveSettings()), connection)
+    assert (CODES[1 + OVER], "over_capacity") not in held(connection)
+
+
 def test_a_short_one_is_nothing_and_a_voltage_is_the_areas(connection: Connection) -> None:
     watch, wh = LiveWatch(LiveSettings()), quiet(8)
     wh[:3, 1 + OVER] = 4_000

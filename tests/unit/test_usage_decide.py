@@ -11,6 +11,7 @@ from streams.steps.usage_decide import (
     UsageLimits,
     decide,
     suspicion,
+    theft_log_ratio,
 )
 
 QUIET = Evidence(
@@ -19,6 +20,10 @@ QUIET = Evidence(
 )  # fmt: skip
 FELL = replace(QUIET, fall=12.0, share=0.7, recent_w=150, since_days=28)
 BLAMED = replace(FELL, blame=300.0, blamed_wh=200_000, area_loss_wh=400_000)
+
+
+#: The loss follows it.
+LESS = replace(QUIET, undercount=20.0, undercount_wh=9_000.0, blame=0.0)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +41,11 @@ BLAMED = replace(FELL, blame=300.0, blamed_wh=200_000, area_loss_wh=400_000)
         (BLAMED, AccountFacts(meter_changed=True), UsageKind.METER_FAULT),
         (replace(BLAMED, blame=5.0), AccountFacts(), UsageKind.UNEXPLAINED),
         (replace(BLAMED, blamed_wh=100.0), AccountFacts(), UsageKind.UNEXPLAINED),
+        (LESS, AccountFacts(), UsageKind.THEFT),
+        (LESS, AccountFacts(meter_changed=True), UsageKind.METER_FAULT),
+        (replace(LESS, undercount=11.0), AccountFacts(), None),
+        (replace(LESS, undercount=11.0, fall=5.0), AccountFacts(), UsageKind.THEFT),
+        (replace(LESS, undercount=0.0, fall=20.0), AccountFacts(vacant=True), UsageKind.VACANCY),
         (replace(BLAMED, misplaced=True), AccountFacts(), UsageKind.WRONG_RECORD),
         (replace(QUIET, zero_run=3, current_present=True), AccountFacts(), UsageKind.METER_FAULT),
         (replace(QUIET, flat_run=96 * 4), AccountFacts(), UsageKind.METER_FAULT),
@@ -80,3 +90,23 @@ def test_a_flag_is_evidence_and_no_proof() -> None:
     far, near = (concluded(replace(FELL, fall=fall), away) for fall in (20.0, 7.0))
     assert far.kind is near.kind is UsageKind.VACANCY
     assert far.confidence < near.confidence
+
+
+def test_two_witnesses_add_up_and_one_that_only_fell_says_nothing() -> None:
+    assert theft_log_ratio(10.0, 3.0) == 13.0
+    assert theft_log_ratio(10.0, -3.0) == theft_log_ratio(10.0, float("nan")) == 10.0
+    assert theft_log_ratio(0.0, 30.0) == 0.0, "an empty home leaves no loss"
+    assert theft_log_ratio(10.0, 30.0) == theft_log_ratio(10.0, 300.0), "how far honest homes fall is known less well"
+
+
+def test_confidence_follows_what_both_say() -> None:
+    near = concluded(replace(LESS, undercount=15.5), AccountFacts())
+    sure = concluded(LESS, AccountFacts())
+    assert near.confidence < concluded(replace(LESS, undercount=15.5, fall=4.0), AccountFacts()).confidence
+    assert near.confidence < sure.confidence < 1.0
+    assert sure.expected_wh == 9_000.0
+    assert sure.reasons == ("loss_follows_it",)
+    assert concluded(replace(BLAMED, undercount=20.0), AccountFacts()).reasons[:2] == (
+        "explains_loss",
+        "loss_follows_it",
+    )
