@@ -2,7 +2,8 @@
 select unit_id, kind, name from grid.unit where code = %(code)s
 
 -- name: results
--- One row of arrays, in the order of time; NULL arrays where there is nothing. Days and shorter intervals alike.
+-- One row of arrays, in the order of time; NULL arrays where there is nothing. Days and shorter intervals alike; those
+-- that end in the span, as with days and months.
 select
   array_agg((extract(epoch from observed_at) * 1000000)::bigint order by observed_at, interval_s),
   array_agg(interval_s::bigint order by observed_at, interval_s),
@@ -23,7 +24,6 @@ from loss.balance
 where unit_id = %(unit_id)s
   and observed_at > %(begin)s
   and observed_at <= %(end)s
-  and observed_at - interval_s * interval '1 second' >= %(begin)s
 
 -- name: memberships
 -- Those that hold at any time from one instant to another, as now believed.
