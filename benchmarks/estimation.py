@@ -40,7 +40,7 @@ _DAY, _MINUTES, _WEEKS = 48, 30.0, 4
 #: Days of history that an estimate is given on either side.
 _AROUND = 29 * _DAY
 #: Gap length, gaps a household and seed, and the register's target.
-_GAPS = ((1, 4_000, None), (8, 200, 0.62), (48, 60, 0.77), (336, 20, 0.81))
+_GAPS = ((1, 1_000, None), (8, 200, 0.62), (48, 60, 0.77), (336, 20, 0.81))
 _SEEDS = (20_271, 20_272, 20_273)
 
 
