@@ -19,6 +19,7 @@ from kernels.energy_balance import MISSING_WH
 from kernels.estimation_history import STRATA, moments, place_in_history, sample, shift, slot_lists, strata
 from kernels.estimation_kriging import factored, weights
 from kernels.estimation_model import CONTRADICTED, HISTORY, INTERPOLATED, REGISTER, UNKNOWN, Estimates, Model
+from kernels.estimation_own import own_shares
 from kernels.estimation_spread import at_common_quantile, covariance_with_sum, whole
 
 
@@ -107,6 +108,7 @@ def estimate_missing(
             model.beside,
             model.neighbours,
             np.array([model.fast, model.slow]),
+            model.common_pairs,
             *model.errors(interval_minutes),
             float(register_variance_wh2),
         )
@@ -127,6 +129,7 @@ def _estimate(  # type: ignore[no-untyped-def]  # numba infers
     beside,
     neighbours,
     shares,
+    common,
     errors,
     decay,
     step,
@@ -155,6 +158,7 @@ def _estimate(  # type: ignore[no-untyped-def]  # numba infers
             beside,
             neighbours,
             shares,
+            common,
             decay,
             method[m],
             free[m],
@@ -194,7 +198,22 @@ def _straight(a, b, way):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _distributions(  # type: ignore[no-untyped-def]
-    wh, at, slot, day_type, order, place, online, days, other_type, beside, neighbours, shares, decay, method, free
+    wh,
+    at,
+    slot,
+    day_type,
+    order,
+    place,
+    online,
+    days,
+    other_type,
+    beside,
+    neighbours,
+    shares,
+    common,
+    decay,
+    method,
+    free,
 ):
     """Strata, kriged score and its spread, and the expected energy of each missing value of a meter."""
     n = len(at)
@@ -218,13 +237,31 @@ def _distributions(  # type: ignore[no-untyped-def]
         near, score, beyond = _scores(
             wh, slot, day_type, order, place, first, after, online, days, other_type, beside, neighbours
         )
-        low = factored(near, shares, decay)
+        own = shares
+        if len(near):
+            own = own_shares(
+                wh,
+                slot,
+                day_type,
+                order,
+                place,
+                first,
+                after,
+                online,
+                days,
+                other_type,
+                beside,
+                shares,
+                decay,
+                common,
+            )
+        low = factored(near, own, decay)
         for g in range(i, j + 1):
             t = at[g]
             found = sample(wh, slot, day_type, order, place, t, end, days, other_type, beside, value, weight)
             if found > 0:
                 strata(value, weight, found, mean[g], square)
-                by, explained = weights(low, near, t, shares, decay)
+                by, explained = weights(low, near, t, own, decay)
                 passed = 0.0
                 for k in range(len(near)):
                     z[g] += by[k] * score[k]

@@ -34,8 +34,11 @@ class Model:
     fast, slow
         Shares of a value's rank in its slot's distribution that last for `fast_hours` and `slow_hours`; the rest
         lasts for one interval.
+    common_pairs
+        These shares are scaled to the meter's own correlation at the ends of the gap; the common one counts there as
+        so many pairs of values.
     error_fast, error_slow
-        The same of an estimate's error.
+        The shares of an estimate's error that last so long.
     """
 
     days: int = 28
@@ -45,6 +48,7 @@ class Model:
     neighbours: int = 4
     fast: float = 0.6
     slow: float = 0.25
+    common_pairs: float = 16.0
     fast_hours: float = 1.5
     slow_hours: float = 25.0
     error_fast: float = 0.4
@@ -56,6 +60,8 @@ class Model:
             raise ValueError("days must be at least 1, neighbours 1 to 48, and every weight and share lie in 0…1")
         if not (self.fast + self.slow < 1.0 and self.error_fast + self.error_slow <= 1.0):
             raise ValueError("fast and slow shares must leave something (the errors' at least 0)")
+        if not self.common_pairs >= 0.0:
+            raise ValueError("common_pairs must not be below 0")
         if not min(self.memory_days, self.fast_hours, self.slow_hours) > 0.0:
             raise ValueError("memory_days, fast_hours and slow_hours must be above 0")
 

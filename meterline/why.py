@@ -190,7 +190,7 @@ def _of_length(results: ResultArrays, lengths_s: Lengths) -> NDArray[np.bool_]:
 
 
 class Calendar:
-    """The intervals that a period has, whether anything is stored of them or not."""
+    """The intervals that end in a period, whether anything is stored of them or not."""
 
     def __init__(self, span: Span, lengths_s: Lengths, zone: ZoneInfo) -> None:
         begin, end = (int(i.timestamp()) for i in span.instants)
@@ -198,7 +198,7 @@ class Calendar:
             days = (span.end.date() - span.begin.date()).days
             edges = [int(Span.of_days(span.begin.date(), n, zone).instants[1].timestamp()) for n in range(days + 1)]
         else:
-            edges = list(range(-(-begin // lengths_s[0]) * lengths_s[0], end + 1, lengths_s[0]))
+            edges = list(range(begin // lengths_s[0] * lengths_s[0], end + 1, lengths_s[0]))
         self.begin_us = np.array(edges[:-1], np.int64) * 1_000_000
         self.end_us = np.array(edges[1:], np.int64) * 1_000_000
         self.lengths_s = lengths_s

@@ -103,7 +103,7 @@ def read_unit(connection: Connection, code: str) -> UnitRow | None:
 
 
 def read_results(connection: Connection, unit_id: int, span: _Span) -> ResultArrays:
-    """Results of a unit's intervals that lie within a span."""
+    """Results of a unit's intervals that end within a span."""
     arguments = {"unit_id": unit_id, "begin": span[0], "end": span[1]}
     with connection.cursor(binary=True) as cursor:
         cursor.adapters.register_loader(cursor.adapters.types["float8"].array_oid, ArrayLoader)

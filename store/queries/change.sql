@@ -2,8 +2,8 @@
 select unit_id, kind, name from grid.unit where code = %(code)s
 
 -- name: results
--- One row of arrays, in the order of time; NULL arrays where there is nothing. Days and shorter intervals alike. Of what is
--- published: what still gathers is in no day's figure either.
+-- One row of arrays, in the order of time; NULL arrays where there is nothing. Days and shorter intervals alike; those
+-- that end in the span, as with days and months. Of what is published: what still gathers is in no day's figure either.
 select
   array_agg((extract(epoch from observed_at) * 1000000)::bigint order by observed_at, interval_s),
   array_agg(interval_s::bigint order by observed_at, interval_s),
@@ -24,7 +24,6 @@ from loss.balance
 where unit_id = %(unit_id)s
   and observed_at > %(begin)s
   and observed_at <= %(end)s
-  and observed_at - interval_s * interval '1 second' >= %(begin)s
   and revision > 0
 
 -- name: memberships

@@ -19,6 +19,7 @@ class Settings(NamedTuple):
     neighbours: int
     fast: float
     slow: float
+    common_pairs: float
     fast_hours: float
     slow_hours: float
     error_fast: float
@@ -105,6 +106,42 @@ def correlation(case: Case, apart: int) -> float:
     return s.fast * math.exp(-hours / s.fast_hours) + s.slow * math.exp(-hours / s.slow_hours)
 
 
+def own_scale(case: Case, begin: int, end: int, until: int) -> float:
+    """What the common correlation is multiplied by for the meter's own, from other days at both ends of a gap."""
+    s, pairs = case.settings, []
+    for t in (begin,) if case.online else (begin, end):
+        if not 1 <= t < len(case.wh):
+            continue
+        here, before = history(case, t, until), history(case, t - 1, until)
+        alike = [u for u in range(len(case.wh)) if case.slot[u] == case.slot[t]]
+        own = alike.index(t)
+        for index, u in enumerate(alike):
+            away = abs(index - own)
+            if not (1 <= away <= s.days and 1 <= u < until and here and before):
+                continue
+            x, y = case.wh[u], case.wh[u - 1]
+            if x is None or y is None or case.slot[u - 1] != case.slot[t - 1]:
+                continue
+            weight = math.exp(-away / s.memory_days) * (
+                1.0 if case.day_type[u] == case.day_type[t] else s.other_day_type
+            )
+            pairs.append((weight, share_below(here, x), share_below(before, y)))
+    expected = correlation(case, 1)
+    squares = math.fsum(w * p * p for w, p, _ in pairs) * math.fsum(w * q * q for w, _, q in pairs)
+    if not squares > 0 or not expected > 0:
+        return 1.0
+    seen = math.fsum(w * p * q for w, p, q in pairs) / math.sqrt(squares)
+    count = math.fsum(w for w, _, _ in pairs) ** 2 / math.fsum(w * w for w, _, _ in pairs)
+    joined = (count * seen + s.common_pairs * expected) / (count + s.common_pairs)
+    return min(max(joined / expected, 0.0), 0.97 / (s.fast + s.slow))
+
+
+def share_below(values: list[tuple[float, float]], x: float) -> float:
+    """Less a half; ties count half."""
+    below = math.fsum(w for v, w in values if v < x) + 0.5 * math.fsum(w for v, w in values if v == x)
+    return below / math.fsum(w for _, w in values) - 0.5
+
+
 class Guess(NamedTuple):
     means: list[float]
     z: float
@@ -152,8 +189,9 @@ def guess(case: Case, t: int, begin: int, end: int) -> Guess | None:
         level = a + (b - a) * (t - begin + 1) / (end - begin + 1)
         return Guess([level] * STRATA, 0.0, 1.0, level, math.sqrt((b - a) ** 2 / 4 + level**2 / 4))
     known = beside(case, begin, end, until)
-    apart = [[correlation(case, abs(u - v)) for v, _ in known] for u, _ in known]
-    towards = [correlation(case, abs(u - t)) for u, _ in known]
+    own = own_scale(case, begin, end, until)
+    apart = [[1.0 if u == v else own * correlation(case, abs(u - v)) for v, _ in known] for u, _ in known]
+    towards = [own * correlation(case, abs(u - t)) for u, _ in known]
     by = solved(apart, towards)
     placed = [place(history(case, u, until), x) for u, x in known]
     z = math.fsum(w * score for w, (score, _) in zip(by, placed, strict=True))

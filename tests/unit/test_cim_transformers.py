@@ -362,6 +362,15 @@ def test_what_a_centre_tapped_secondary_cannot_hold_is_refused(tmp_path: Path) -
     assert "only loads and sources in phases s1, s2 can be at 'end'" in refused(tmp_path, objects)
     objects = changed(centre_tapped(), s2={"EnergyConsumerPhase.phase": "#SinglePhaseKind.A"})
     assert "only phases s1 and s2 to neutral are taken" in refused(tmp_path, objects)
+    objects = changed(centre_tapped(), s2={"EnergyConsumerPhase.phase": "#SinglePhaseKind.s12"})
+    between = "nothing between the legs of a centre-tapped secondary is taken; give s1 and s2, each with its power"
+    assert f"EnergyConsumerPhase.phase is s12: {between}" in refused(tmp_path, objects)
+    objects = {name: item for name, item in centre_tapped().items() if name not in ("s1", "s2")}
+    objects = changed(objects, house={"EnergyConsumer.p": 1000, "EnergyConsumer.q": 0})
+    objects = changed(objects, house_t={"Terminal.phases": "#PhaseCode.s12N"})
+    said = refused(tmp_path, objects)
+    assert f"phases s12N: {between}" in said
+    assert "'house'" in said
 
 
 @pytest.mark.parametrize(

@@ -189,3 +189,35 @@ def test_arguments_are_checked() -> None:
 def test_a_model_refuses_what_makes_no_sense(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"must|above"):
         Model(**wrong)  # type: ignore[arg-type]  # on purpose
+
+
+def test_values_that_do_not_hang_together_lose_no_energy() -> None:
+    random = np.random.default_rng(9)
+    t = np.arange(8 * 7 * SLOTS)
+    energy = random.lognormal(4.0, 1.5, (60, len(t))).astype(np.int64)
+    gaps = (t % 11 == 5) & (t > 4 * SLOTS)  # each among known values
+    gappy = np.where(gaps, MISSING_WH, energy)
+    calendar = t % SLOTS, (t // SLOTS % 7 >= 5).astype(np.int64)
+
+    def bias(model: Model) -> float:
+        estimate = estimate_missing(gappy, *calendar, MINUTES, model=model).energy_wh
+        return float(estimate[:, gaps].sum() / energy[:, gaps].sum() - 1)
+
+    own, common = bias(Model()), bias(Model(common_pairs=1e12))
+    assert abs(own) < 0.03
+    assert common < 2 * -abs(own) - 0.03
+
+
+def test_a_smooth_meter_leans_more_on_its_neighbours_than_an_erratic_one() -> None:
+    random = np.random.default_rng(4)
+    t = np.arange(8 * 7 * SLOTS)
+    level = np.repeat(random.gamma(2.0, 100.0, len(t) // 6), 6)
+    energy = np.stack([level, random.permutation(level)]).astype(np.int64)
+    at = 4 * 7 * SLOTS + 9  # inside a level, for the first
+    calendar = t % SLOTS, (t // SLOTS % 7 >= 5).astype(np.int64)
+    estimates = []
+    for beside in (1, 2_000):
+        energy[:, [at - 2, at - 1, at + 1, at + 2]] = beside
+        estimates.append(estimate_missing(without(energy, at, at + 1), *calendar, MINUTES).energy_wh[:, at])
+    smooth, erratic = (estimates[1] - estimates[0]).tolist()
+    assert smooth > 1.5 * erratic > 0

@@ -38,10 +38,15 @@ def test_local_days_are_intervals_too() -> None:
     assert np.array_equal(week.slot, calendar(date(2026, 6, 1), 7, DAY).slot)
 
 
-def test_intervals_stand_as_they_are_aligned_in_utc() -> None:
-    day = calendar(date(2026, 6, 1), 1, HOUR, KATHMANDU)
-    assert len(day.slot) == 23
-    assert day.begin_us[0] % 3_600_000_000 == 0
+def test_hours_of_utc_belong_to_the_day_in_which_they_end() -> None:
+    days = [calendar(date(2026, 6, n), 1, HOUR, KATHMANDU) for n in (1, 2)]
+    assert [len(day.slot) for day in days] == [24, 24]
+    first, second = days
+    midnight_us = int(Span.of_days(date(2026, 6, 1), 1, KATHMANDU).instants[0].timestamp()) * 1_000_000
+    assert first.begin_us[0] % 3_600_000_000 == 0
+    assert first.begin_us[0] < midnight_us < first.end_us[0]
+    assert first.end_us[-1] == second.begin_us[0]
+    assert np.array_equal(first.slot, second.slot)
 
 
 @pytest.mark.parametrize("days", [1, 28, 31])

@@ -36,6 +36,9 @@ _NAMESPACES = (
 )
 #: The two legs of a centre-tapped secondary.
 LEGS = ("s1", "s2")
+#: Between both, as an oven is.
+_BETWEEN_LEGS = ("s12", "s12N")
+_NOT_BETWEEN = "nothing between the legs of a centre-tapped secondary is taken; give s1 and s2, each with its power"
 
 
 @dataclass(slots=True)
@@ -113,6 +116,8 @@ class Site:
             raise item.error("it has no terminal")
         phases = self.terminals[item.key][0].choice("Terminal.phases") or "ABC"
         letters = phases.removesuffix("N")
+        if phases in _BETWEEN_LEGS:
+            raise item.error(f"phases {phases}: {_NOT_BETWEEN}")
         if not letters or any(letter not in "ABC" for letter in letters):
             raise item.error(f"phases {phases} aren't taken")
         return letters
@@ -233,6 +238,8 @@ def phase_of(item: Item, name: str) -> str:
         None, or another.
     """
     phase = item.choice(name)
+    if phase in _BETWEEN_LEGS:
+        raise item.error(f"{name} is {phase}: {_NOT_BETWEEN}")
     if phase not in {"A", "B", "C", "N", *LEGS}:
         raise item.error(f"{name} is {phase or 'missing'}")
     return phase
