@@ -13,7 +13,8 @@ from store.connection import Connection, read_whole_tables, stream
 from store.sql import load_queries
 
 _SQL = load_queries("sync_records")
-#: Staged records from which on it is quicker to read what is there whole than to look each of them up.
+#: Staged records from which on what is there is read once and not looked up for each: by statistics from before a
+#: system's first records came, the planner can take a look through all of them for a look at one.
 _MANY = 1_000
 
 
