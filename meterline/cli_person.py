@@ -34,24 +34,26 @@ class Person:
     def check_department(self, department: str) -> None:
         """End with an error where the person doesn't speak for a department."""
         if self.departments is not None and department not in self.departments:
-            fail(f"--department: the token of {printable(self.name)} doesn't speak for {department}", code=2)
+            fail(f"--department: {printable(self.name)} doesn't speak for {department}", code=2)
 
 
 def person(settings: Settings, by: str | None, token_file: Path | None) -> Person:
     """Whoever acts; what is said of it must be so, or the command ends with an error."""
-    found = _of_account() if token_file is None else _of_token(settings, token_file)
+    found = _of_account(settings) if token_file is None else _of_token(settings, token_file)
     if by is not None and by != found.name:
         proof = "give their token with --token-file" if token_file is None else "the token is another's"
         fail(f"--by {printable(by)}: you are {printable(found.name)}: {proof}", code=2)
     return found
 
 
-def _of_account() -> Person:
+def _of_account(settings: Settings) -> Person:
     # By the number of the user: anybody can write another name into the environment.
     try:
-        return Person(pwd.getpwuid(os.getuid()).pw_name)
+        name = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
-        return Person(f"uid {os.getuid()}")
+        name = f"uid {os.getuid()}"
+    known = settings.sync.departments
+    return Person(name, frozenset(map(str, known.get(name, ()))) if known else None)
 
 
 def _of_token(settings: Settings, file: Path) -> Person:

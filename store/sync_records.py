@@ -9,10 +9,13 @@ from typing import Any
 
 from psycopg.rows import dict_row
 
-from store.connection import Connection, stream
+from store.connection import Connection, read_whole_tables, stream
 from store.sql import load_queries
 
 _SQL = load_queries("sync_records")
+#: Staged records from which on what is there is read once and not looked up for each: by statistics from before a
+#: system's first records came, the planner can take a look through all of them for a look at one.
+_MANY = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,8 @@ def write_staged(
     datasets
         Those that the origin describes wholly: their other records have gone.
     """
+    if records > _MANY:
+        read_whole_tables(connection)
     common: dict[str, Any] = {"system": origin.system, "at": at, "datasets": list(datasets)}
     row = connection.execute(
         _SQL["take"],

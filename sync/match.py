@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -77,7 +77,8 @@ def match(connection: Connection, mapping: SourceMapping, day: date, at: datetim
         allow_long(connection)
         read_whole_tables(connection)
         connection.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
-        tables = _read_tables(connection, mapping)
+        systems = [system for system in read_systems(connection) if system in mapping.systems]
+        tables = _read_tables(connection, systems, mapping)
         grid = read_grid_view(connection)
         clusters = resolve(tables, grid, mapping.words)
         decisions = read_decisions(connection)
@@ -88,7 +89,7 @@ def match(connection: Connection, mapping: SourceMapping, day: date, at: datetim
         changed = write_identity(connection, _entities(clusters), _crosswalk_rows(clusters, decided, counted), at)
         authority = Authority((AuthorityRow(*row) for row in read_authority(connection)), at)
         measured = (Measured(*row) for row in read_measured(connection, at))
-        findings = find_conflicts(clusters, grid, authority, measured, _former(connection, mapping))
+        findings = find_conflicts(clusters, grid, authority, measured, _former(connection, systems, mapping))
         counts = write_conflicts(connection, (_conflict(f, mapping) for f in findings), at)
         write_consistency(connection, day, at)
         write_completeness(connection, day, *_completeness(tables, findings))
@@ -136,26 +137,25 @@ def _completeness(tables: list[Rows], findings: list[Finding]) -> tuple[Counter[
     return records, Counter({owned: count for owned, count in missing.items() if owned in records})
 
 
-def _read_tables(connection: Connection, mapping: SourceMapping) -> list[Rows]:
+def _read_tables(connection: Connection, systems: Sequence[str], mapping: SourceMapping) -> list[Rows]:
     tables: list[Rows] = []
-    for system in read_systems(connection):
-        if system in mapping.systems:
-            records = ((d, key, _DECODER.decode(body)) for d, key, body in read_records(connection, system))
-            read = read_rows(system, fold_cim(records) if system == "cim" else records, mapping)
-            tables += read.values()
+    for system in systems:
+        records = ((d, key, _DECODER.decode(body)) for d, key, body in read_records(connection, system))
+        read = read_rows(system, fold_cim(records) if system == "cim" else records, mapping)
+        tables += read.values()
     return tables
 
 
-def _former(connection: Connection, mapping: SourceMapping) -> Former:
+def _former(connection: Connection, systems: Sequence[str], mapping: SourceMapping) -> Former:
     """What the model and the records said before."""
     model: dict[tuple[str, str, str], set[str]] = {}
     for kind, code, name, value in read_former_values(connection):
         if (shown := text(value)) is not None:
             model.setdefault((kind, code, name), set()).add(shown)
     records: dict[tuple[str, str, str], set[str]] = {}
-    for system in read_systems(connection):
+    for system in systems:
         # A network model's records are folded together: of a former one alone nothing can be said.
-        if system in mapping.systems and system != "cim":
+        if system != "cim":
             bodies = ((d, key, _DECODER.decode(body)) for d, key, body in read_former_records(connection, system))
             for table in read_rows(system, bodies, mapping).values():
                 for name, values in table.fields.items():

@@ -147,12 +147,13 @@ def _staged(
 
 def _encoded(record: RawRecord, rules: TakeRules) -> StagedRecord:
     body = record.body
-    whole = hashlib.blake2b(_ENCODER.encode(body), digest_size=16, key=rules.secret).digest()
+    encoded = _ENCODER.encode(body)
+    whole = hashlib.blake2b(encoded, digest_size=16, key=rules.secret).digest()
     withheld = rules.withheld.get(record.dataset)
     if withheld:
         body = {name: _veiled(value, rules.secret) if name in withheld else value for name, value in body.items()}
-    text = msgspec.json.encode(body).decode()
-    return StagedRecord(record.dataset, record.key, record.line, record.removed, text, whole, record.at_us)
+        encoded = msgspec.json.encode(body)
+    return StagedRecord(record.dataset, record.key, record.line, record.removed, encoded.decode(), whole, record.at_us)
 
 
 def _veiled(value: object, secret: bytes) -> str | None:

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from grid.channel import Limits
 from meterline.settings.alerts import WEEKDAYS, CalendarSection, WebhookTarget
 from meterline.settings.section import Section
+from sync.mapping import Department
 from sync.proposals.lifecycle import ReviewRules
 
 
@@ -74,6 +75,8 @@ class SyncSection(Section):
     approvals_model: int = Field(2, ge=1, le=5)
     approvals_correction: int = Field(1, ge=1, le=5)
     proposal_due_d: int = Field(14, ge=1, le=365)
+    departments: dict[str, tuple[Department, ...]] = Field(default_factory=dict, max_length=10_000)
+    """For which of them an account acts on the command line without a token; empty: for any that it names."""
 
     def review_rules(self) -> ReviewRules:
         """As `sync.proposals` takes them."""

@@ -52,12 +52,13 @@ where r.system = %(system)s
 -- name: add
 insert into sync.record (system, dataset, key, body, hash, valid, recorded, take_id)
 select %(system)s, s.dataset, s.key, s.body, s.hash,
-  tstzrange(coalesce(s.valid_from, %(at)s), null), tstzrange(greatest(%(at)s, h.until), null), %(take_id)s
+  tstzrange(coalesce(s.valid_from, %(at)s), null),
+  tstzrange(greatest(%(at)s, (
+    select max(upper(o.recorded)) from sync.record o
+    where o.system = %(system)s and o.dataset = s.dataset and o.key = s.key and not upper_inf(o.recorded)
+  )), null),
+  %(take_id)s
 from pg_temp.stage_record s
-left join lateral (
-  select max(upper(o.recorded)) as until from sync.record o
-  where o.system = %(system)s and o.dataset = s.dataset and o.key = s.key
-) h on true
 where not s.removed
   and not exists (
     select from sync.record r
@@ -102,7 +103,7 @@ order by dataset, key
 -- name: former
 select dataset, key, body::text
 from sync.record
-where system = %(system)s and upper(recorded) > now() - interval '3 years'
+where system = %(system)s and not upper_inf(recorded) and upper(recorded) > now() - interval '3 years'
 order by dataset, key, upper(recorded)
 
 -- name: systems
@@ -110,4 +111,14 @@ select distinct system from sync.record where upper_inf(recorded) order by 1
 
 -- name: last_change
 -- The greatest value of a change column that was taken of a dataset.
-select max(body ->> %(column)s) from sync.record where system = %(system)s and dataset = %(dataset)s
+-- What is present and what was before have an index each.
+select max(value)
+from (
+  select body ->> %(column)s as value
+  from sync.record
+  where system = %(system)s and dataset = %(dataset)s and upper_inf(recorded)
+  union all
+  select body ->> %(column)s
+  from sync.record
+  where system = %(system)s and dataset = %(dataset)s and not upper_inf(recorded)
+) v

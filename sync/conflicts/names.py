@@ -127,7 +127,7 @@ def _lonely(clusters: Clusters, counts: Mapping[object, int]) -> Iterator[Findin
                         None, name.raw, {f"{title}/{table.keys[row]}": name.raw}, 0.9,
                     )  # fmt: skip
                 continue
-            for part in ("place", "street"):
+            for part in ("place", "street", "station"):
                 word = name.parts.get(part, "")
                 if not word or counts[word] >= _USUAL:
                     continue
@@ -180,7 +180,7 @@ def _words(name: Name) -> list[object]:
     if name.parts is None:
         return []
     if "street" not in name.parts:
-        return [name.parts["place"]] if "place" in name.parts else []
+        return [name.parts[part] for part in ("place", "station") if part in name.parts]
     return [(name.parts["place"], name.parts["street"]), name.parts["place"], name.parts["street"]]
 
 
