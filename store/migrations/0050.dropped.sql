@@ -1,4 +1,4 @@
--- depends: 0045.event_recorded
+-- depends: 0048.sync_record
 -- What Kafka removed unread was told to Prometheus alone: the boards and the rules of health didn't know of it.
 
 alter table telemetry.worker_state add column dropped bigint not null default 0 check (dropped >= 0);
