@@ -19,11 +19,13 @@ from twin.household_model import DAY, OF_THE_TRIAL, Clock, Constants, Stochastic
 
 _QUARTER_DAYS = 365.2425 / 4
 #: Households that are made a round, so many together, and rounds. Their numbers are none that a comparison uses.
-_MADE, _TOGETHER, _ROUNDS, _FIRST_NUMBER = 300, 100, 4, 1_000_000
+MADE, _TOGETHER, _ROUNDS, _FIRST_NUMBER = 300, 100, 4, 1_000_000
 #: A value read over a quarter, or over an hour, in a line between middles: its own weight and each neighbour's.
 _OWN, _NEIGHBOUR = 0.75, 0.125
 #: A spread is moved by at most such a factor a round.
 _MOST = 2.0
+#: Nobody is made to read zero nearly always: what is left would have to carry all of the energy.
+_MOST_ZEROS = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +178,7 @@ def _profile(of: Traits) -> NDArray[np.float64]:
     return np.asarray(profile / (profile.mean(axis=(0, 2)) @ [5 / 7, 2 / 7]))
 
 
-def fit(real: Traits, first: int, half_hours: int, made: int = _MADE, rounds: int = _ROUNDS) -> Constants:
+def fit(real: Traits, first: int, half_hours: int, made: int = MADE, rounds: int = _ROUNDS) -> Constants:
     """The model's constants of real households.
 
     Parameters
@@ -187,7 +189,8 @@ def fit(real: Traits, first: int, half_hours: int, made: int = _MADE, rounds: in
         Households that are made a round to see what the constants so far show, and rounds.
     """
     wanted = figures(real)
-    constants = replace(wanted, slow=OF_THE_TRIAL.slow, fast=OF_THE_TRIAL.fast)
+    zero_share = min(wanted.zero_share, _MOST_ZEROS)
+    constants = replace(wanted, slow=OF_THE_TRIAL.slow, fast=OF_THE_TRIAL.fast, zero_share=zero_share)
     for _ in range(rounds):
         constants = _moved(constants, wanted, figures(_shown(constants, first, half_hours, made)))
     return constants
@@ -223,6 +226,6 @@ def _moved(own: Constants, wanted: Constants, shown: Constants) -> Constants:
         fast=float(np.clip(own.fast + 2 * (wanted.fast - shown.fast), 0, 0.99 - slow)),
         decay=share(own.decay, wanted.decay, shown.decay, 0.98),
         zero_households=share(own.zero_households, wanted.zero_households, shown.zero_households),
-        zero_share=min(spread(own.zero_share, wanted.zero_share, shown.zero_share), 0.95),
+        zero_share=min(spread(own.zero_share, wanted.zero_share, shown.zero_share), _MOST_ZEROS),
         away=share(own.away, wanted.away, shown.away),
     )

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.household_fit import Traits, autocorrelation, fit, traits
+from benchmarks.household_fit import MADE, Traits, autocorrelation, fit, traits
 from benchmarks.report import Result, main, median_seconds, result, with_interval
 from twin.household_model import Clock, StochasticHouseholds
 from twin.households import FILE_LEAD_S, Households
@@ -182,8 +182,13 @@ def _read(path: Path) -> tuple[NDArray[np.float64], int]:
     return np.asarray(compared, np.float64), first_day
 
 
-def made_of_the_others(path: Path, real: Figures, first_day: int, made: int = _MADE_A_FOLD) -> dict[str, list[Figures]]:
-    """By maker, for each of the file's meters: households made of all the others, and the others themselves."""
+def made_of_the_others(
+    path: Path, real: Figures, first_day: int, made: int = _MADE_A_FOLD, shown: int = MADE
+) -> dict[str, list[Figures]]:
+    """By maker, for each of the file's meters: households made of all the others, and the others themselves.
+
+    `shown` households are made a round to fit the stochastic maker's constants.
+    """
     first = (first_day + _DAYS[0]) * _HALF_HOURS + _FILE_CLOCK.utc_offset_s // 1800
     seen = traits(_read(path)[0] * 2000, first)
     folds: dict[str, list[Figures]] = {"resampled": [], "stochastic": [], _OTHERS: []}
@@ -192,13 +197,13 @@ def made_of_the_others(path: Path, real: Figures, first_day: int, made: int = _M
         # Other numbers each time: the same households' luck would not even out.
         resampled = Households.resampled(path, _SEED, clock=_FILE_CLOCK, columns=list(others), vacant=0)
         folds["resampled"].append(_generated(resampled, first_day, made, i * made))
-        folds["stochastic"].append(_generated(_fitted(seen.part(others), first), first_day, made, i * made))
+        folds["stochastic"].append(_generated(_fitted(seen.part(others), first, shown), first_day, made, i * made))
         folds[_OTHERS].append(real.part(others))
     return folds
 
 
-def _fitted(seen: Traits, first: int) -> Households:
-    constants = fit(seen, first, (_DAYS[1] - _DAYS[0]) * _HALF_HOURS)
+def _fitted(seen: Traits, first: int, shown: int) -> Households:
+    constants = fit(seen, first, (_DAYS[1] - _DAYS[0]) * _HALF_HOURS, shown)
     return Households(StochasticHouseholds(_SEED, _FILE_CLOCK, constants), _SEED, vacant=0)
 
 
