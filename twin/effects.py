@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid.model import GridModel
-from twin.effects_places import Places
+from twin.effects_places import Places, check_replacements
 from twin.effects_transfers import find_transfers, transfer_of
 from twin.effects_windows import (
     BEGINNING_S,
@@ -112,6 +112,7 @@ class Effects:
         self._places = places = Places(network, model)
         for event in self._events:
             places.check(event)
+        check_replacements(self._events)
         self._by_kind = {kind: [e for e in self._events if e.kind is kind] for kind in EventKind}
         self._scaled = make_periods(self._scaled_rows())
         self._unbilled = make_periods(self._unbilled_rows())

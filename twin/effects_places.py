@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,26 @@ def meter_of_point(point: str, meters: Mapping[str, object]) -> str:
         if code in meters:
             return code
     raise ValueError(f"no meter at point {point}")
+
+
+def check_replacements(events: Iterable[Event]) -> None:
+    """Whether each new meter has a code of its own, and no meter is replaced twice at one instant.
+
+    Raises
+    ------
+    ValueError
+        Naming the code or the point.
+    """
+    codes, instants = set(), set()
+    for event in events:
+        if event.kind is not EventKind.METER_REPLACED:
+            continue
+        if event.other in codes:
+            raise ValueError(f"{event.kind} of {event.entity}: {event.other!r} is another new meter's code already")
+        if (event.entity, event.begin_s) in instants:
+            raise ValueError(f"{event.kind} of {event.entity}: it is replaced twice at one instant")
+        codes.add(event.other)
+        instants.add((event.entity, event.begin_s))
 
 
 class Places:

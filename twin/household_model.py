@@ -92,47 +92,83 @@ def normals(key, household, index):  # type: ignore[no-untyped-def]
     return result
 
 
-# All that follows was derived from 13 households of the Smart Grid Smart City trial (those at even positions of the
-# file of 25) as docs/explanation/twin-households.md says; of the other 12 none was used.
+@dataclass(frozen=True, slots=True)
+class Constants:
+    """What the stochastic model was derived as from real households.
 
-#: Mean power in each hour of local time, per cent of the mean of all, by quarter of the calendar year (the first is
-#: the summer's) and day: working day, weekend.
+    Attributes
+    ----------
+    profile
+        Mean power in each hour of local time over the mean of all, by quarter of the calendar year (the first is the
+        summer's) and day: working day, weekend; shape (4, 2, 24).
+    day_wh, day_spread
+        Mean energy a day; standard deviation of its logarithm between households.
+    waves, season_spread
+        Standard deviations of the coefficients, one household's profile from the mean's: waves of 24, 12 and 8 hours
+        in the logarithm; and of half the logarithm of winter over summer.
+    sigma, sigma_slope, sigma_spread
+        Standard deviation of the logarithm of power at one time of day: of a middling household, its change with the
+        logarithm of energy (small ones vary more), and the deviation that this leaves.
+    slow, fast, decay
+        Shares of that variance which last for weeks and for hours; the latter's decay a half-hour. What is left of it
+        is new each half-hour.
+    zero_households, zero_share, away
+        Share of households that read zero at times; the largest share of time, of which most have little: the square
+        of an even number in 0 to 1; of those households, the share that is away for weeks on end.
+    """
+
+    profile: NDArray[np.float64]
+    day_wh: float
+    day_spread: float
+    waves: tuple[float, float, float]
+    season_spread: float
+    sigma: float
+    sigma_slope: float
+    sigma_spread: float
+    slow: float
+    fast: float
+    decay: float
+    zero_households: float
+    zero_share: float
+    away: float
+
+
+#: Derived from 13 households of the Smart Grid Smart City trial (those at even positions of the file of 25) as
+#: docs/explanation/twin-households.md says; of the other 12 none was used.
 # fmt: off
-_PROFILE = np.array([
-  [[84, 73, 65, 59, 60, 63, 74, 88,108, 96, 88, 84, 87, 87, 83, 81, 87, 91, 94,100,114,112,108, 98],
-   [88, 74, 68, 62, 61, 60, 69, 75,100,118,105, 96, 95, 97, 98,100,102, 97,100,103, 97, 99, 98, 98]],
-  [[88, 72, 57, 53, 51, 52, 65,102,115,109, 99, 94, 92, 92, 86, 92, 94, 99,111,123,132,124,111,105],
-   [83, 74, 67, 59, 55, 62, 72, 88,115,124,115,106,102,109,112,108,102,110,110,122,106,105,106,105]],
-  [[137,119, 95, 82, 78, 81, 90,109,142,156,139,135,122,125,126,118,112,124,141,170,165,162,159,152],
-   [122,112,100, 88, 79, 85, 90, 97,110,127,150,164,161,150,150,135,137,127,154,175,163,149,135,130]],
-  [[89, 75, 71, 67, 61, 64, 82,105,125,123,103, 89, 83, 84, 79, 76, 71, 78, 88,107,119,123,111, 98],
-   [87, 79, 76, 65, 66, 73, 77, 93,101,111,118,111,115,112,115,105, 94, 90, 90,103,101,103,101, 85]],
-]) / 100
+OF_THE_TRIAL = Constants(
+  profile=np.array([
+    [[84, 73, 65, 59, 60, 63, 74, 88,108, 96, 88, 84, 87, 87, 83, 81, 87, 91, 94,100,114,112,108, 98],
+     [88, 74, 68, 62, 61, 60, 69, 75,100,118,105, 96, 95, 97, 98,100,102, 97,100,103, 97, 99, 98, 98]],
+    [[88, 72, 57, 53, 51, 52, 65,102,115,109, 99, 94, 92, 92, 86, 92, 94, 99,111,123,132,124,111,105],
+     [83, 74, 67, 59, 55, 62, 72, 88,115,124,115,106,102,109,112,108,102,110,110,122,106,105,106,105]],
+    [[137,119, 95, 82, 78, 81, 90,109,142,156,139,135,122,125,126,118,112,124,141,170,165,162,159,152],
+     [122,112,100, 88, 79, 85, 90, 97,110,127,150,164,161,150,150,135,137,127,154,175,163,149,135,130]],
+    [[89, 75, 71, 67, 61, 64, 82,105,125,123,103, 89, 83, 84, 79, 76, 71, 78, 88,107,119,123,111, 98],
+     [87, 79, 76, 65, 66, 73, 77, 93,101,111,118,111,115,112,115,105, 94, 90, 90,103,101,103,101, 85]],
+  ]) / 100,
+  day_wh=14_550.0, day_spread=0.76,
+  waves=(0.25, 0.16, 0.11), season_spread=0.16,
+  sigma=0.94, sigma_slope=-0.23, sigma_spread=0.23,
+  slow=0.17, fast=0.56, decay=0.80,
+  zero_households=7 / 13, zero_share=0.37, away=0.6,
+)
 # fmt: on
-#: Mean energy a day; standard deviation of its logarithm between households, and bounds in such deviations.
-_DAY_WH, _DAY_SPREAD, _DAY_BOUNDS = 14_550.0, 0.76, (-2.5, 2.0)
-#: Standard deviations of the coefficients, one household's profile from the mean's: waves of 24, 12 and 8 hours in the
-#: logarithm; and of half the logarithm of winter over summer.
-_WAVES, _SEASON_SPREAD = np.array([0.25, 0.16, 0.11]), 0.16
-#: Standard deviation of the logarithm of power at one time of day: of a middling household, its change with the
-#: logarithm of energy (small ones vary more), the deviation that this leaves, and bounds.
-_SIGMA, _SIGMA_SLOPE, _SIGMA_SPREAD, _SIGMA_BOUNDS = 0.94, -0.23, 0.23, (0.35, 1.5)
+#: Bounds of a household's energy in standard deviations of its logarithm, and of its sigma.
+_DAY_BOUNDS, _SIGMA_BOUNDS = (-2.5, 2.0), (0.35, 1.5)
 #: The logarithm exceeds its mean by at most so many standard deviations.
 _HIGHEST = 3.0
 #: Nor does power exceed what the connection carries.
 _MOST_W = 15_000.0
-#: Shares of that variance which last for weeks, for hours, and for a half-hour; the middle one's decay a half-hour.
-_SLOW, _FAST, _DECAY = 0.17, 0.56, 0.80
 #: Half-hours between the knots of what lasts for weeks, and reach of what lasts for hours.
 _KNOT, _REACH = 10 * DAY, 16
-#: Share of households that read zero at times; the largest share of time, of which most have little: the square of
-#: an even number in 0 to 1.
-_ZERO_HOUSEHOLDS, _ZERO_SHARE = 7 / 13, 0.37
-#: Of those, the share that is away for weeks on end; lengths of spells in half-hours of these and of the others.
-_AWAY, _AWAY_SPELL, _SHORT_SPELL = 0.6, (20 * DAY, 60 * DAY), (1, 24)
+#: Lengths of spells of zeros in half-hours, of those who are away for weeks and of the others.
+_AWAY_SPELL, _SHORT_SPELL = (20 * DAY, 60 * DAY), (1, 24)
 
 
-def level(first: int, count: int, clock: Clock) -> NDArray[np.float64]:
+def level(
+    first: int, count: int, clock: Clock, profile: NDArray[np.float64] = OF_THE_TRIAL.profile
+) -> NDArray[np.float64]:
     """Mean power of all households over their mean of the year, in `count` half-hours of local time.
 
     Parameters
@@ -143,7 +179,7 @@ def level(first: int, count: int, clock: Clock) -> NDArray[np.float64]:
     hours = np.arange(DAY) / 2 - 0.25
     before = np.floor(hours).astype(np.int64)
     after_share = hours - before
-    profile = _PROFILE[..., before % 24] * (1 - after_share) + _PROFILE[..., (before + 1) % 24] * after_share
+    by_slot = profile[..., before % 24] * (1 - after_share) + profile[..., (before + 1) % 24] * after_share
     at = np.arange(first, first + count)
     day, slot = at // DAY, at % DAY
     weekend = ((day + 3) % 7 >= 5).astype(np.int64)
@@ -152,16 +188,17 @@ def level(first: int, count: int, clock: Clock) -> NDArray[np.float64]:
     early = np.floor(quarter).astype(np.int64)
     late_share = quarter - early
     result: NDArray[np.float64] = (
-        profile[early % 4, weekend, slot] * (1 - late_share) + profile[(early + 1) % 4, weekend, slot] * late_share
+        by_slot[early % 4, weekend, slot] * (1 - late_share) + by_slot[(early + 1) % 4, weekend, slot] * late_share
     )
     return result
 
 
 class StochasticHouseholds:
-    """Half-hours of any number of households from the constants above alone."""
+    """Half-hours of any number of households from the model's constants alone."""
 
-    def __init__(self, seed: int, clock: Clock) -> None:
+    def __init__(self, seed: int, clock: Clock, constants: Constants = OF_THE_TRIAL) -> None:
         self._clock = clock
+        self._constants = constants
         self._key = key_of(seed, "stochastic")
 
     def half_hours(self, first: int, count: int, household: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -171,8 +208,12 @@ class StochasticHouseholds:
         slot = np.arange(local, local + count) % DAY
         angle = 2 * np.pi * (np.arange(DAY) + 0.5) / DAY
         waves = np.array([wave(k * angle) for k in (1, 2, 3) for wave in (np.cos, np.sin)])
+        own = self._constants
+        mean = level(local, count, self._clock, own.profile)
+        shares = np.array([own.slow, own.fast, own.decay])
+        spreads = np.array([*own.waves, own.season_spread])
         result: NDArray[np.float64] = _half_hours(
-            self._key, local, household, level(local, count, self._clock), season, slot, waves, *self._traits(household)
+            self._key, local, household, mean, season, slot, waves, shares, spreads, *self._traits(household)
         )
         return result
 
@@ -186,21 +227,26 @@ class StochasticHouseholds:
         def choose(index: int) -> NDArray[np.float64]:
             return np.asarray(uniforms(key, household, index))
 
-        size = _DAY_SPREAD * np.clip(draw(0), *_DAY_BOUNDS)
-        mean_w = _DAY_WH / 24 * np.exp(size - _DAY_SPREAD**2 / 2)
-        sigma = np.clip(_SIGMA + _SIGMA_SLOPE * size + _SIGMA_SPREAD * draw(1), *_SIGMA_BOUNDS)
-        season = _SEASON_SPREAD * draw(2)
-        zeros = np.where(choose(3) < _ZERO_HOUSEHOLDS, _ZERO_SHARE * choose(4) ** 2, 0.0)
-        away = choose(5) < _AWAY
+        own = self._constants
+        size = own.day_spread * np.clip(draw(0), *_DAY_BOUNDS)
+        mean_w = own.day_wh / 24 * np.exp(size - own.day_spread**2 / 2)
+        sigma = np.clip(own.sigma + own.sigma_slope * size + own.sigma_spread * draw(1), *_SIGMA_BOUNDS)
+        season = own.season_spread * draw(2)
+        zeros = np.where(choose(3) < own.zero_households, own.zero_share * choose(4) ** 2, 0.0)
+        away = choose(5) < own.away
         shortest = np.where(away, _AWAY_SPELL[0], _SHORT_SPELL[0])
         longest = np.where(away, _AWAY_SPELL[1], _SHORT_SPELL[1])
         spell = shortest + np.floor((longest - shortest + 1) * choose(6))
-        waves = np.stack([_WAVES[i // 2] * draw(7 + i) for i in range(6)], axis=1)
+        waves = np.stack([own.waves[i // 2] * draw(7 + i) for i in range(6)], axis=1)
         return mean_w, sigma, season, zeros, spell, waves
 
 
 @njit(cache=True, nogil=True)
-def _half_hours(key, first, household, level, season, slot, wave, mean_w, sigma, seasonal, zeros, spell, waves):  # type: ignore[no-untyped-def]  # numba infers; one pass
+def _half_hours(  # type: ignore[no-untyped-def]  # numba infers; one pass
+    key, first, household, level, season, slot, wave, shares, spreads, mean_w, sigma, seasonal, zeros, spell, waves
+):
+    slow, fast, decay = shares
+    season_spread = spreads[3]
     count = len(level)
     result = np.zeros((count, len(household)))
     fast_key, slow_key, white_key, zero_key = (
@@ -212,12 +258,12 @@ def _half_hours(key, first, household, level, season, slot, wave, mean_w, sigma,
     weight = np.empty(_REACH)
     squares = 0.0
     for k in range(_REACH):
-        weight[k] = _DECAY**k
+        weight[k] = decay**k
         squares += weight[k] ** 2
     for k in range(_REACH):
-        weight[k] *= math.sqrt(_FAST / squares)
-    slow_share, white_share = math.sqrt(_SLOW), math.sqrt(1 - _SLOW - _FAST)
-    wave_variance = np.sum(_WAVES**2)
+        weight[k] *= math.sqrt(fast / squares)
+    slow_share, white_share = math.sqrt(slow), math.sqrt(1 - slow - fast)
+    wave_variance = np.sum(spreads[:3] ** 2)
     noise = np.empty(count + _REACH)
     shape = np.empty(DAY)
     for j in range(len(household)):
@@ -249,7 +295,7 @@ def _half_hours(key, first, household, level, season, slot, wave, mean_w, sigma,
             total += white_share * normal(white_key, number, first + i)
             for k in range(_REACH):
                 total += weight[k] * noise[i + _REACH - k]
-            of_season = seasonal[j] * season[i] - (_SEASON_SPREAD * season[i]) ** 2 / 2
+            of_season = seasonal[j] * season[i] - (season_spread * season[i]) ** 2 / 2
             power = shape[slot[i]] * level[i] * math.exp(spread * min(total, _HIGHEST) + of_season)
             result[i, j] = min(power, _MOST_W)
     return result

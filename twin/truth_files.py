@@ -386,7 +386,7 @@ def read_manifest(folder: Path) -> Manifest:
         begin_s, end_s = (_seconds(datetime.fromisoformat(values[name])) for name in ("from", "to"))
         counts = {str(name): int(count) for name, count in values["counts"].items()}
         return Manifest(str(values["city"]), int(values["seed"]), begin_s, end_s, int(values["interval_s"]), counts)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
         if isinstance(error, TruthError):
             raise
         raise TruthError(f"{path} is no manifest of a truth folder: {error!r}") from None

@@ -322,6 +322,15 @@ def test_what_is_impossible_is_refused(made: Event, said: str) -> None:
         effects(made)
 
 
+def test_new_meters_have_codes_of_their_own() -> None:
+    later = event(K.METER_REPLACED, POINT, MONDAY + 900, other="M-3")
+    effects(event(K.METER_REPLACED, POINT, MONDAY, other="M-2"), later)
+    with pytest.raises(ValueError, match=f"of {POINT}: 'M-3' is another new meter's code already"):
+        effects(event(K.METER_REPLACED, POINT, MONDAY, other="M-3"), later)
+    with pytest.raises(ValueError, match=f"of {POINT}: it is replaced twice at one instant"):
+        effects(event(K.METER_REPLACED, POINT, MONDAY + 900, other="M-2"), later)
+
+
 def test_a_dedicated_customers_meter_is_found() -> None:
     twin = full_grid()
     places = Places(twin.network, twin.model)

@@ -134,9 +134,11 @@ def test_what_is_no_truth_folder_is_said(tmp_path: Path) -> None:
         read_manifest(tmp_path / "nowhere")
     with pytest.raises(TruthError, match=r"is no truth folder: it has no manifest\.json"):
         read_manifest(tmp_path)
-    (tmp_path / "manifest.json").write_text("[]")
-    with pytest.raises(TruthError, match="is no manifest"):
-        read_manifest(tmp_path)
+    endless = f'{{"format": "{truth_files.FORMAT}", "from": "2026-11-20T00:00:00Z", "to": "2026-11-21T00:00:00Z",'
+    for text in ("[]", "[" * 100_000, f'{endless} "counts": {{"meters": 1e999}}}}'):
+        (tmp_path / "manifest.json").write_text(text)
+        with pytest.raises(TruthError, match="is no manifest"):
+            read_manifest(tmp_path)
     (tmp_path / "manifest.json").write_text('{"format": "meterline-truth/9"}')
     with pytest.raises(TruthError, match="its format is meterline-truth/9"):
         read_manifest(tmp_path)
