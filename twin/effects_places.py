@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from grid.model import GridModel, Role
+from grid.model import MAX_MULTIPLIER, PHASES, GridModel, Role
 from twin.events import FRAUD, RECORD, Event, EventKind
 from twin.network import Network
 
@@ -99,6 +99,7 @@ class Places:
         self.points = {p.code: i for i, p in enumerate(network.points)}
         self.areas = {a.code: i for i, a in enumerate(network.areas)}
         self.feeders = {f.code: i for i, f in enumerate(network.feeders)}
+        self._model = model
         self._meters = meters = {m.code: i for i, m in enumerate(model.meters)}
         heads = {m.unit: i for i, m in enumerate(model.meters) if m.role & Role.GATEWAY}
         self.point_meter = np.array([meters[meter_of_point(code, meters)] for code in self.points], np.int64)
@@ -146,6 +147,22 @@ class Places:
             raise ValueError(f"{kind} of {entity}: `other` is the new meter's code, and not {event.other!r}")
         if known and not any(entity in codes for _, codes in known):
             raise ValueError(f"{kind}: no {' or '.join(what for what, _ in known)} of the code {entity!r}")
+        if kind in RECORD:
+            self._check_record(event)
+
+    def _check_record(self, event: Event) -> None:
+        """Whether what an event has recorded can be, and is wrong."""
+        kind, entity, other = event.kind, event.entity, event.other
+        meter = self._model.meters[self.meter(entity)]
+        multiplier = round(meter.multiplier * event.size)
+        if kind is EventKind.RECORD_AREA and (other not in self.areas or other == meter.unit):
+            raise ValueError(f"{kind} of {entity}: `other` is another area's code, and not {other!r}")
+        if kind is EventKind.RECORD_PHASE and (other not in PHASES or other == meter.phases):
+            raise ValueError(f"{kind} of {entity}: `other` is another of {', '.join(PHASES)}, and not {other!r}")
+        if kind is EventKind.RECORD_MULTIPLIER and (
+            not 1 <= multiplier <= MAX_MULTIPLIER or multiplier == meter.multiplier
+        ):
+            raise ValueError(f"{kind} of {entity}: multiplier {meter.multiplier} can't be recorded as {multiplier}")
 
     def meter(self, entity: str) -> int:
         """Position of the meter of a point, at an area's transformer or at a feeder's head; −1 for none."""

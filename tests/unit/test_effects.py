@@ -262,9 +262,12 @@ def test_an_account_may_be_opened_for_a_time() -> None:
     np.testing.assert_array_equal(demanded(found, steps)[0][:, 5], np.where(inside(steps), 100, 0))
 
 
-@pytest.mark.parametrize("kind", [K.METER_REPLACED, K.RECORD_AREA, K.RECORD_PHASE, K.RECORD_MULTIPLIER])
-def test_what_is_only_on_record_changes_no_energy(kind: EventKind) -> None:
-    found = effects(event(kind, POINT, FROM, UNTIL, 2.0, "x"))
+@pytest.mark.parametrize(
+    ("kind", "other"),
+    [(K.METER_REPLACED, "x"), (K.RECORD_AREA, "LV1.102"), (K.RECORD_PHASE, "BC"), (K.RECORD_MULTIPLIER, "")],
+)
+def test_what_is_only_on_record_changes_no_energy(kind: EventKind, other: str) -> None:
+    found = effects(event(kind, POINT, FROM, UNTIL, 2.0, other))
     steps = day_steps(found)
     assert (demanded(found, steps)[0] == 100).all()
     assert (metered(found, steps) == 100).all()
@@ -329,6 +332,23 @@ def test_new_meters_have_codes_of_their_own() -> None:
         effects(event(K.METER_REPLACED, POINT, MONDAY, other="M-3"), later)
     with pytest.raises(ValueError, match=f"of {POINT}: it is replaced twice at one instant"):
         effects(event(K.METER_REPLACED, POINT, MONDAY + 900, other="M-2"), later)
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "other", "told"),
+    [
+        (K.RECORD_MULTIPLIER, 0.0, "", "can't be recorded as 0"),
+        (K.RECORD_MULTIPLIER, 0.3, "", "can't be recorded as 0"),
+        (K.RECORD_MULTIPLIER, 1.0, "", "multiplier 1 can't be recorded as 1"),
+        (K.RECORD_MULTIPLIER, 1e8, "", "can't be recorded as 100000000"),
+        (K.RECORD_AREA, 1.0, "nowhere", "`other` is another area's code, and not 'nowhere'"),
+        (K.RECORD_AREA, 1.0, "", "and not ''"),
+        (K.RECORD_PHASE, 1.0, "Q", "`other` is another of A, B, C"),
+    ],
+)
+def test_a_record_that_cannot_be_or_is_right_is_refused(kind: K, size: float, other: str, told: str) -> None:
+    with pytest.raises(ValueError, match=f"{kind} of {POINT}: .*{told}"):
+        effects(event(kind, POINT, MONDAY, size=size, other=other))
 
 
 def test_a_dedicated_customers_meter_is_found() -> None:
