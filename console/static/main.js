@@ -94,13 +94,20 @@ function menu(boards, board) {
   find("boards").setAttribute("aria-label", board.words.board);
   find("boards").replaceChildren(
     ...boards.map((each) => {
-      const query = keepRange(new URLSearchParams()).toString();
+      const query = keepRange(placeOf(board.values)).toString();
       const href = `/boards/${each.uid}${query ? `?${query}` : ""}`;
       const text = plain(each.title);
       const label = text.charAt(0).toUpperCase() + text.slice(1);
       return make("a", { href, title: each.description, "aria-current": each.uid === board.uid && "page" }, label);
     }),
   );
+}
+
+/** What is chosen here, and what was on boards before that choose more: a board takes of it what it knows. */
+function placeOf(values) {
+  const query = new URLSearchParams([...here].filter(([name]) => name.startsWith(PREFIX)));
+  for (const [name, value] of Object.entries(values)) if (value !== "") query.set(PREFIX + name, value);
+  return query;
 }
 
 function controls(board, clock) {

@@ -134,6 +134,22 @@ def test_a_choice_changes_what_depends_on_it(browser: Browser, base: str) -> Non
     assert visit.wrong == []
 
 
+def test_the_menu_keeps_the_chosen_place(browser: Browser, base: str) -> None:
+    visit = Visit(browser, base, "desk")
+    page = visit.open("/boards/test-area?var-region=south&var-area=B1&lang=en")
+    menu = page.locator("#boards")
+    menu.get_by_role("link", name="Region", exact=True).click()
+    page.wait_for_url("**/boards/test-region?**")
+    visit.filled()
+    assert page.get_by_label("Region", exact=True).input_value() == "south"
+    # That board chooses no area: the one from before is still meant.
+    menu.get_by_role("link", name="Area", exact=True).click()
+    page.wait_for_url("**/boards/test-area?**")
+    visit.filled()
+    assert page.get_by_label("Area", exact=True).input_value() == "B1"
+    assert visit.wrong == []
+
+
 def test_an_own_range_is_of_the_utility_s_clocks(browser: Browser, base: str) -> None:
     visit = Visit(browser, base, "desk")
     page = visit.open("/boards/test-area?lang=en&from=2026-06-01T00:00:00Z&to=2026-06-01T06:30:00Z")
