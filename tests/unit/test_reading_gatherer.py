@@ -77,12 +77,13 @@ class Kafka:
     asked: list[str] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
     offsets: dict[TopicPartition, Any] = field(default_factory=dict)
-    committed: list[int] = field(default_factory=list)
+    commits: list[int] = field(default_factory=list)
     sought: dict[TopicPartition, int] = field(default_factory=dict)
     stop: threading.Event = field(default_factory=threading.Event)
     listener: Any = None
     telling: bool = False
     end: int = 100
+    beginning: int = 0
     before_stop: Callable[[], None] = lambda: None
     _fetcher: Any = field(default_factory=type("Fetcher", (), {}))
 
@@ -107,7 +108,13 @@ class Kafka:
         if self.refuses:
             raise self.refuses.pop(0)
         self.offsets |= offsets
-        self.committed += [offset.offset for offset in offsets.values()]
+        self.commits += [offset.offset for offset in offsets.values()]
+
+    def committed(self, partition: TopicPartition, timeout_ms: int) -> int | None:
+        return self.offsets[partition].offset if partition in self.offsets else None
+
+    def beginning_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, self.beginning)
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self.sought[partition] = offset
@@ -235,12 +242,12 @@ def test_one_poll_is_taken_in_parts_that_are_held() -> None:
     kafka = Kafka([{PARTITION: [batch(*hundred, first=100 * n) for n in range(10)]}])
     made = gatherer(kafka, hold=200)
     made.run(kafka.stop)
-    assert kafka.committed == [200, 400, 600, 800, 1_000]
+    assert kafka.commits == [200, 400, 600, 800, 1_000]
     assert made.taken == 1_000
     # A batch larger than that goes on in parts too, and is committed as a whole.
     kafka = Kafka([{PARTITION: [batch(*hundred)]}])
     gatherer(kafka, hold=30).run(kafka.stop)
-    assert (kafka.asked.count(TELEMETRY_AREA), kafka.committed) == (4, [100])
+    assert (kafka.asked.count(TELEMETRY_AREA), kafka.commits) == (4, [100])
 
 
 def test_a_batch_that_cannot_be_unpacked_is_refused_and_the_next_is_taken() -> None:
@@ -250,7 +257,7 @@ def test_a_batch_that_cannot_be_unpacked_is_refused_and_the_next_is_taken() -> N
     made.run(kafka.stop)
     assert [sent.record[:2] for sent in kafka.sent] == [(TELEMETRY_REJECTED, b"too_large"), (TELEMETRY_AREA, b"A1")]
     assert kafka.sent[0].record[2] == bomb.data
-    assert (kafka.committed, made.taken, made.reasons) == ([11], 1, {Reason.TOO_LARGE: 1})
+    assert (kafka.commits, made.taken, made.reasons) == ([11], 1, {Reason.TOO_LARGE: 1})
 
 
 def test_what_is_held_when_partitions_move_comes_again_from_what_is_committed() -> None:
