@@ -108,7 +108,13 @@ def test_a_flood_that_can_t_pass_waits_on_disk(stack: Stack) -> None:
         with stack.paused("postgres"):
             different = fill_topic(stack)
             time.sleep(10)
-        expected = (FLOOD + different, FLOOD + LARGE)
-        until(lambda: stack.refused(connection) == expected, "all of it is stored", 240)
+        inputs, times = FLOOD + different, FLOOD + LARGE
+
+        def is_stored() -> bool:
+            # Where Kafka slept for so long that its partitions moved, some are taken and counted again.
+            seen = stack.refused(connection)
+            return seen[0] == inputs and seen[1] >= times
+
+        until(is_stored, f"{inputs} inputs are stored, {times} times", 240)
         stack.empty()
     assert max(memory.growth().values()) < GROWTH_MAX, memory.growth()
