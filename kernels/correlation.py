@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from kernels.coordinate_descent import bounded
 from kernels.energy_balance import MISSING_WH
 
 Floats = NDArray[np.float64]
@@ -32,7 +33,7 @@ _SIDE_HOURS, _SIDE_WEIGHT = 3.0, 0.9
 _RIDGE = 2e-4
 #: Weights of the slots about one when usual use is smoothed.
 _SMOOTH = np.array([1.0, 2.0, 3.0, 2.0, 1.0]) / 9.0
-_MOST_SWEEPS = 300
+_MOST_SWEEPS, _LEAST_MOVE = 300, 1e-7
 #: A meter stands still more than it used to when it lacks this share of its use by that; what that adds to its rank,
 #: and what more when at least so much of it is found in the loss. Chosen as those of benchmarks/usage.py.
 _STANDS_SHARE, _STANDS, _STANDS_WITH_LOSS, _STANDS_COEFFICIENT = 0.05, 8.0, 12.0, 0.1
@@ -283,7 +284,8 @@ def blame(state: CorrelationState) -> Blame:
     moments = np.append(state.moments, state.loss[0])
     ridge = np.append(np.full(count, _RIDGE * np.trace(state.products) / count), 0.0)
     matrix = products + np.diag(ridge)
-    all_of_it = np.asarray(_not_negative(matrix, moments, _MOST_SWEEPS))
+    zeros = np.zeros(count + 1)
+    all_of_it = np.asarray(bounded(matrix, moments, zeros, zeros + np.inf, zeros + 1.0, _MOST_SWEEPS, _LEAST_MOVE))
     used = np.flatnonzero(all_of_it > 0.0)
     grown = np.zeros(count + 1)
     if len(used):
@@ -306,27 +308,3 @@ def blame(state: CorrelationState) -> Blame:
         energy[:meters],
         energy[meters:],
     )
-
-
-@njit(cache=True, nogil=True)
-def _not_negative(matrix, moments, most):  # type: ignore[no-untyped-def]
-    count = len(moments)
-    out = np.zeros(count)
-    slope = -moments.copy()
-    for _ in range(most):
-        moved = 0.0
-        greatest = 0.0
-        for j in range(count):
-            if matrix[j, j] <= 0.0:
-                continue
-            new = max(out[j] - slope[j] / matrix[j, j], 0.0)
-            step = new - out[j]
-            if step != 0.0:
-                for k in range(count):
-                    slope[k] += step * matrix[k, j]
-                out[j] = new
-                moved = max(moved, abs(step))
-            greatest = max(greatest, new)
-        if moved <= 1e-7 * greatest:
-            break
-    return out

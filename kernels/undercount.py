@@ -16,6 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from kernels.coordinate_descent import bounded
 from kernels.energy_balance import MISSING_WH
 
 Floats = NDArray[np.float64]
@@ -34,7 +35,7 @@ _MOST_USE, _MOST_DEFICIT, _MOST_GATEWAY, _MOST_TECHNICAL, _REVERSED, _MOST_GIVIN
 #: Random error of a gateway as a share of its reading; variance of the meters' whole watt-hours, and of all else.
 _RANDOM, _ROUNDED_WH2, _ELSE_WH2 = 0.005, 0.1, 10.0
 #: Degrees of freedom of the residuals (Student's t), rounds in which their weights are found, sweeps of each.
-_FREEDOM, _ROUNDS, _SWEEPS = 4.0, 5, 300
+_FREEDOM, _ROUNDS, _SWEEPS, _LEAST_MOVE = 4.0, 5, 300, 1e-6
 #: A meter stands still below this part of the lowest twentieth of its readings, for an hour and so many slots at least;
 #: it is compared with three hours on both sides. What it lacks is asked for where it is so much of its use by that.
 _STILL, _LEAST_STILL_H, _LEAST_STILL_SLOTS, _BESIDE_H, _LEAST_LACK = 0.5, 1.0, 4, 3.0, 0.05
@@ -276,7 +277,8 @@ def _solve(regressors: Floats, loss: Floats, weight: Floats, slots: int, low: Fl
     within, inside = _within_days(regressors, weight, slots), _within_days(loss[None], weight, slots)[0]
     weighted = within * weight
     matrix = weighted @ within.T
-    fitted = np.asarray(_bounded(matrix, weighted @ inside, low, high, _SWEEPS))
+    size = np.sqrt(np.maximum(np.diag(matrix), 0.0))
+    fitted = np.asarray(bounded(matrix, weighted @ inside, low, high, size, _SWEEPS, _LEAST_MOVE))
     free = np.flatnonzero((fitted > low + 1e-9) & (fitted < high - 1e-9) & (np.diag(matrix) > 0.0))
     return _Solved(fitted, inside - fitted @ within, weight, weighted, matrix, free)
 
@@ -316,30 +318,4 @@ def _log_ratio(fitted: Floats, deviation: Floats, taken: Floats) -> Floats:
     thief = highest + np.log(np.exp(logs - highest[:, None]).mean(axis=1))
     honest = own + _HONEST**2
     out[known] = thief + at**2 / 2.0 / honest + 0.5 * np.log(honest)
-    return out
-
-
-@njit(cache=True, nogil=True)
-def _bounded(matrix, moments, low, high, most):  # type: ignore[no-untyped-def]
-    """Least squares within bounds, by coordinate descent."""
-    count = len(moments)
-    out = np.zeros(count)
-    slope = -moments.copy()
-    for _ in range(most):
-        moved = 0.0
-        greatest = 0.0
-        for j in range(count):
-            if matrix[j, j] <= 0.0:
-                continue
-            size = np.sqrt(matrix[j, j])
-            new = min(max(out[j] - slope[j] / matrix[j, j], low[j]), high[j])
-            step = new - out[j]
-            if step != 0.0:
-                for k in range(count):
-                    slope[k] += step * matrix[k, j]
-                out[j] = new
-                moved = max(moved, abs(step) * size)
-            greatest = max(greatest, abs(new) * size)
-        if moved <= 1e-6 * greatest:
-            break
     return out

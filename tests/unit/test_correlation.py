@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from kernels.correlation import CorrelationState, LossCorrelation, LossDay, _not_negative, blame, fold_loss_day
+from kernels.coordinate_descent import bounded
+from kernels.correlation import CorrelationState, LossCorrelation, LossDay, blame, fold_loss_day
 from tests.naive import correlation as naive
 
 HOMES, DAYS, HONEST = 12, 56, 28
@@ -13,9 +14,9 @@ def test_the_fit_is_the_best_that_is_not_negative(seed: int) -> None:
     regressors = random.gamma(1.0, 1.0, (6, 40))
     loss = np.maximum(random.normal(0, 1, 6), 0) @ regressors + random.normal(0, 1, 40)
     matrix, moments = regressors @ regressors.T, regressors @ loss
-    np.testing.assert_allclose(
-        _not_negative(matrix, moments, 10_000), naive.not_negative(matrix.tolist(), moments.tolist()), atol=1e-4
-    )
+    zeros = np.zeros(6)
+    found = bounded(matrix, moments, zeros, zeros + np.inf, zeros + 1.0, 10_000, 1e-7)
+    np.testing.assert_allclose(found, naive.not_negative(matrix.tolist(), moments.tolist()), atol=1e-4)
 
 
 def homes(seed: int) -> np.ndarray:

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from kernels.coordinate_descent import bounded
 from kernels.energy_balance import MISSING_WH
-from kernels.undercount import JUDGED_DAYS, AreaWindow, Undercount, _bounded, undercount
+from kernels.undercount import JUDGED_DAYS, AreaWindow, Undercount, undercount
 
 HOMES, DAYS, SLOTS = 14, 2 * JUDGED_DAYS, 48
 JUDGED = slice(DAYS - JUDGED_DAYS, DAYS)
@@ -116,7 +117,7 @@ def test_coefficients_stay_within_their_bounds_and_are_the_best_there() -> None:
     loss = np.array([3.0, -2.0, 0.2, 0.5, 0.0, 1.0]) @ regressors + random.normal(0, 0.1, 60)
     matrix, moments = regressors @ regressors.T, regressors @ loss
     low, high = np.zeros(6), np.ones(6)
-    found = _bounded(matrix, moments, low, high, 10_000)
+    found = bounded(matrix, moments, low, high, np.sqrt(np.diag(matrix)), 10_000, 1e-6)
     slope = matrix @ found - moments
     assert (found >= low).all()
     assert (found <= high).all()
