@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.household_model import DAY, OF_THE_TRIAL, Clock, Constants, StochasticHouseholds
+from twin.household_model import DAY, OF_THE_TRIAL, Clock, Constants, StochasticHouseholds, day_waves
 
 _QUARTER_DAYS = 365.2425 / 4
 #: Households that are made a round, so many together, and rounds. Their numbers are none that a comparison uses.
@@ -123,9 +123,7 @@ def _means(power_w: NDArray[np.float64], group: NDArray[np.int64], groups: int) 
 
 
 def _waves(by_slot: NDArray[np.float64]) -> NDArray[np.float64]:
-    angle = 2 * np.pi * (np.arange(DAY) + 0.5) / DAY
-    basis = np.array([wave(k * angle) for k in (1, 2, 3) for wave in (np.cos, np.sin)])
-    return np.asarray(np.log(by_slot).T @ basis.T * 2 / DAY)
+    return np.asarray(np.log(by_slot).T @ day_waves().T * 2 / DAY)
 
 
 def _is_away(zero: NDArray[np.bool_]) -> bool:

@@ -193,6 +193,12 @@ def level(
     return result
 
 
+def day_waves() -> NDArray[np.float64]:
+    """Cosine and sine of 24, 12 and 8 hours in the middles of a day's half-hours; shape (6, DAY)."""
+    angle = 2 * np.pi * (np.arange(DAY) + 0.5) / DAY
+    return np.array([wave(k * angle) for k in (1, 2, 3) for wave in (np.cos, np.sin)])
+
+
 class StochasticHouseholds:
     """Half-hours of any number of households from the model's constants alone."""
 
@@ -206,14 +212,12 @@ class StochasticHouseholds:
         local = first + self._clock.utc_offset_s // HALF_HOUR_S
         season = np.cos(2 * np.pi * (self._clock.season_day(np.arange(local, local + count) // DAY) - 196) / _DAYS_YEAR)
         slot = np.arange(local, local + count) % DAY
-        angle = 2 * np.pi * (np.arange(DAY) + 0.5) / DAY
-        waves = np.array([wave(k * angle) for k in (1, 2, 3) for wave in (np.cos, np.sin)])
         own = self._constants
         mean = level(local, count, self._clock, own.profile)
         shares = np.array([own.slow, own.fast, own.decay])
         spreads = np.array([*own.waves, own.season_spread])
         result: NDArray[np.float64] = _half_hours(
-            self._key, local, household, mean, season, slot, waves, shares, spreads, *self._traits(household)
+            self._key, local, household, mean, season, slot, day_waves(), shares, spreads, *self._traits(household)
         )
         return result
 
