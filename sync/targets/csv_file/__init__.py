@@ -12,7 +12,7 @@ import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from grid.document import LISTS, VALUES, Document, Key, canonical, digest_of
 from store.deliveries import Attempt, Outcome
@@ -59,7 +59,7 @@ class CsvFolder:
         except (OSError, UnicodeError, csv.Error) as error:
             raise TargetError(f"{type(error).__name__}: {error}") from None
         found = {key: self._journal(key.kind).standing.get(key.code) for key in keys}
-        return {key: version[1] for key, version in found.items() if version is not None and version[1] is not None}
+        return {key: version.digest for key, version in found.items() if version is not None and version.digest}
 
     def keys(self) -> Iterable[Key]:
         """By kind and code."""
@@ -69,7 +69,9 @@ class CsvFolder:
             if path.stem in COLUMNS:
                 journal = self._journal(path.stem)
                 journal.catch_up(whole=True)
-                yield from (Key(path.stem, code) for code, (_, digest, _) in sorted(journal.standing.items()) if digest)
+                yield from (
+                    Key(path.stem, code) for code, version in sorted(journal.standing.items()) if version.digest
+                )
 
     def _journal(self, kind: str) -> _Journal:
         if kind not in self._journals:
@@ -109,14 +111,24 @@ def _digest(lines: Sequence[Line]) -> bytes:
     return digest_of(canonical(lines))
 
 
+class _Version(NamedTuple):
+    """What stands of a code, in so many lines; without a digest it was removed."""
+
+    number: int
+    digest: bytes | None
+    delivery: str
+    lines: int
+
+
 class _Journal:
-    """One file, read on from where it was read to; of each code the version that stands: number, digest, delivery."""
+    """One file, read on from where it was read to; of each code the version that stands."""
 
     def __init__(self, path: Path, kind: str) -> None:
-        self.standing: dict[str, tuple[int, bytes | None, str]] = {}
+        self.standing: dict[str, _Version] = {}
         self._path = path
         self._columns = COLUMNS[kind]
         self._lines = 0
+        self._standing_lines = 0
         self._stamp: tuple[int, int, int] | None = None
 
     def add(self, versions: Sequence[tuple[Parcel, Key, list[Line]]]) -> None:
@@ -132,14 +144,14 @@ class _Journal:
                 text.write("\n")
             for parcel, key, lines in versions:
                 before = self.standing.get(key.code)
-                if before is not None and (before[0] > parcel.number or before[2] == str(parcel.delivery_id)):
+                if before is not None and (before.number > parcel.number or before.delivery == str(parcel.delivery_id)):
                     continue
                 writer.writerows(_run(self._columns, parcel.delivery_id, parcel.number, key.code, lines))
             file.write(text.getvalue().encode())
             file.flush()
             os.fsync(file.fileno())
             self._load(file)
-            if self._lines > _COMPACT_FROM and self._lines > 4 * len(self.standing):
+            if self._lines > max(_COMPACT_FROM, 2 * self._standing_lines):
                 self._compact()
 
     def catch_up(self, whole: bool = False) -> None:
@@ -163,21 +175,23 @@ class _Journal:
         file.seek(self._stamp[1] if self._stamp is not None else 0)
         rows = csv.reader(io.StringIO(file.read().decode("utf-8", "replace"), newline=""))
         for delivery, number, code, lines in _runs(rows, self._columns):
-            self._lines += max(len(lines), 1)
+            count = max(len(lines), 1)
+            self._lines += count
             before = self.standing.get(code)
-            if before is None or before[0] <= number:
-                self.standing[code] = (number, _digest(lines) if lines else None, delivery)
+            if before is None or before.number <= number:
+                self._standing_lines += count - (0 if before is None else before.lines)
+                self.standing[code] = _Version(number, _digest(lines) if lines else None, delivery, count)
         self._stamp = stamp
 
     def _forget(self) -> None:
-        self.standing, self._lines, self._stamp = {}, 0, None
+        self.standing, self._lines, self._standing_lines, self._stamp = {}, 0, 0, None
 
     def _compact(self) -> None:
         """Write the journal anew with what stands, in its order."""
         with self._path.open(encoding="utf-8", newline="") as file:
             last: dict[str, list[Line]] = {}
             for delivery, number, code, lines in _runs(csv.reader(file), self._columns):
-                if number >= self.standing[code][0]:
+                if number >= self.standing[code].number:
                     last[code] = list(_run(self._columns, delivery, number, code, lines))
         beside = self._path.with_suffix(".new")
         with beside.open("w", encoding="utf-8", newline="") as file:
