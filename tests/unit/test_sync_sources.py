@@ -164,6 +164,35 @@ def test_excel_keeps_long_numbers_and_says_where_a_sheet_is_broken(tmp_path: Pat
         list(read_excel(path))
 
 
+def test_a_workbook_of_which_any_part_is_broken_is_refused_in_one_line(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    assert book.active is not None
+    book.active.append(["number", "name"])
+    book.active.append([7, "North"])
+    path = tmp_path / "b.xlsx"
+    book.save(path)
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    needed = {"xl/workbook.xml", "xl/styles.xml", "[Content_Types].xml", "xl/_rels/workbook.xml.rels"}
+    said: dict[str, list[str]] = {}
+    for broken in needed:
+        for spoilt in (parts[broken][:-40], parts[broken].replace(b"=", b"x=", 9), b"<\n>", b""):
+            with zipfile.ZipFile(path, "w") as archive:
+                for name, content in parts.items():
+                    archive.writestr(name, spoilt if name == broken else content)
+            try:
+                list(read_excel(path))
+            except SourceError as error:
+                said.setdefault(broken, []).append(str(error))
+    assert said.keys() == needed
+    assert not [text for texts in said.values() for text in texts if "\n" in text]
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("xl/workbook.xml", parts["xl/workbook.xml"])
+    path.write_bytes(path.read_bytes().replace(b"BZh9", b"BZh0"))
+    with pytest.raises(SourceError, match="not an Excel workbook"):
+        list(read_excel(path))
+
+
 ENVELOPE = {
     "op": "u",
     "before": {"id": 7, "name": "old"},
