@@ -24,6 +24,8 @@ def compare_names(clusters: Clusters) -> Iterator[Finding]:
                 if name is None:
                     continue
                 should = _should(clusters, cluster, name, spelling)
+                if should is None and cluster is not None and column == "name":
+                    should = _one_of(clusters, title, row)
                 if should is not None:
                     of = cluster or Cluster(table.mapping.entity, (table.keys[row],))
                     confidence = (of.link((title, row)) or ("", 1.0))[1]
@@ -64,6 +66,12 @@ def _should(clusters: Clusters, cluster: Cluster | None, name: Name, spelling: M
     if cluster.kind in {"segment", "switch", "point"} and parts["element"].casefold() != cluster.identity[-1]:
         return " ".join(cluster.identity)
     return None
+
+
+def _one_of(clusters: Clusters, title: str, row: int) -> str | None:
+    """What the name of a row should say whose own name nobody else knows, and that is one of several things."""
+    among = clusters.open_between.get(title, {}).get(row)
+    return None if among is None else " or ".join(sorted(" ".join(each.identity) for each in among))
 
 
 def _place(clusters: Clusters, cluster: Cluster) -> str | None:

@@ -24,6 +24,7 @@ def find_missing(clusters: Clusters, told: set[tuple[str, int]]) -> Iterator[Fin
     told
         Title and cluster (`id`) of what `find_orphans` has told already.
     """
+    told = told | _stood_for(clusters)
     for kind in COMPLETE:
         tables = [clusters.tables[t] for t in clusters.titles(kind) if len(clusters.tables[t])]
         pointed = {id(c.expected_of) for c in clusters.all["point"] if c.size and c.expected_of is not None}
@@ -45,6 +46,15 @@ def find_missing(clusters: Clusters, told: set[tuple[str, int]]) -> Iterator[Fin
                     ConflictKind.MISSING, cluster, "record", system, table.dataset, key, label(cluster), None, said
                 )
     yield from _missing_points(clusters)
+
+
+def _stood_for(clusters: Clusters) -> set[tuple[str, int]]:
+    """Title and cluster (`id`) of things for all of which there are records, though nobody can say which is which."""
+    found: set[tuple[str, int]] = set()
+    for title, rows in clusters.open_between.items():
+        counted = Counter(frozenset(id(each) for each in among) for among in rows.values())
+        found |= {(title, each) for among, records in counted.items() if records >= len(among) for each in among}
+    return found
 
 
 def _missing_points(clusters: Clusters) -> Iterator[Finding]:

@@ -118,6 +118,8 @@ class Clusters:
         self.of: dict[str, list[Cluster | None]] = {t.title: [None] * len(t) for t in self.tables.values()}
         self.adopted: dict[int, Cluster] = {}
         """By meter (`id`) its account, where no reference leads to it; see `sync.identity.accounts`."""
+        self.open_between: dict[str, dict[int, list[Cluster]]] = {}
+        """By title the rows that are one of several things that the dataset lacks, nobody can say which."""
         self._led = {
             (table.title, relation): (keys, other.at, self.of[other.title])
             for table in self.tables.values()

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from sync.identity.clusters import Cluster, Clusters, Identity
-from sync.identity.scoring import SURE, assign, probability
+from sync.identity.scoring import SURE, assign, left_open, probability
 from sync.mapping import EntityKind
 from sync.naming import distance, plain, render
 from sync.reading import Name, Rows, Value
@@ -25,6 +25,7 @@ def match_near(clusters: Clusters, words: Mapping[str, str]) -> None:
 
 
 def _match(clusters: Clusters, table: Rows, kind: EntityKind, words: Mapping[str, str]) -> None:
+    clusters.open_between.pop(table.title, None)
     of = clusters.of[table.title]
     strays = [row for row, cluster in enumerate(of) if cluster is None or _is_stray(clusters, cluster, table.title)]
     gaps = [c for c in clusters.all[kind] if table.title not in c.titles and _is_known(c, table)]
@@ -39,9 +40,13 @@ def _match(clusters: Clusters, table: Rows, kind: EntityKind, words: Mapping[str
             if kind == "area" and shared:
                 features["members"] = shared.get(row) is gap
             scores.append((probability(features, len(gaps)), i, j))
-    for confidence, i, j in assign(scores):
+    assigned = assign(scores)
+    for confidence, i, j in assigned:
         method = "names, values and relations" if confidence >= SURE else "perhaps: names, values and relations"
         clusters.move((table.title, strays[i]), gaps[j], method, round(confidence, 4))
+    found, taken = {i for _, i, _ in assigned}, {j for _, _, j in assigned}
+    rivals = left_open([score for score in scores if score[1] not in found and score[2] not in taken])
+    clusters.open_between[table.title] = {strays[i]: [gaps[j] for j in some] for i, some in rivals.items()}
 
 
 def _is_stray(clusters: Clusters, cluster: Cluster, title: str) -> bool:

@@ -92,3 +92,22 @@ def assign(scores: Iterable[tuple[float, int, int]]) -> list[tuple[float, int, i
             taken_record.add(record)
             taken_candidate.add(candidate)
     return found
+
+
+def left_open(scores: Iterable[tuple[float, int, int]]) -> dict[int, list[int]]:
+    """Records that surely are one of several candidates, though nobody can say which; and those candidates.
+
+    Parameters
+    ----------
+    scores
+        Of what wasn't assigned: probability, number of the record, number of the candidate.
+    """
+    of_record: dict[int, list[tuple[float, int]]] = defaultdict(list)
+    for score, record, candidate in scores:
+        if score >= POSSIBLE:
+            of_record[record].append((score, candidate))
+    return {
+        record: [candidate for _, candidate in sorted(some)]
+        for record, some in of_record.items()
+        if len(some) > 1 and max(some)[0] >= SURE
+    }
