@@ -35,26 +35,34 @@ returning
   d.attempts
 
 -- name: claim_sync
--- As above; what concerns one entity goes out in order.
+-- As above; what concerns one entity goes out in order. A target that was away for hours is owed hundreds of thousands:
+-- they are walked through by their due times, and each is asked for an earlier one of its entity only as it comes
+-- (`offset 0`, which keeps that question from being put for all of them at once).
 update sync.delivery d
 set due_at = %(now)s + %(lease_s)s * interval '1 second', attempts = attempts + 1
 where delivery_id in (
-  select delivery_id
-  from sync.delivery o
-  where o.delivered_at is null
-    and o.due_at <= %(now)s
-    and o.target = any(%(targets)s)
-    and not exists (
-      select from sync.delivery g where g.target = o.target and g.delivered_at is null and g.due_at = 'infinity'
-    )
-    and not exists (
-      select
-      from sync.delivery e
-      where e.target = o.target and e.delivered_at is null and e.entity = o.entity and e.sequence < o.sequence
-    )
-  order by o.due_at, o.sequence
+  select n.delivery_id
+  from unnest(%(targets)s::text[]) t(target)
+  cross join lateral (
+    select o.delivery_id
+    from sync.delivery o
+    where o.target = t.target
+      and o.delivered_at is null
+      and o.due_at <= %(now)s
+      and not exists (
+        select
+        from sync.delivery e
+        where e.target = o.target and e.delivered_at is null and e.entity = o.entity and e.sequence < o.sequence
+        offset 0
+      )
+    order by o.due_at, o.sequence
+    limit %(limit)s
+    for update skip locked
+  ) n
+  where not exists (
+    select from sync.delivery g where g.target = t.target and g.delivered_at is null and g.due_at = 'infinity'
+  )
   limit %(limit)s
-  for update skip locked
 )
 returning d.delivery_id, d.target, d.payload, d.attempts
 
