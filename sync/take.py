@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -163,7 +163,9 @@ def _veiled(value: object, secret: bytes) -> str | None:
 
 
 def _refuse(refusal: Refused, origin: Origin, rules: TakeRules, refused: list[Refused]) -> None:
-    refused.append(refusal)
+    # What is refused may be anything, and is listed even so: the database keeps no NUL.
+    kept = replace(refusal, reason=refusal.reason.replace("\0", "?"), original=refusal.original.replace("\0", "?"))
+    refused.append(kept)
     if not rules.in_part or len(refused) > rules.max_refused:
         raise RefusedError(origin.name, refused)
 

@@ -51,11 +51,14 @@ def test_changes_of_a_topic_become_records_once(settings: Settings, config_path:
     assert [row[:3] for row in rows] == [("assets", "1", "c")]
     assert rows[0][3].timestamp() == 3.0
     producer.send(TOPIC, b"no envelope")
+    # As a converter writes that isn't the one of JSON, and an envelope of which no key can be made.
+    producer.send(TOPIC, b"\0\0\0\0\1\0avro")
+    producer.send(TOPIC, envelope("c", 1, "a", 1_000).replace(b'"id": 1', b'"id": {"scale": 0, "value": "AQ=="}'))
     producer.flush()
     refused = CliRunner().invoke(app, ["sync", *follow, "--config", str(config_path)])
     assert refused.exit_code == 1
     assert "not an envelope" in refused.output
-    assert call(config_path, *follow, "--in-part")["refused"] == 1
+    assert call(config_path, *follow, "--in-part")["refused"] == 3
     assert call(config_path, *follow)["records"] == 0
 
 
@@ -71,9 +74,18 @@ def test_a_table_is_taken_by_command_and_then_what_is_new(
         take = ("take-table", "public.erp_area", "--system", "erp2", "--conninfo-file", str(file), "--key", "id")
         first = call(config_path, *take, "--changed", "changed")
         assert (first["since"], first["added"]) == (None, 2)
-        source.execute("update public.erp_area set name = 'c', changed = '2026-01-03Z' where id = 1")
+        source.execute("alter table public.erp_area add until timestamptz, add since date default '0044-03-15 BC'")
+        source.execute(
+            "update public.erp_area set name = 'c', changed = '2026-01-03Z', until = 'infinity' where id = 1"
+        )
         second = call(config_path, *take, "--changed", "changed")
         assert (second["records"], second["changed"], second["removed"]) == (2, 1, 0)
+        with connect(settings.database.conninfo("app"), "test") as connection:
+            said = connection.execute(
+                "select body ->> 'until', body ->> 'since' from sync.record "
+                "where system = 'erp2' and key = '1' and upper_inf(recorded)"
+            ).fetchall()
+        assert said == [("infinity", "0044-03-15 BC")]
         source.execute("delete from public.erp_area where id = 2")
         whole = call(config_path, *take)
         assert (whole["records"], whole["removed"]) == (1, 1)

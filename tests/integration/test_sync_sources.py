@@ -333,6 +333,12 @@ def test_a_broken_file_is_refused_whole_or_taken_in_part(connection: Connection,
     assert (later.added, later.changed, later.removed) == (0, 0, 1)
     history = connection.execute("select key, upper_inf(recorded) from sync.record order by key").fetchall()
     assert history == [("1", True), ("3", False)]
+    # What the database can't keep of a line is listed even so.
+    file.write_bytes(b"k,v\n1,b\n4,\0,x\n5,\0\n")
+    spoilt = take_file(connection, file, "marketing", TakeRules(in_part=True), NOW + timedelta(days=2))
+    assert (spoilt.records, spoilt.refused) == (1, 2)
+    listed = connection.execute("select original from sync.refused where take_id = %s", [spoilt.take_id]).fetchall()
+    assert sorted(listed) == [("4,?,x\n",), ("5,?\n",)]
 
 
 def test_a_table_is_taken_whole_and_then_by_its_change_column(

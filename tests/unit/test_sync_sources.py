@@ -225,6 +225,22 @@ def test_an_envelope_of_no_time_is_refused() -> None:
     assert "ts_ms" in refused.reason
 
 
+@pytest.mark.parametrize(
+    ("row", "table", "reason"),
+    [
+        ({"id": {"scale": 0, "value": "AQ=="}}, "areas", "the key isn't one value"),
+        ({"id": [7]}, "areas", "the key isn't one value"),
+        ({"id": 7}, "areas\0", "source.table: the key has control characters"),
+        ({"id": 7}, "a" * 300, "source.table: the key has more than 200 characters"),
+    ],
+)
+def test_an_envelope_whose_key_or_table_can_not_be_kept_is_refused(row: object, table: str, reason: str) -> None:
+    message = ENVELOPE | {"after": row, "source": {"table": table}}
+    refused = decode_envelope(json.dumps(message).encode(), ["id"], 3)
+    assert isinstance(refused, Refusal)
+    assert refused.reason == reason
+
+
 @pytest.mark.parametrize("value", [b"{", b"[]", b'{"op": "t", "source": {"table": "a"}}', b'{"op": "c", "source": {}}'])
 def test_what_is_no_envelope_is_refused(value: bytes) -> None:
     assert isinstance(decode_envelope(value, ["id"], 5), Refusal)

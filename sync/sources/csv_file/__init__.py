@@ -73,7 +73,7 @@ def _records(file: TextIO, path: Path, dataset: str, key: str | None, delimiter:
             continue
         bad = next((i for i, value in enumerate(row) if "\x00" in value), None)
         if bad is not None:
-            yield Refusal(begin, bad + 1, "a NUL character", "".join(lines.text)[:KEPT].replace("\x00", "?"))
+            yield Refusal(begin, bad + 1, "a NUL character", "".join(lines.text)[:KEPT])
             continue
         found = checked_key(row[at], begin, at + 1, "".join(lines.text))
         if isinstance(found, Refusal):

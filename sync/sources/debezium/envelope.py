@@ -70,13 +70,18 @@ def decode_envelope(
     wanted = list(keys) or [next(iter(row))]
     if lacking := [name for name in wanted if row.get(name) is None]:
         return Refusal(offset, None, f"no key: {', '.join(lacking)}", original)
+    if any(isinstance(row[name], (dict, list)) for name in wanted):
+        # Such as a decimal of any scale, which the connector writes as an object of its own.
+        return Refusal(offset, None, "the key isn't one value", original)
     key = checked_key("/".join(_text(row[name]) or "" for name in wanted), offset, None, original)
     if isinstance(key, Refusal):
         return key
     ts_ms = payload.source.ts_ms
     if ts_ms is not None and not 0 <= ts_ms < _END_MS:
         return Refusal(offset, None, f"source.ts_ms is no time: {ts_ms}", original)
-    table = payload.source.table
+    table = checked_key(payload.source.table, offset, None, original)
+    if isinstance(table, Refusal):
+        return Refusal(offset, None, f"source.table: {table.reason}", original)
     body = {name: _text(cell) for name, cell in row.items()}
     at_us = None if ts_ms is None else ts_ms * 1_000
     return RawRecord((names or {}).get(table, table), key, body, offset, removed, at_us)

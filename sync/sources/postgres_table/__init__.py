@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -10,6 +10,9 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
+from psycopg.types.datetime import DateLoader, TimestampLoader, TimestamptzLoader
 
 from sync.sources.contract import KEPT, RawRecord, Refusal, SourceError, Taken, checked_key, number_text
 
@@ -47,6 +50,8 @@ def read_table(conninfo: str, source: TableSource) -> Taken:
     """
     try:
         with psycopg.connect(conninfo, connect_timeout=10, application_name="meterline-sync") as connection:
+            for name, loader in _LOADERS.items():
+                connection.adapters.register_loader(name, loader)
             connection.read_only = True
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             yield from _rows(connection, source)
@@ -79,6 +84,32 @@ def _rows(connection: psycopg.Connection[Any], source: TableSource) -> Iterator[
                 source.dataset, key, {n: _text(v) for n, v in zip(names, row, strict=True)}, line,
                 at_us=_changed_us(row[names.index(source.changed)] if source.changed in names else None),
             )  # fmt: skip
+
+
+def _or_text(load: Callable[[Buffer], Any], data: Buffer) -> Any:
+    """A time; as text where Python has none such, as of infinity or of a year before Christ."""
+    try:
+        return load(data)
+    except psycopg.DataError:
+        return bytes(data).decode()
+
+
+class _Timestamptz(TimestamptzLoader):
+    def load(self, data: Buffer) -> Any:
+        return _or_text(super().load, data)
+
+
+class _Timestamp(TimestampLoader):
+    def load(self, data: Buffer) -> Any:
+        return _or_text(super().load, data)
+
+
+class _Date(DateLoader):
+    def load(self, data: Buffer) -> Any:
+        return _or_text(super().load, data)
+
+
+_LOADERS: dict[str, type[Loader]] = {"timestamptz": _Timestamptz, "timestamp": _Timestamp, "date": _Date}
 
 
 def _changed_us(value: Any) -> int | None:
