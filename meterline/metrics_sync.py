@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from store.benefit import read_last_run
 from store.connection import Connection
-from store.deliveries import Queue, read_backlog
+from store.deliveries import read_waiting
 from store.sync_conflicts import count_conflicts, read_rate_totals
 from store.sync_proposals import count_proposals
 from store.sync_targets import count_drift
@@ -76,9 +76,9 @@ def _stored(connection: Connection) -> Iterable[Metric]:
         )
     waiting = GaugeMetricFamily("meterline_sync_waiting", "Deliveries that wait", labels=["target"])
     age = GaugeMetricFamily("meterline_sync_oldest_seconds", "Age of the oldest that waits", labels=["target"])
-    for backlog in read_backlog(connection, Queue.SYNC):
-        waiting.add_metric([backlog.target], backlog.waiting)
-        age.add_metric([backlog.target], _age(backlog.oldest_waiting, now))
+    for target, deliveries, since in read_waiting(connection):
+        waiting.add_metric([target], deliveries)
+        age.add_metric([target], _age(since, now))
     drifted = GaugeMetricFamily("meterline_sync_drifted", "Entities that a target has otherwise", labels=["target"])
     clock = GaugeMetricFamily(
         "meterline_sync_drift_seconds", "Since when a target disagrees: its oldest disagreement", labels=["target"]

@@ -365,6 +365,11 @@ def read_backlog(connection: Connection, queue: Queue) -> list[Backlog]:
     return [Backlog(*row) for row in connection.execute(_of(queue, "backlog"))]
 
 
+def read_waiting(connection: Connection) -> list[tuple[str, int, datetime | None]]:
+    """Each target of sync, how many deliveries it is owed, and since when the oldest of them."""
+    return [(row[0], row[1], row[2]) for row in connection.execute(_SQL["waiting"])]
+
+
 def _of(queue: Queue, name: str) -> sql.Composed:
     return sql.SQL(_SQL[name]).format(table=sql.Identifier(queue.value, "delivery"))
 

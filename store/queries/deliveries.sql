@@ -110,6 +110,25 @@ from {table}
 group by target
 order by target
 
+-- name: waiting
+-- What is still owed to each target; of what was delivered, of which there are months, no more is read than the names.
+with recursive named (target) as (
+  (select target from sync.delivery order by target limit 1)
+  union all
+  select (select d.target from sync.delivery d where d.target > n.target order by d.target limit 1)
+  from named n
+  where n.target is not null
+)
+select n.target, w.deliveries, w.oldest
+from named n
+cross join lateral (
+  select count(*) as deliveries, min(d.created_at) as oldest
+  from sync.delivery d
+  where d.target = n.target and d.delivered_at is null
+) w
+where n.target is not null
+order by n.target
+
 -- name: owe_item
 insert into sync.delivery (delivery_id, target, entity, sequence, payload, to_read)
 values (%(id)s, %(target)s, %(entity)s, %(sequence)s, %(payload)s, %(to_read)s)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from store.connection import Connection, connect
-from store.deliveries import Attempt, Outcome, Outgoing, Queue, Target, deliver_due
+from store.deliveries import Attempt, Outcome, Outgoing, Queue, Target, deliver_due, read_waiting
 from store.sql import load_queries
 
 _OWED = 40_000
@@ -77,3 +77,20 @@ def test_what_is_owed_goes_out_by_its_due_time_and_each_entity_in_order(connecti
     assert sent == [n for n in range(200) if n % 20 != 3 or n == 3]
     row = connection.execute("select count(*) from sync.delivery where delivered_at is null").fetchone()
     assert row == (10,)
+
+
+def test_what_waits_is_told_without_reading_what_was_delivered(connection: Connection) -> None:
+    for target, owed in (("a", 3), ("b", 2), ("c", 1)):
+        connection.execute(_OWE, [target, 10, _NOW, owed])
+    connection.execute("update sync.delivery set delivered_at = %s where target = 'b' or sequence = 2", [_NOW])
+    told = read_waiting(connection)
+    assert [(target, waiting, since is None) for target, waiting, since in told] == [
+        ("a", 2, False), ("b", 0, True), ("c", 1, False),
+    ]  # fmt: skip
+    connection.execute(_OWE, ["past", _ENTITIES, _NOW, _OWED])
+    connection.execute("update sync.delivery set delivered_at = %s where target = 'past'", [_NOW])
+    connection.execute("vacuum analyze sync.delivery")
+    explained = "explain (analyze, buffers, format json) " + load_queries("deliveries")["waiting"]
+    row = connection.execute(explained).fetchone()
+    assert row is not None
+    assert row[0][0]["Plan"]["Shared Hit Blocks"] + row[0][0]["Plan"]["Shared Read Blocks"] < 200
