@@ -60,6 +60,8 @@ def play(stack: Stack, name: str, seed: int, folder: Path) -> Played:
             time.sleep(chance.uniform(0.0, 1.5))
             if fault.clean_first:
                 load.goes_on(fault.clean_first)
+                # What has come must also have been settled: on a busy machine a fresh worker is still behind.
+                stack.until_settled(time.time(), _PATIENCE_S)
                 memory.clean_until_now()
             recovered_s = 0.0
             with contextlib.ExitStack() as over:
