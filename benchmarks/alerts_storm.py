@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from grid.finding import Finding, Severity
 from grid.model import Feeder, GridModel, Meter, Role, Substation, TransformerArea, UnitKind
 from store.connection import Connection
 from store.deliveries import Attempt, Outcome, Outgoing, Queue, Target, deliver_due
-from store.findings import add_findings
+from store.findings import FindingFilter, add_findings, list_findings
 
 KIND = "theft_bypass"
 BATCH = 5_000
@@ -43,6 +44,8 @@ class Storm:
     ----------
     stored, alerts
         Rows.
+    listed
+        Different findings that come when they are asked for page by page.
     told
         Alerts that notices counted.
     most
@@ -52,6 +55,7 @@ class Storm:
     """
 
     stored: int
+    listed: int
     alerts: int
     told: int
     notices: int
@@ -65,8 +69,11 @@ class Storm:
         return self.stored / (self.adding_s + self.looking_s)
 
 
-def storm(connection: Connection, findings: int, feeders: int, areas: int) -> Storm:
-    """Findings of a minute, taken as they come, and ten minutes after; the clock of notices is virtual."""
+def storm(connection: Connection, findings: int, feeders: int, areas: int, seed: int | None = None) -> Storm:
+    """Findings of a minute, taken as they come, and ten minutes after; the clock of notices is virtual.
+
+    They come feeder after feeder; with `seed` in any order.
+    """
     begin = datetime.now(UTC).replace(microsecond=0)
     rules, routing = SenseRules({KIND: SenseRule()}), Routing.to_all(["m"])
     sent: Counter[tuple[str, str]] = Counter()
@@ -81,6 +88,9 @@ def storm(connection: Connection, findings: int, feeders: int, areas: int) -> St
             counted += body["data"].get("count", 1)
         return [Attempt(Outcome.DELIVERED)] * len(batch)
 
+    order = list(range(findings))
+    if seed is not None:
+        random.Random(seed).shuffle(order)  # noqa: S311  # the same at each run
     adding_s = looking_s = 0.0
     done, clock, second = 0, begin, 0
     while second < 660:
@@ -92,7 +102,7 @@ def storm(connection: Connection, findings: int, feeders: int, areas: int) -> St
                     KIND, Severity.WARNING, f"F{n % feeders}-A{n // feeders % areas}", f"{KIND}:{n}", clock, clock,
                     meter=f"m{n}", figures={"expected_wh": n}, evidence={"day": "2026-11-21"},
                 )
-                for n in range(done, upto)
+                for n in order[done:upto]
             ]  # fmt: skip
             started = time.perf_counter()
             with connection.transaction():
@@ -111,6 +121,7 @@ def storm(connection: Connection, findings: int, feeders: int, areas: int) -> St
     (stored,) = connection.execute("select count(*) from alerts.finding").fetchone() or (0,)
     return Storm(
         stored=stored,
+        listed=_listed(connection),
         alerts=alerts,
         told=counted,
         notices=sum(sent.values()),
@@ -118,3 +129,12 @@ def storm(connection: Connection, findings: int, feeders: int, areas: int) -> St
         adding_s=adding_s,
         looking_s=looking_s,
     )
+
+
+def _listed(connection: Connection) -> int:
+    """How many different findings come page by page."""
+    fingerprints, after = set[str](), 0
+    while page := list_findings(connection, FindingFilter(kind=KIND), after, BATCH):
+        fingerprints.update(row.fingerprint for row in page)
+        after = page[-1].finding_id
+    return len(fingerprints)

@@ -58,6 +58,13 @@ def write_blocks(connection: Connection, rows: BlockRows, balances: BalanceRows,
         _upsert(connection, rows, balances, data, rest)
 
 
+def warm_writer(rows: BlockRows, balances: BalanceRows) -> None:
+    """Have compiled what writing takes, without a server."""
+    data = _Data(rows, balances)
+    for columns in (data.blocks, data.balances):
+        copy_data(columns, np.arange(len(rows)))
+
+
 def _copy(connection: Connection, where: str, data: _Data, rows: NDArray[np.intp]) -> None:
     """To ``new``: straight into the tables; to ``stage``: beside them."""
     with connection.cursor() as cursor:

@@ -34,7 +34,7 @@ from grid.topics import (
 )
 from grid.unit_energy import UnitEnergies
 from store.connection import STORE_ERRORS, Connection
-from streams.backfill import LaneSettings, follow_backfill
+from streams.backfill import HEARTBEATS, LaneSettings, follow_backfill
 from streams.counters import Counters, Vitals
 from streams.events import EventProcessor
 from streams.faust_app import LeanApp, RawSchema
@@ -235,7 +235,8 @@ def _make_app(settings: WorkerSettings) -> faust.App:
         consumer_max_fetch_size=4 * 1024 * 1024,
         broker_max_poll_records=_POLL,
         broker_session_timeout=settings.session_timeout_s,
-        broker_heartbeat_interval=settings.session_timeout_s / 4,
+        # By it a member learns that another one waits for its share.
+        broker_heartbeat_interval=settings.session_timeout_s / HEARTBEATS,
         broker_commit_interval=1.0,
         stream_buffer_maxsize=8192,
         stream_wait_empty=True,

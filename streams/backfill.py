@@ -21,6 +21,8 @@ from streams.join import Record
 
 log = structlog.get_logger("streams.backfill")
 
+#: Heartbeats to the group in the time after which a silent member is taken for dead.
+HEARTBEATS = 10
 _POLL_MS = 500
 #: Pause before live agents are looked at again.
 _YIELD_S = 0.1
@@ -88,7 +90,7 @@ async def follow_backfill(
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         session_timeout_ms=int(settings.session_timeout_s * 1e3),
-        heartbeat_interval_ms=int(settings.session_timeout_s * 250),
+        heartbeat_interval_ms=int(settings.session_timeout_s * 1e3 / HEARTBEATS),
         # However long live data have the precedence, who gives way is alive; its heartbeat says so.
         max_poll_interval_ms=_DAY_MS,
         max_partition_fetch_bytes=1 << 20,

@@ -14,6 +14,7 @@ from grid.point_table import KnownPoint, PointTable
 from grid.points import Point, PointBatch, PointCause, PointKind, decode_points, encode_points
 from grid.roster import BEGINNING_US, END_US, Membership, Parentage, UnitView
 from grid.unit_energy import decode_unit_energies, encode_unit_energies
+from store.block_writer import warm_writer
 from streams.steps.contribution import Contribution, from_block, from_energies
 from streams.steps.point_rows import arrange
 from streams.steps.settle import Settled, settle
@@ -21,7 +22,8 @@ from streams.steps.stand_in import Window, stand_ins
 
 
 def warm_steps() -> None:
-    """Take one reading the whole way through the steps, from Kafka's bytes and back, so that every kernel is compiled.
+    """Take one reading the whole way through, from Kafka's bytes to the store's and back, so that every kernel is
+    compiled.
 
     Arrays that come out of Arrow are read-only, which is a type of its own to the compiler: made-up arrays won't do.
     """
@@ -49,6 +51,8 @@ def warm_steps() -> None:
     )
     _warm_points()
     settled = _settle([from_block(decode_block(encode_block(block)), area, "", b"")[0]])
+    # Later it would be compiled in the first batch, which holds up whoever waits for this worker's partitions.
+    warm_writer(settled.rows, settled.balances)
     for energies in settled.energies:
         _settle(from_energies(decode_unit_energies(encode_unit_energies([energies]))[0], above), _line())
 

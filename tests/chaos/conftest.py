@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from deploy.stack import StackSpec, destroy
 from tests.chaos.harness import Stack, make_stack
 from tests.demonstration import working_for
+from tests.integration.conftest import Database, migrated_template, own_databases, running_servers
 
 
 @pytest.fixture(scope="module")
@@ -21,3 +22,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         for process in working_for(spec):
             process.resume()
         destroy(spec)
+
+
+@pytest.fixture
+def make_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Database]]:
+    """Makes databases of its own, on servers that do nothing else and are gone afterwards."""
+    with (
+        running_servers(tmp_path_factory.mktemp("chaos") / "run") as spec,
+        own_databases(spec, migrated_template(spec)) as make,
+    ):
+        yield make

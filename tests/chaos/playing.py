@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import time
 from dataclasses import dataclass
@@ -28,13 +29,16 @@ class Played:
     """Until each area was settled again; 0 where nothing was away."""
     growth: dict[str, int]
     """Bytes by which each program's memory grew."""
+    load: float
+    """Of the machine in the last minute: programs that run or wait for a core. Whoever starts again waits too."""
 
     def __str__(self) -> str:
         limit = FAULTS[self.name].recovery_s
         again = "" if limit is None else f"settled again after {self.recovered_s:.1f} s of {limit:g} s, "
         each = ", ".join(f"{program} {size / 1e6:+.0f}" for program, size in self.growth.items())
         grown = f"memory {each} MB of {FAULTS[self.name].growth_max / 1e6:.0f}"
-        return f"{self.name}, seed {self.seed}: {again}{grown}; {self.seconds:.0f} s"
+        on = f"load {self.load:.0f} on {os.cpu_count()} cores"
+        return f"{self.name}, seed {self.seed}: {again}{grown}; {self.seconds:.0f} s, {on}"
 
 
 def play(stack: Stack, name: str, seed: int, folder: Path) -> Played:
@@ -56,6 +60,8 @@ def play(stack: Stack, name: str, seed: int, folder: Path) -> Played:
             time.sleep(chance.uniform(0.0, 1.5))
             if fault.clean_first:
                 load.goes_on(fault.clean_first)
+                # What has come must also have been settled: on a busy machine a fresh worker is still behind.
+                stack.until_settled(time.time(), _PATIENCE_S)
                 memory.clean_until_now()
             recovered_s = 0.0
             with contextlib.ExitStack() as over:
@@ -63,9 +69,9 @@ def play(stack: Stack, name: str, seed: int, folder: Path) -> Played:
                 if fault.recovery_s is not None:
                     recovered_s = stack.until_settled(since, _PATIENCE_S)
             stack.until_no_gap()
-            seconds = time.monotonic() - began
+            seconds, machine = time.monotonic() - began, os.getloadavg()[0]
         stack.check(load, at_least=300)
         # The load went by the lane that it was to go by.
         lane = "backfill" if fault.backfill else "areas"
         assert stack.rows_written(lane) > 0
-    return Played(name, seed, seconds, recovered_s, memory.growth())
+    return Played(name, seed, seconds, recovered_s, memory.growth(), machine)

@@ -72,6 +72,38 @@ def migrated_template(stack: StackSpec) -> str:
     return _TEMPLATE
 
 
+@contextmanager
+def own_databases(stack: StackSpec, template: str) -> Iterator[Callable[[], Database]]:
+    """Makes clones of a migrated template, which are gone at the end."""
+    made: list[str] = []
+
+    def make() -> Database:
+        name = f"test_{next(_numbers)}"
+        section = load_settings(stack.config_path).database.model_copy(update={"name": name})
+        names = {
+            "name": sql.Identifier(name),
+            "template": sql.Identifier(template),
+            "owner": sql.Identifier(section.owner),
+            "app": sql.Identifier(section.user),
+            "board": sql.Identifier(section.board),
+            "revenue": sql.Identifier(section.revenue),
+        }
+        made.append(name)
+        for statement in (
+            "create database {name} template {template} owner {owner}",
+            "revoke all on database {name} from public",
+            "grant connect, temporary on database {name} to {app}",
+            "grant connect on database {name} to {board}, {revenue}",
+        ):
+            superuser.execute(sql.SQL(statement).format(**names))
+        return Database(section)
+
+    with psycopg.connect(superuser_dsn(stack), autocommit=True) as superuser:
+        yield make
+        for name in made:
+            superuser.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackSpec]:
     """Servers, started once."""
@@ -98,35 +130,10 @@ def template(stack: StackSpec) -> str:
 
 
 @pytest.fixture
-def make_database(stack: StackSpec, config_path: Path, template: str) -> Iterator[Callable[[], Database]]:
+def make_database(stack: StackSpec, template: str) -> Iterator[Callable[[], Database]]:
     """Makes databases of the test's own."""
-    made: list[str] = []
-
-    def make() -> Database:
-        name = f"test_{next(_numbers)}"
-        section = load_settings(config_path).database.model_copy(update={"name": name})
-        names = {
-            "name": sql.Identifier(name),
-            "template": sql.Identifier(template),
-            "owner": sql.Identifier(section.owner),
-            "app": sql.Identifier(section.user),
-            "board": sql.Identifier(section.board),
-            "revenue": sql.Identifier(section.revenue),
-        }
-        made.append(name)
-        for statement in (
-            "create database {name} template {template} owner {owner}",
-            "revoke all on database {name} from public",
-            "grant connect, temporary on database {name} to {app}",
-            "grant connect on database {name} to {board}, {revenue}",
-        ):
-            superuser.execute(sql.SQL(statement).format(**names))
-        return Database(section)
-
-    with psycopg.connect(superuser_dsn(stack), autocommit=True) as superuser:
+    with own_databases(stack, template) as make:
         yield make
-        for name in made:
-            superuser.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
 
 
 @pytest.fixture

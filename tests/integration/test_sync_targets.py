@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import json
 import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import kafka
-import psycopg
 import pytest
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from grid.document import LISTS, MODEL_KINDS, VALUES, Document, Key
-from meterline.sync_targets import asker
-from meterline.webhook import WebhookSender
-from store.breaker import Breaker
 from store.connection import Connection, connect
 from store.deliveries import Attempt, Outcome, Queue, Target, deliver_due
 from store.sync_documents import owe_fresh, pages_of
 from store.sync_targets import count_drift, count_owed, drift_minutes, list_drift
-from sync.change import apply_change, read_change
-from sync.delivery import Subscriber, read_back, sender
+from sync.delivery import Subscriber, sender
 from sync.load import load_grid
 from sync.reconcile import owe_repairs, reconcile
 from sync.relay import relay_batch
@@ -38,12 +31,21 @@ from sync.targets.contract import Carrier, Parcel, TargetError
 from sync.targets.csv_file import CsvFolder
 from sync.targets.kafka_topic import KafkaTopic
 from sync.targets.postgres_table import PostgresTable
-from sync.targets.webhook import WebhookCopy
-from tests.copy_receiver import CopyReceiver, keep_copy
+from tests.copy_receiver import keep_copy
+from tests.held_copy import (
+    Clock,
+    Place,
+    assert_equal,
+    change,
+    down_for_six_hours,
+    postgres_place,
+    settle,
+    subscriber_of,
+    webhook_place,
+)
 from tests.integration.test_sync import FakeProducer
 from tests.small_grid import small_model
 from tests.waiting import PATIENCE_S, until
-from tests.webhook_receiver import SECRET
 
 KINDS = ("webhook", "kafka", "postgres", "csv", "cim")
 
@@ -60,29 +62,6 @@ def connection(conninfo: str) -> Iterator[Connection]:
         yield opened
 
 
-@dataclass
-class Place:
-    """A target and what a test may do to what it holds."""
-
-    make: Callable[[], Carrier]
-    spoil: Callable[[], None]
-    """Change something in it behind our back."""
-    receiver: CopyReceiver | None = None
-    effects: Callable[[], int] | None = None
-    """Greatest number of effects of one delivery."""
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = datetime.now(UTC) + timedelta(hours=1)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def advance(self, **delta: float) -> None:
-        self.now += timedelta(**delta)
-
-
 @pytest.fixture
 def make_place(stack: Any, make_database: Callable[[], Any], tmp_path: Path) -> Iterator[Callable[[str], Place]]:
     with contextlib.ExitStack() as opened:
@@ -94,20 +73,6 @@ def make_place(stack: Any, make_database: Callable[[], Any], tmp_path: Path) -> 
             "cim": lambda: cim_place(tmp_path / "copy.xml"),
         }
         yield lambda kind: makers[kind]()
-
-
-def webhook_place(receiver: CopyReceiver) -> Place:
-    target = Target("webhook", receiver.url, SECRET, allow_private=True)
-    sending = WebhookSender(threading.Event(), timeout_s=30.0)
-
-    def spoil() -> None:
-        receiver.held["meter", "A1-m1"]["members"][0]["multiplier"] = 99
-        del receiver.held["unit", "A2"]
-
-    def make() -> Carrier:
-        return WebhookCopy(target, sending, asker(receiver.url, target))
-
-    return Place(make, spoil, receiver, lambda: max(receiver.effects.values()))
 
 
 def kafka_place(bootstrap: str) -> Place:
@@ -132,21 +97,6 @@ def kafka_place(bootstrap: str) -> Place:
     return Place(lambda: KafkaTopic(topic, produce, consume), spoil)
 
 
-def postgres_place(conninfo: str) -> Place:
-    def spoil() -> None:
-        with psycopg.connect(conninfo) as other:
-            other.execute("update copy set body = body || '{\"x\": 1}' where code = 'A1-m1'")
-            other.execute("delete from copy where code = 'A2'")
-
-    def effects() -> int:
-        with psycopg.connect(conninfo) as other:
-            row = other.execute("select count(*), count(distinct delivery_id) from copy_taken").fetchone()
-            assert row is not None
-            return int(row[0] // max(row[1], 1))
-
-    return Place(lambda: PostgresTable(conninfo, "copy"), spoil, effects=effects)
-
-
 def csv_place(folder: Path) -> Place:
     def spoil() -> None:
         path = folder / "meter.csv"
@@ -162,34 +112,6 @@ def cim_place(path: Path) -> Place:
         path.write_text(path.read_text().replace("400000", "300000"))
 
     return Place(lambda: CimFile(path, lambda: datetime.now(UTC)), spoil)
-
-
-def subscriber_of(kind: str, place: Place, **more: Any) -> Subscriber:
-    return Subscriber(Target(kind, "", channel=kind), place.make(), **more)
-
-
-def change(connection: Connection, **said: Any) -> None:
-    apply_change(connection, read_change(json.dumps(said).encode()))
-
-
-def settle(
-    connection: Connection, subscriber: Subscriber, clock: Callable[[], datetime], breaker: Breaker | None = None
-) -> None:
-    """Deliver and read back until nothing is to be done."""
-    assert subscriber.carrier is not None
-    send = sender(connection, subscriber.carrier)
-    while deliver_due(connection, Queue.SYNC, [subscriber.target], send, clock, lambda: 0.5, breaker).delivered:
-        pass
-    while read_back(connection, subscriber, clock())[0]:
-        pass
-
-
-def assert_equal(connection: Connection, subscriber: Subscriber, clock: Callable[[], datetime]) -> None:
-    """The target holds what the model says, and nothing else: read from it anew by another reader."""
-    done = reconcile(connection, subscriber, clock)
-    assert done.compared == 17
-    assert (done.drifted, done.waiting) == (0, 0)
-    assert list_drift(connection, subscriber.name, 10) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -317,44 +239,7 @@ def test_killed_at_each_step_it_ends_equal_and_each_effect_once(
 def test_down_for_six_hours_then_500s_and_lost_answers(
     connection: Connection, make_place: Callable[[str], Place], kind: str
 ) -> None:
-    """On a virtual clock: changes go on while the target is away; the breaker leaves it alone."""
-    place, clock, breaker = make_place(kind), Clock(), Breaker()
-    load_grid(connection, small_model())
-    good = place.make()
-    tries = 0
-
-    class Away:
-        def __getattr__(self, name: str) -> Any:
-            return getattr(good, name)
-
-        def send(self, parcels: Sequence[Parcel]) -> list[Attempt]:
-            nonlocal tries
-            tries += 1
-            return [Attempt(Outcome.FAILED, "connection refused")] * len(parcels)
-
-    away = Subscriber(Target(kind, "", channel=kind), Away())
-    drawn = random.Random(5)  # noqa: S311
-    assert place.receiver is not None or kind == "postgres"
-    for minute in range(0, 360, 2):
-        if minute % 20 == 0:
-            change(connection, kind="unit_name", unit=drawn.choice(["A1", "A2", "F1"]), name=f"at minute {minute}")
-            relay_batch(connection, FakeProducer(), [away])
-        settle(connection, away, clock, breaker)
-        clock.advance(minutes=2)
-    assert tries < 120
-    assert count_owed(connection, kind) == 22
-    subscriber = Subscriber(Target(kind, "", channel=kind), good)
-    if place.receiver is not None:
-        place.receiver.lose_answers = 3
-        answers = iter([500, 503, 204, 500])
-        place.receiver.answer = lambda: next(answers, 204)
-    for _ in range(40):
-        settle(connection, subscriber, clock, breaker)
-        clock.advance(minutes=30)
-    assert count_owed(connection, kind) == 0
-    assert_equal(connection, subscriber, clock)
-    if place.effects is not None:
-        assert place.effects() == 1
+    down_for_six_hours(connection, kind, make_place(kind), 5)
 
 
 def test_a_slow_target_delays_no_other(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.soak.slope import theil_sen
+from tests.soak.slope import growth, theil_sen
 
 
 def test_a_straight_line_has_its_slope() -> None:
@@ -29,3 +29,33 @@ def test_a_leak_is_seen_in_noise_and_noise_is_no_leak() -> None:
 
 def test_of_less_than_two_points_there_is_none() -> None:
     assert theil_sen([], []) == theil_sen([1], [5]) == theil_sen([1, 1], [5, 6]) == 0
+
+
+def rounds(minutes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Times, and memory that is another in each minute, as the rounds of a soak have it."""
+    rng = np.random.default_rng(seed)
+    times = np.arange(0.0, minutes * 60.0, 2.0)
+    return times, 400e6 + np.repeat(rng.choice([0.0, 10e6, 60e6], minutes), 30) + rng.normal(0, 3e6, len(times))
+
+
+@pytest.mark.parametrize("leak", [0.0, 100e6])
+def test_of_an_hour_of_rounds_the_true_growth_lies_within_the_error(leak: float) -> None:
+    found = []
+    for seed in range(10):
+        times, values = rounds(60, seed)
+        found.append(growth(times, values + times * leak / times[-1]))
+    assert sum(grown.least <= leak <= grown.most for grown in found) >= 9
+    assert all(grown.least <= grown.by <= grown.most for grown in found)
+    # Narrow enough for a leak to be told from none.
+    assert max(grown.most - grown.least for grown in found) < 50e6
+
+
+def test_the_error_of_a_few_minutes_is_greater() -> None:
+    few, many = (growth(*rounds(minutes, 1)) for minutes in (8, 60))
+    assert few.most - few.least > 2 * (many.most - many.least)
+
+
+def test_of_less_than_three_blocks_nothing_is_sure() -> None:
+    grown = growth(*rounds(5, 1))
+    assert (grown.least, grown.most) == (-np.inf, np.inf)
+    assert growth([], []).most == np.inf
