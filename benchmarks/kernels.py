@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import load_flow
-from benchmarks.report import Result, main, median_seconds, result
+from benchmarks.report import Result, main, processor_seconds, result
 from kernels.energy_balance import MISSING_WH, line_loss
 
 
@@ -31,7 +31,7 @@ def measure(feeders: Path | None = None) -> list[Result]:
 
 
 def energy_balance() -> list[Result]:
-    """Balance 5,000 areas of 400 meters, 2 % of them missing."""
+    """Balance 5,000 areas of 400 meters, 2 % of them missing, with all that the service says of a member and a unit."""
     units, members = 5_000, 400
     total = units * members
     random = np.random.default_rng(7)
@@ -58,9 +58,11 @@ def energy_balance() -> list[Result]:
         )
 
     arrays = (import_wh, export_wh, loss_wh, multiplier, role, accuracy)
-    assert np.array_equal(with_numpy()[0], line_loss(starts, *arrays).inflow_wh)
-    ours = total / median_seconds(lambda: line_loss(starts, *arrays))
-    theirs = total / median_seconds(with_numpy)
+    extra, quality, shared = np.zeros(total, np.int64), np.zeros(total, np.uint8), np.zeros(total, np.int64)
+    more = (extra, quality, np.full(units, 1 / 300), shared, np.ones(units))
+    assert np.array_equal(with_numpy()[0], line_loss(starts, *arrays, *more).inflow_wh)
+    ours = total / processor_seconds(lambda: line_loss(starts, *arrays, *more))
+    theirs = total / processor_seconds(with_numpy)
     return [result("energy balance", ours, "readings/s", 200e6, "NumPy reduceat", theirs)]
 
 

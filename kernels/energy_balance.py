@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from kernels import customer_sums as customers
+from kernels.customer_sums import ESTIMATED, SUBSTITUTED, customer_sums, next_other
 from kernels.member_error import STEP_VARIANCE, class_variances, extra_variances
 
 #: Bits of a member's role; the same as `grid.model.Role`, which kernels may not import.
 GATEWAY = 1
-CUSTOMER = 2
+CUSTOMER = customers.CUSTOMER
 UNIT = 4
 #: The same as `grid.roster.UNCONTRACTED`.
 UNCONTRACTED = 8
@@ -27,12 +30,8 @@ INNER = 16
 TIE_IN = 32
 TIE_OUT = 64
 
-#: Bits of a reading's quality; the same as of `grid.quality.Quality`.
-ESTIMATED = 2
-SUBSTITUTED = 8
-
 #: A missing energy.
-MISSING_WH = np.iinfo(np.int64).min
+MISSING_WH = customers.MISSING_WH
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -186,44 +185,34 @@ def line_loss(
     **Ties.** What flows through a meter between a unit and its neighbour is inflow or outflow, but neither was it taken
     from the unit above nor given back to it: `taken_wh` and `returned_wh` don't have it.
     """
-    members = len(import_wh)
-    none = np.empty(0, np.int64)
-    optional: dict[str, NDArray[np.int64] | NDArray[np.uint8]] = {
-        "loss_wh": none if loss_wh is None else loss_wh,
-        "extra_sigma_wh": none if extra_sigma_wh is None else extra_sigma_wh,
-        "quality": np.empty(0, np.uint8) if quality is None else quality,
-        "extra_systematic_wh": none if extra_systematic_wh is None else extra_systematic_wh,
+    members, units = len(import_wh), max(len(starts) - 1, 0)
+    nothing = np.zeros(
+        members if any(a is None for a in (loss_wh, extra_sigma_wh, extra_systematic_wh)) else 0, np.int64
+    )
+    of_members: dict[str, NDArray[Any]] = {
+        "export_wh": export_wh,
+        "loss_wh": nothing if loss_wh is None else loss_wh,
+        "multiplier": multiplier,
+        "role": role,
+        "accuracy_class": accuracy_class,
+        "extra_sigma_wh": nothing if extra_sigma_wh is None else extra_sigma_wh,
+        "quality": np.zeros(members, np.uint8) if quality is None else quality,
+        "extra_systematic_wh": nothing if extra_systematic_wh is None else extra_systematic_wh,
     }
-    clocks = np.empty(0, np.float64) if clock_share is None else clock_share
-    uncounted = np.empty(0, np.float64) if start_wh is None else start_wh
-    shapes = {
-        "export_wh": export_wh.shape,
-        "multiplier": multiplier.shape,
-        "role": role.shape,
-        "accuracy_class": accuracy_class.shape,
-        **{name: array.shape for name, array in optional.items() if len(array)},
+    of_units: dict[str, NDArray[np.float64]] = {
+        "clock_share": np.zeros(units) if clock_share is None else clock_share,
+        "start_wh": np.zeros(units) if start_wh is None else start_wh,
     }
-    for name, shape in shapes.items():
-        if shape != (members,):
-            raise ValueError(f"{name} has shape {shape}, import_wh ({members},)")
+    for name, array in of_members.items():
+        if array.shape != (members,):
+            raise ValueError(f"{name} has shape {array.shape}, import_wh ({members},)")
     if len(starts) < 1 or starts[0] != 0 or starts[-1] != members or np.any(np.diff(starts) < 0):
         raise ValueError("starts must rise from 0 to the number of members")
-    for name, of_units in (("clock_share", clock_share), ("start_wh", start_wh)):
-        if of_units is not None and of_units.shape != (len(starts) - 1,):
-            raise ValueError(f"{name} has shape {of_units.shape}, not ({len(starts) - 1},)")
+    for name, array in of_units.items():
+        if array.shape != (units,):
+            raise ValueError(f"{name} has shape {array.shape}, not ({units},)")
     energies, sigmas, coverage, complete, has_gateway, gateways_complete, gateways_measured, flags = _line_loss(
-        starts,
-        import_wh,
-        export_wh,
-        optional["loss_wh"],
-        multiplier,
-        role,
-        accuracy_class,
-        optional["extra_sigma_wh"],
-        optional["quality"],
-        clocks,
-        optional["extra_systematic_wh"],
-        uncounted,
+        starts, import_wh, **of_members, **of_units
     )
     inflow, outflow, members_loss, uncontracted, taken, returned, estimated, fed_in = energies
     return Balance(
@@ -275,8 +264,8 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
     accuracy_class,
     extra_sigma_wh,
     quality,
-    clock_share,
     extra_systematic_wh,
+    clock_share,
     start_wh,
 ):
     units = len(starts) - 1
@@ -288,22 +277,47 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
     gateways_complete = np.zeros(units, np.bool_)
     gateways_measured = np.zeros(units, np.bool_)
     qualities = np.zeros(units, np.uint8)
-    has_loss, has_extra, has_quality = len(loss_wh) > 0, len(extra_sigma_wh) > 0, len(quality) > 0
-    has_clocks, has_same, has_start = len(clock_share) > 0, len(extra_systematic_wh) > 0, len(start_wh) > 0
     for u in range(units):
-        expected = present = guessed = gateways = gateways_present = gateways_guessed = 0
-        taken = returned = sold = fed_in = members_loss = uncontracted = estimated = np.int64(0)
-        # Variances of members that stand on one side only, squares of their powers' differences, and what they moved.
-        of_class = of_rest = of_steps = of_moves = through = 0.0
-        tied_in = tied_out = np.int64(0)
-        customer_class = customer_rest = customer_steps = exported_class = 0.0
-        idle = np.int64(0)  # multipliers of customers' meters that show nothing
+        begin, end = np.uint64(starts[u]), np.uint64(starts[u + 1])
+        # Of customers: variances, squares of their powers' differences, and multipliers of meters that show nothing.
+        (
+            expected,
+            present,
+            guessed,
+            sold,
+            fed_in,
+            estimated,
+            idle,
+            flags,
+            of_moves,
+            customer_class,
+            exported_class,
+            customer_rest,
+            customer_steps,
+        ) = customer_sums(
+            begin,
+            end,
+            import_wh,
+            export_wh,
+            multiplier,
+            role,
+            accuracy_class,
+            extra_sigma_wh,
+            quality,
+            extra_systematic_wh,
+        )
+        through = np.float64(sold + fed_in)
+        # Of other members that stand on one side only.
+        of_class = of_rest = of_steps = 0.0
+        gateways = gateways_present = gateways_guessed = 0
+        taken = returned = members_loss = uncontracted = tied_in = tied_out = np.int64(0)
         # Of customers that are gateways too; of all gateways.
         both_class = both_rest = extra_of_gateways = same_of_gateways = 0.0
         has_gateway = False
-        flags = np.uint8(0)
-        # Unsigned: an index that can't be negative isn't checked for it, which is a quarter of the time.
-        for i in range(np.uint64(starts[u]), np.uint64(starts[u + 1])):
+        following = next_other(begin, end, role)
+        while following < end:
+            i = following
+            following = next_other(i + np.uint64(1), end, role)
             kind = role[i]
             if kind == 0:
                 continue
@@ -324,30 +338,15 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
             class_i += exported_i
             ratio_f = np.float64(ratio)
             step_i = ratio_f * ratio_f
-            extra_i = np.float64(0.0)
-            if has_extra and extra_sigma_wh[i] > 0:
-                same_i, extra_i = extra_variances(extra_sigma_wh[i], extra_systematic_wh[i] if has_same else 0, ratio_f)
-                class_i += same_i
-            if has_quality:
-                flags |= quality[i]
-            if has_quality and quality[i] & (ESTIMATED | SUBSTITUTED):
+            same_i, extra_i = extra_variances(extra_sigma_wh[i], extra_systematic_wh[i], ratio_f)
+            class_i += same_i
+            flags |= quality[i]
+            if quality[i] & (ESTIMATED | SUBSTITUTED):
                 estimated += taken_i + given_i
                 if quality[i] & ESTIMATED:
                     guessed += 1
                     gateways_guessed += kind & GATEWAY != 0
                     step_i = np.float64(0.0)
-            if kind == CUSTOMER:
-                sold += taken_i
-                fed_in += given_i
-                move = taken_f - given_f
-                of_moves += move * move
-                through += taken_f + given_f
-                customer_class += class_i
-                exported_class += exported_i
-                customer_steps += step_i
-                customer_rest += extra_i
-                idle += ratio * (taken_i + given_i == 0)
-                continue
             if kind & (TIE_IN | TIE_OUT):
                 tied_in += taken_i if kind & TIE_IN else given_i
                 tied_out += given_i if kind & TIE_IN else taken_i
@@ -358,7 +357,7 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
                 of_steps += step_i
                 of_rest += extra_i
                 continue
-            if has_loss and kind & UNIT and loss_wh[i] != MISSING_WH:
+            if kind & UNIT and loss_wh[i] != MISSING_WH:
                 members_loss += loss_wh[i]
             if kind & INNER:
                 continue
@@ -408,12 +407,12 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
         gateways_measured[u] = gateways_complete[u] and gateways_guessed == 0
         inflow, outflow = taken + fed_in + tied_in, returned + sold + tied_out
         energies[:, u] = (inflow, outflow, members_loss, uncontracted, taken, returned, estimated, fed_in)
-        offset = clock_share[u] if has_clocks else 0.0
+        offset = clock_share[u]
         clocks = offset * offset * of_moves
         of_ends = STEP_VARIANCE * (of_steps + customer_steps) + clocks
         if has_gateway:
             of_ends += clocks + (offset * _UNIT_STEP * through) ** 2
-        uncounted = _UNCOUNTED * start_wh[u] * idle if has_start else 0.0
+        uncounted = _UNCOUNTED * start_wh[u] * idle
         customer_class += uncounted * uncounted
         of_class += customer_class
         sold_class = customer_class + both_class

@@ -36,21 +36,11 @@ def normal(z):  # type: ignore[no-untyped-def]  # numba infers
 
 
 @njit(cache=True, nogil=True)
-def _insert(value, weight, found, x, w):  # type: ignore[no-untyped-def]
-    # Sorting by insertion is faster than a call of a sort for the hundred values that a history has.
-    i = found
-    while i > 0 and value[i - 1] > x:
-        value[i] = value[i - 1]
-        weight[i] = weight[i - 1]
-        i -= 1
-    value[i] = x
-    weight[i] = w
-
-
-@njit(cache=True, nogil=True)
 def sample(wh, slot, day_type, order, place, t, end, days, other_type, beside, value, weight):  # type: ignore[no-untyped-def]
     """Values, rising, and weights at the slot of `t` and beside it on other days before `end`; returns how many."""
     found = 0
+    drawn = np.empty(len(value))
+    drawn_weight = np.empty(len(value))
     for side in (-1, 1):
         for away in range(1, len(days)):
             at = place[t] + side * away
@@ -61,8 +51,19 @@ def sample(wh, slot, day_type, order, place, t, end, days, other_type, beside, v
             for u in range(max(middle - 1, 0), min(middle + 2, end)):
                 w = like if u == middle else like * beside
                 if wh[u] != MISSING_WH and w > 0.0:
-                    _insert(value, weight, found, wh[u], w)
+                    drawn[found] = wh[u]
+                    drawn_weight[found] = w
                     found += 1
+    # To count how many are less sorts the hundred values that a history has faster than a sort does.
+    weight[:found] = 0.0
+    for i in range(found):
+        at = 0
+        for j in range(found):
+            at += drawn[j] < drawn[i]
+        while weight[at] > 0.0:  # an equal one is there already
+            at += 1
+        value[at] = drawn[i]
+        weight[at] = drawn_weight[i]
     return found
 
 

@@ -192,26 +192,25 @@ def _judge(  # type: ignore[no-untyped-def]  # numba infers  # noqa: C901, PLR09
             known |= 4
             if given > least_wh and not account[m] & GENERATES:
                 holds |= 4
-        top_ca = 0
         if with_current:
-            for k in range(3):
-                top_ca = max(top_ca, current[m, k])
-                if current[m, k] != MISSING and taken != MISSING_WH:
-                    known |= 8
-            if known & 8 and taken == 0 and given <= 0 and top_ca >= least_ca:
-                holds |= 8
+            # The type's least is what is missing: the greatest of three is missing when all are.
+            top_ca = max(current[m, 0], current[m, 1], current[m, 2])
+            if top_ca != MISSING and taken != MISSING_WH:
+                known |= 8
+                if taken == 0 and given <= 0 and max(top_ca, 0) >= least_ca:
+                    holds |= 8
         if with_voltage:
             there = 0
             seen = 0
+            outside = False
             for k in range(3):
                 v = voltage[m, k]
-                if v == MISSING:
-                    continue
-                seen += 1
-                if v >= _PRESENT_DV:
-                    there += 1
-                    if v < low_dv or v > high_dv:
-                        holds |= 32
+                is_there = v >= _PRESENT_DV
+                seen += v != MISSING
+                there += is_there
+                outside |= is_there & ((v < low_dv) | (v > high_dv))
+            if outside:
+                holds |= 32
             if there > 0:
                 known |= 32
             # All phases gone is an outage, not a lost phase; who has one phase alone can't lack another.
@@ -244,4 +243,7 @@ def _judge(  # type: ignore[no-untyped-def]  # numba infers  # noqa: C901, PLR09
 
 @njit(cache=True, nogil=True)
 def _quiet(count, m):  # type: ignore[no-untyped-def]
-    return not count[m].any()
+    any_bit = 0
+    for r in range(RULES):
+        any_bit |= count[m, r]
+    return any_bit == 0

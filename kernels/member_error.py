@@ -27,6 +27,7 @@ def extra_variances(sigma_wh, shared_wh, ratio):  # type: ignore[no-untyped-def]
 
     The shared part is at most the whole. A missing or negative figure counts as 0.
     """
-    sigma = max(float(sigma_wh), 0.0) * ratio
-    shared = min(max(float(shared_wh), 0.0) * ratio, sigma)
+    # Compared as integers, which takes no branch.
+    whole = max(sigma_wh, 0)
+    sigma, shared = whole * ratio, min(max(shared_wh, 0), whole) * ratio
     return shared * shared, sigma * sigma - shared * shared

@@ -14,18 +14,18 @@ from kernels.usage_fold import FIGURES, KEPT, NO_FIGURE, OFFSET_W, RECENT, TO_LO
 def changes(ring, base, weight, highest, through):  # type: ignore[no-untyped-def]  # noqa: C901
     meters = len(ring)
     out = np.full((meters, 3 * FIGURES), np.nan)
-    total = np.empty(FIGURES)
-    first = np.empty(FIGURES)
-    before = np.empty(FIGURES)
-    top = np.empty(FIGURES)
+    total = np.empty(FIGURES, np.int64)
+    first = np.empty(FIGURES, np.int64)
+    before = np.empty(FIGURES, np.int64)
+    top = np.empty(FIGURES, np.int64)
     for m in range(meters):
         # Four weeks of the long run, and half of the recent days.
         if weight[m] < 0.74:
             continue
-        total[:] = 0.0
-        first[:] = 0.0
-        before[:] = 0.0
-        top[:] = 0.0
+        total[:] = 0
+        first[:] = 0
+        before[:] = 0
+        top[:] = 0
         count = 0
         firsts = 0
         befores = 0
@@ -67,19 +67,20 @@ def agreement(changes, shifts, spreads):  # type: ignore[no-untyped-def]
     said = np.full(meters, np.nan)
     best = np.full(meters, np.nan)
     inverse = 1.0 / spreads
+    products = np.empty(len(shifts))
     for m in range(meters):
         if math.isnan(changes[m, 0]):
             continue
         none = 1.0
+        products[:] = 1.0
         for k in range(count):
             none *= 1.0 + (changes[m, k] * inverse[k]) ** 2
+            for s in range(len(shifts)):  # side by side in the processor's vectors
+                products[s] *= 1.0 + ((changes[m, k] - shifts[s]) * inverse[k]) ** 2
         total = 0.0
         greatest = -1.0
         for s in range(len(shifts)):
-            product = 1.0
-            for k in range(count):
-                product *= 1.0 + ((changes[m, k] - shifts[s]) * inverse[k]) ** 2
-            ratio = none / product
+            ratio = none / products[s]
             total += ratio
             if ratio > greatest:
                 greatest = ratio
@@ -98,11 +99,13 @@ def levels(ring, base, weight, through):  # type: ignore[no-untyped-def]
     for m in range(meters):
         total = 0.0
         count = 0
-        for back in range(RECENT):
-            code = ring[m, (through - back) % KEPT, 0]
+        at = through % KEPT
+        for _ in range(RECENT):
+            code = ring[m, at, 0]
             if code != NO_FIGURE:
                 total += code * TO_LOG
                 count += 1
+            at = at - 1 if at > 0 else KEPT - 1
         if count == 0:
             continue
         mean = total / count
@@ -114,8 +117,10 @@ def levels(ring, base, weight, through):  # type: ignore[no-untyped-def]
         sign = 1.0 if mean < base[m, 0] else -1.0
         total = 0.0
         greatest = 0.0
+        at = through % KEPT
         for back in range(KEPT):
-            code = ring[m, (through - back) % KEPT, 0]
+            code = ring[m, at, 0]
+            at = at - 1 if at > 0 else KEPT - 1
             if code == NO_FIGURE:
                 continue
             total += sign * (middle - code * TO_LOG)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 
 import numpy as np
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from grid import roster
 from grid.model import MAX_ENERGY_WH, MAX_MULTIPLIER, Role
 from kernels import energy_balance
-from kernels.energy_balance import line_loss
+from kernels.energy_balance import Balance, line_loss
 from tests.naive.energy_balance import MISSING, Member, balance
 
 
@@ -33,13 +34,38 @@ members = st.builds(
 ).map(_shared)
 
 
+PLAIN = Member(1_234, MISSING, MISSING, 1, 2, 1.0)
+#: Nearly all of them plain customers, as in an area, and more of them than are looked at together.
+areas = st.lists(members, max_size=3).flatmap(
+    lambda odd: st.lists(st.sampled_from(odd + [PLAIN, PLAIN._replace(import_wh=MISSING)] * 3), max_size=200)
+)
+
+
 @settings(deadline=None)
 @given(st.lists(st.lists(members, max_size=20), max_size=8), st.sampled_from([0.0, 0.01, 0.2]), st.floats(0.0, 20.0))
 def test_agrees_with_plain_python_to_the_watt_hour(
     units: list[list[Member]], clock_share: float, start_wh: float
 ) -> None:
+    _agrees(units, clock_share, start_wh)
+
+
+@settings(deadline=None)
+@given(st.lists(areas, max_size=3))
+def test_agrees_with_plain_python_where_nearly_all_are_customers(units: list[list[Member]]) -> None:
+    _agrees(units, 0.01, 5.0)
+
+
+@settings(deadline=None)
+@given(areas, st.lists(members, max_size=9))
+def test_a_unit_comes_to_the_same_bit_by_bit_beside_any_others(unit: list[Member], before: list[Member]) -> None:
+    alone, beside = _balanced([unit], 0.01, 5.0), _balanced([before, unit], 0.01, 5.0)
+    for field in fields(alone):
+        np.testing.assert_array_equal(getattr(alone, field.name), getattr(beside, field.name)[1:], field.name)
+
+
+def _balanced(units: list[list[Member]], clock_share: float, start_wh: float) -> Balance:
     flat = [member for unit in units for member in unit]
-    result = line_loss(
+    return line_loss(
         np.cumsum([0, *(len(unit) for unit in units)]).astype(np.int64),
         np.array([m.import_wh for m in flat], np.int64),
         np.array([m.export_wh for m in flat], np.int64),
@@ -53,6 +79,10 @@ def test_agrees_with_plain_python_to_the_watt_hour(
         np.array([m.extra_systematic_wh for m in flat], np.int64),
         np.full(len(units), start_wh),
     )
+
+
+def _agrees(units: list[list[Member]], clock_share: float, start_wh: float) -> None:
+    result = _balanced(units, clock_share, start_wh)
     for u, unit in enumerate(units):
         expected = balance(unit, clock_share, start_wh)
         assert int(result.generation_wh[u]) == expected.generation_wh
