@@ -282,10 +282,10 @@ def test_views_may_be_dropped_while_they_are_asked_for(connection: Connection) -
 
 
 def test_what_is_held_of_the_model_is_bounded(connection: Connection) -> None:
-    cache = ViewCache(max_bytes=12_000)
+    cache = ViewCache(max_bytes=9_000)
     for code in ("A1", "A2", "A1", "F1", "F2"):
         assert set(cache.get(connection, {code})) == {code}
-        assert cache._bytes == sum(map(view_cache._bytes, cache._views.values())) <= 12_000
+        assert cache._bytes == sum(map(view_cache._bytes, cache._views.values())) <= 9_000
     held = cache.figures()
     assert (held.hits, held.misses, held.units) == (1, 4, len(cache._views))
     cache.clear()
