@@ -37,7 +37,8 @@ def test_phases_come_back(phases: str | None) -> None:
 
 
 def test_no_memberships_and_no_lapses() -> None:
-    assert tuple(Memberships(())) == tuple(Lapses(())) == ()
+    assert tuple(Memberships(())) == ()
+    assert tuple(Lapses(())) == ()
     assert UnitView(1, "U", UnitKind.AREA, (), ()).roster(HOUR_US, 900).position_of_meter == {}
 
 
