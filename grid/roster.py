@@ -139,8 +139,10 @@ class Roster:
 
     def find(self, meters: pa.StringArray) -> NDArray[np.int32]:
         """Position of each meter; −1 for one that isn't a member."""
-        number = pc.index_in(meters, value_set=self.meters).fill_null(-1).to_numpy(zero_copy_only=False)
-        return np.asarray(self.place[number], np.int32)
+        number = pc.index_in(meters, value_set=self.meters)
+        if number.null_count:
+            number = number.fill_null(-1)
+        return np.asarray(self.place[number.to_numpy()], np.int32)
 
 
 @lru_cache(maxsize=_NAMED)
