@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from grid.memberships import Membership
 from grid.model import Role, UnitKind
 from grid.quality import MISSING_WH
-from grid.roster import BEGINNING_US, END_US, Membership, Parentage, UnitView
+from grid.roster import BEGINNING_US, END_US, Parentage, UnitView
 from meterline.city import ZONE, make_city
 from twin.city import City, Stretch
 from twin.delivery import Delivery

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from benchmarks.pace import Message, Sender, Watch, send_paced
 from benchmarks.report import Result, result
 from benchmarks.scene import BlockTemplate, make_model, meters_of, unit_ids, whole_intervals_us
-from benchmarks.stack import benchmark_stack, processor_seconds, worker_memory_mib, worker_sums
+from benchmarks.stack import benchmark_stack, processor_seconds, worker_memory_mib, worker_peak_mib, worker_sums
 from deploy.stack import StackSpec, start_programs
 from grid.model import GridModel
 from grid.topics import TELEMETRY_AREA, TELEMETRY_BACKFILL
@@ -59,10 +59,11 @@ def processor_time() -> list[Result]:
 
 
 def memory() -> list[Result]:
-    """Resident memory of one worker that has met a million meters, two intervals of each."""
+    """Resident memory of one worker before it has met any meter, and when it has met a million, two intervals each."""
     model = make_model(_MEMORY_AREAS, _FEEDERS, _SIZE)
     with benchmark_stack() as (spec, settings):
         senders = _started(spec, settings, model, 1, 2)
+        before = worker_memory_mib(spec)
         producer = make_producer(settings)
         for second in range(2):
             for sender in senders:
@@ -71,10 +72,13 @@ def memory() -> list[Result]:
         producer.flush()
         producer.close()
         _wait(lambda: _rows(spec, "areas") >= 2 * len(senders), "not every area was settled")
-        held = worker_memory_mib(spec)
-    megabytes = held * 2**20 / 1e6
+        held, peak = worker_memory_mib(spec), worker_peak_mib(spec)
     meters = _MEMORY_AREAS * _SIZE
-    return [result(f"memory of a worker of {meters:,} meters", megabytes, "MB", 800, less_is_better=True)]
+    return [
+        result(f"memory of a worker of {meters:,} meters", _megabytes(held), "MB", 800, less_is_better=True),
+        result("the most that it took so far", _megabytes(peak), "MB"),
+        result("memory of a worker that has met none", _megabytes(before), "MB"),
+    ]
 
 
 def beside_backfill() -> list[Result]:
@@ -157,6 +161,10 @@ def _fill_past(settings: Settings, model: GridModel) -> None:
             producer.send(TELEMETRY_BACKFILL, key=key, value=template.at(at_us, at_us + 5_000_000))
     producer.flush()
     producer.close()
+
+
+def _megabytes(mib: float) -> float:
+    return mib * 2**20 / 1e6
 
 
 def _rows(spec: StackSpec, units: str) -> int:

@@ -118,8 +118,17 @@ def event_loop_seconds(spec: StackSpec) -> float:
 
 def worker_memory_mib(spec: StackSpec) -> float:
     """Resident memory of the largest worker."""
-    pids = [process.pid for process in status(spec) if process.group == "worker" and process.pid is not None]
-    return max((psutil.Process(pid).memory_info().rss / 2**20 for pid in pids), default=0.0)
+    return max((psutil.Process(pid).memory_info().rss / 2**20 for pid in _worker_pids(spec)), default=0.0)
+
+
+def worker_peak_mib(spec: StackSpec) -> float:
+    """The most resident memory that a worker has had since its start."""
+    status_of = [Path(f"/proc/{pid}/status").read_text(encoding="ascii") for pid in _worker_pids(spec)]
+    return max((int(text.split("VmHWM:")[1].split()[0]) / 2**10 for text in status_of), default=0.0)
+
+
+def _worker_pids(spec: StackSpec) -> list[int]:
+    return [process.pid for process in status(spec) if process.group == "worker" and process.pid is not None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,3 +45,12 @@ def read_record(data: bytes, plain: pa.Schema | None, header: bytes) -> tuple[st
     if plain is not None and not schema.equals(plain, check_metadata=False):
         raise InvalidBlockError(f"columns are {schema.names}")
     return text, batch
+
+
+def own_strings(strings: pa.StringArray) -> pa.StringArray:
+    """The same in memory of its own: a column of a record keeps all of the record alive."""
+    if strings.null_count:
+        return pa.array(strings.to_pylist(), strings.type)
+    _, offsets, characters = strings.buffers()
+    copies = (None if part is None else pa.py_buffer(part.to_pybytes()) for part in (offsets, characters))
+    return pa.StringArray.from_buffers(len(strings), *copies, offset=strings.offset)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from grid.area_network import NetworkPeriod
+from grid.arrow import own_strings
+from grid.memberships import NONE, Lapse, Lapses, Membership, Memberships
 from grid.model import MeteredSide, Role, UnitKind
 
 #: Ends of an open period, microseconds since 1970.
@@ -26,34 +31,8 @@ INNER = 16
 UNMETERED_KINDS = frozenset({UnitKind.REGION, UnitKind.VOLTAGE_LEVEL, UnitKind.ELEMENT})
 
 _MAX_ROSTERS = 8
-_PHASE_BITS = {"A": 1, "B": 2, "C": 4}
-
-
-@dataclass(frozen=True, slots=True)
-class Membership:
-    """One member of a unit over one valid period [from, to)."""
-
-    position: int
-    meter: str | None
-    child_id: int | None
-    role: int
-    multiplier: int
-    accuracy_class: float
-    """Of the meter and its transformers together; of a child unit, its gateway's."""
-    valid_from_us: int
-    valid_to_us: int
-    start_import_wh: int | None = None
-    """Register at the meter when the period began, before the multiplier (起码); None = not known."""
-    start_export_wh: int | None = None
-    end_import_wh: int | None = None
-    """Register when the period ended (止码)."""
-    end_export_wh: int | None = None
-    register_modulus_wh: int | None = None
-    """What the register counts up to before it begins at 0 again; None = not known."""
-    phases: str | None = None
-    """Of `grid.model.PHASES`; None = not known."""
-    inner: bool = False
-    """Of a voltage level's member: it is within another one."""
+#: Rosters of which the meters' positions are held by name, for the rare steps that ask for them one by one.
+_NAMED = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +57,6 @@ class Plate:
     """At rated current. All three are 0 where they aren't known."""
     valid_from_us: int = BEGINNING_US
     valid_to_us: int = END_US
-
-
-@dataclass(frozen=True, slots=True)
-class Lapse:
-    """A period [from, to) in which a customer's meter had no active account."""
-
-    position: int
-    from_us: int
-    to_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +97,10 @@ class Roster:
 
     Attributes
     ----------
-    position_of_meter
-        A meter that has several positions in the interval, since its multiplier changed, is named with the last.
+    meters, place
+        Codes of the members that are meters, each once, shape (n,); and the position of each, int32 of shape (n + 1,)
+        with −1 as the last. A meter that has several positions in the interval, since its multiplier changed, is named
+        with the last.
     others
         Further positions of such a meter, by the last.
     phases
@@ -147,7 +119,8 @@ class Roster:
     accuracy_class: NDArray[np.float64]
     modulus_wh: NDArray[np.int64]
     phases: NDArray[np.uint8]
-    position_of_meter: dict[str, int]
+    meters: pa.StringArray
+    place: NDArray[np.int32]
     position_of_child: dict[int, int]
     others: dict[int, tuple[int, ...]] = field(default_factory=dict)
     parts: tuple[Part, ...] = ()
@@ -158,6 +131,23 @@ class Roster:
 
     def __len__(self) -> int:
         return len(self.role)
+
+    @property
+    def position_of_meter(self) -> dict[str, int]:
+        """Position by code of a meter, for a look at a few; made when it is asked for, and not to be changed."""
+        return _named(self)
+
+    def find(self, meters: pa.StringArray) -> NDArray[np.int32]:
+        """Position of each meter; −1 for one that isn't a member."""
+        number = pc.index_in(meters, value_set=self.meters)
+        if number.null_count:
+            number = number.fill_null(-1)
+        return np.asarray(self.place[number.to_numpy()], np.int32)
+
+
+@lru_cache(maxsize=_NAMED)
+def _named(roster: Roster) -> dict[str, int]:
+    return dict(zip(roster.meters.to_pylist(), roster.place[:-1].tolist(), strict=True))
 
 
 @dataclass(slots=True, eq=False)
@@ -171,24 +161,30 @@ class UnitView:
     unit_id: int
     unit: str
     kind: UnitKind
-    members: tuple[Membership, ...]
+    members: Sequence[Membership]
+    """Held as `Memberships`."""
     parents: tuple[Parentage, ...]
-    lapses: tuple[Lapse, ...] = ()
+    lapses: Sequence[Lapse] = ()
+    """Held as `Lapses`."""
     networks: tuple[NetworkPeriod, ...] = ()
     plates: tuple[Plate, ...] = ()
     """Of the transformer, over time; a unit that has none has no plates."""
     medium_voltage_v: int | None = None
     """Of its substation; None where none is known."""
     size: int = field(init=False)
-    _edges: list[int] = field(init=False)
+    _members: Memberships = field(init=False)
+    _lapses: Lapses = field(init=False)
+    _edges: Sequence[int] = field(init=False)
     _rosters: dict[tuple[int, int], Roster] = field(init=False, default_factory=dict)
     _last: tuple[Roster, pa.StringArray, NDArray[np.int32]] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.size = 1 + max((m.position for m in self.members), default=-1)
-        edges = {m.valid_from_us for m in self.members} | {m.valid_to_us for m in self.members}
-        edges |= {lapse.from_us for lapse in self.lapses} | {lapse.to_us for lapse in self.lapses}
-        self._edges = sorted(edges)
+        self.members = self._members = Memberships.of(self.members)
+        self.lapses = self._lapses = Lapses.of(self.lapses)
+        members, lapses = self._members.columns, self._lapses.columns
+        self.size = 1 + int(members["position"].max(initial=-1))
+        edges = (members["valid_from_us"], members["valid_to_us"], lapses["from_us"], lapses["to_us"])
+        self._edges = array("q", np.unique(np.concatenate(edges)).tobytes())
 
     def roster(self, observed_at_us: int, interval_s: int) -> Roster:
         """Members over the interval that ends at `observed_at_us`."""
@@ -202,7 +198,7 @@ class UnitView:
             # Late data may ask for any time: a unit that changed often doesn't keep an array for each.
             if len(self._rosters) >= _MAX_ROSTERS:
                 self._rosters.clear()
-            roster = _dense(self.size, self.members, self.lapses, begin_us, observed_at_us)
+            roster = _dense(self.size, self._members, self._lapses, begin_us, observed_at_us)
             if self.kind in UNMETERED_KINDS and not np.any(roster.role & Role.GATEWAY):
                 # Nothing is metered at its boundary: it is the sum of its parts.
                 roster.role[(roster.role & Role.UNIT != 0) & (roster.role & INNER == 0)] |= int(Role.GATEWAY)
@@ -210,9 +206,9 @@ class UnitView:
         return roster
 
     @property
-    def places(self) -> int:
-        """Positions of all rosters that are held."""
-        return len(self._rosters) * self.size
+    def rosters(self) -> int:
+        """How many rosters are held."""
+        return len(self._rosters)
 
     def network_at(self, observed_at_us: int, interval_s: int) -> NetworkPeriod | None:
         """Low-voltage network when an interval begins; None when it isn't known."""
@@ -237,47 +233,81 @@ class UnitView:
         last = self._last
         if last is not None and last[0] is roster and last[1].equals(meters):
             return last[2]
-        known = roster.position_of_meter
-        positions = np.array([known.get(code, -1) for code in meters.to_pylist()], dtype=np.int32)
-        self._last = (roster, meters, positions)
+        positions = roster.find(meters)
+        kept = roster.meters if roster.meters.equals(meters) else own_strings(meters)
+        self._last = (roster, kept, positions)
         return positions
 
 
-def _dense(size: int, members: Iterable[Membership], lapses: Iterable[Lapse], begin_us: int, end_us: int) -> Roster:
-    roster = Roster(
-        role=np.zeros(size, np.uint8),
-        multiplier=np.ones(size, np.int64),
-        accuracy_class=np.zeros(size, np.float64),
-        modulus_wh=np.zeros(size, np.int64),
-        phases=np.zeros(size, np.uint8),
-        position_of_meter={},
-        position_of_child={},
+def _dense(size: int, members: Memberships, lapses: Lapses, begin_us: int, end_us: int) -> Roster:
+    columns = members.columns
+    overlapping = np.flatnonzero((columns["valid_from_us"] < end_us) & (columns["valid_to_us"] > begin_us))
+    # A position that has several memberships in the interval is shown by its last.
+    overlapping = overlapping[np.argsort(columns["valid_from_us"][overlapping], kind="stable")]
+    there = columns[overlapping]
+    position = there["position"]
+    role, phases = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
+    multiplier, modulus_wh = np.ones(size, np.int64), np.zeros(size, np.int64)
+    accuracy_class = np.zeros(size, np.float64)
+    role[position] = there["role"] | np.where(there["inner"], np.uint8(INNER), np.uint8(0))
+    phases[position] = there["phases"]
+    multiplier[position] = there["multiplier"]
+    modulus_wh[position] = np.maximum(there["register_modulus_wh"], 0)
+    accuracy_class[position] = there["accuracy_class"]
+    meters, place, others = _places(members, overlapping)
+    is_unit = there["child_id"] != NONE
+    return Roster(
+        role=role,
+        multiplier=multiplier,
+        accuracy_class=accuracy_class,
+        modulus_wh=modulus_wh,
+        phases=phases,
+        meters=meters,
+        place=place,
+        position_of_child=dict(zip(there["child_id"][is_unit].tolist(), position[is_unit].tolist(), strict=True)),
+        others=others,
+        parts=_parts(members, overlapping, begin_us, end_us),
+        lapses=tuple(_lapsed(role, lapses, begin_us, end_us)),
+        has_ties=bool(np.any(role & (Role.TIE_IN | Role.TIE_OUT))),
     )
+
+
+def _places(
+    members: Memberships, numbers: NDArray[np.intp]
+) -> tuple[pa.StringArray, NDArray[np.int32], dict[int, tuple[int, ...]]]:
+    """What a roster says of the meters among some members, in the order of time: `meters`, `place` and `others`."""
+    position = members.columns["position"]
+    codes = members.meters
+    if len(numbers) != len(codes) or np.any(np.diff(numbers) != 1):
+        codes = codes.take(pa.array(numbers))
+    if codes.null_count:
+        numbers = numbers[codes.is_valid().to_numpy(zero_copy_only=False)]
+        codes = codes.drop_null()
+    others: dict[int, tuple[int, ...]] = {}
+    if len(codes) != pc.count_distinct(codes).as_py():
+        place: dict[str, int] = {}
+        for code, at in zip(codes.to_pylist(), position[numbers].tolist(), strict=True):
+            before = place.get(code)
+            if before is not None and before != at:
+                known = (*others.pop(before, ()), before)
+                others[at] = tuple(p for p in dict.fromkeys(known) if p != at)
+            place[code] = at
+        return pa.array(list(place), pa.string()), np.array([*place.values(), -1], np.int32), others
+    return codes, np.append(position[numbers], np.int32(-1)), others
+
+
+def _parts(members: Memberships, numbers: NDArray[np.intp], begin_us: int, end_us: int) -> tuple[Part, ...]:
+    """Stays that begin or end, of some members in the order of time; most often there are none."""
+    columns = members.columns[numbers]
+    is_edged = (columns["valid_from_us"] >= begin_us) | (columns["valid_to_us"] <= end_us)
+    if not is_edged.any():
+        return ()
+    of_position = np.isin(columns["position"], columns["position"][is_edged])
     stays: dict[int, list[Part]] = {}
-    overlapping = [m for m in members if m.valid_from_us < end_us and m.valid_to_us > begin_us]
-    for member in sorted(overlapping, key=lambda m: m.valid_from_us):
-        position = member.position
-        roster.role[position] = member.role | (INNER if member.inner else 0)
-        roster.multiplier[position] = member.multiplier
-        roster.accuracy_class[position] = member.accuracy_class
-        roster.modulus_wh[position] = member.register_modulus_wh or 0
-        roster.phases[position] = sum(_PHASE_BITS[phase] for phase in member.phases or "")
-        if member.meter is not None:
-            before = roster.position_of_meter.get(member.meter)
-            if before is not None and before != position:
-                known = (*roster.others.pop(before, ()), before)
-                roster.others[position] = tuple(p for p in dict.fromkeys(known) if p != position)
-            roster.position_of_meter[member.meter] = position
-        if member.child_id is not None:
-            roster.position_of_child[member.child_id] = position
-        _stay(stays.setdefault(position, []), member, begin_us, end_us)
-    edged = [stay for of_position in stays.values() for stay in of_position if stay.begins or stay.ends]
-    return replace(
-        roster,
-        parts=tuple(sorted(edged, key=lambda stay: stay.from_us)),
-        lapses=tuple(_lapsed(roster.role, lapses, begin_us, end_us)),
-        has_ties=bool(np.any(roster.role & (Role.TIE_IN | Role.TIE_OUT))),
-    )
+    for member in members.some(numbers[of_position]):
+        _stay(stays.setdefault(member.position, []), member, begin_us, end_us)
+    edged = [stay for found in stays.values() for stay in found if stay.begins or stay.ends]
+    return tuple(sorted(edged, key=lambda stay: stay.from_us))
 
 
 def _stay(stays: list[Part], member: Membership, begin_us: int, end_us: int) -> None:
@@ -290,12 +320,12 @@ def _stay(stays: list[Part], member: Membership, begin_us: int, end_us: int) -> 
         stays.append(Part(member, member, from_us, to_us, member.valid_from_us >= begin_us, ends))
 
 
-def _lapsed(role: NDArray[np.uint8], lapses: Iterable[Lapse], begin_us: int, end_us: int) -> Iterator[Lapse]:
+def _lapsed(role: NDArray[np.uint8], lapses: Lapses, begin_us: int, end_us: int) -> Iterator[Lapse]:
     """Lapses for a part of the interval; one for all of it is marked in `role`."""
-    for lapse in lapses:
-        if role[lapse.position] & Role.CUSTOMER == 0 or lapse.from_us >= end_us or lapse.to_us <= begin_us:
-            continue
-        if lapse.from_us <= begin_us and lapse.to_us >= end_us:
-            role[lapse.position] |= UNCONTRACTED
-        else:
-            yield Lapse(lapse.position, max(lapse.from_us, begin_us) - begin_us, min(lapse.to_us, end_us) - begin_us)
+    columns = lapses.columns
+    columns = columns[(columns["from_us"] < end_us) & (columns["to_us"] > begin_us)]
+    columns = columns[role[columns["position"]] & int(Role.CUSTOMER) != 0]
+    whole = (columns["from_us"] <= begin_us) & (columns["to_us"] >= end_us)
+    role[columns["position"][whole]] |= UNCONTRACTED
+    for from_us, to_us, position in columns[~whole].tolist():
+        yield Lapse(position, max(from_us, begin_us) - begin_us, min(to_us, end_us) - begin_us)

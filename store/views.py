@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from grid.area_network import NetworkPeriod
+from grid.memberships import Lapse, Membership
 from grid.model import MeteredSide, UnitKind
-from grid.roster import BEGINNING_US, END_US, Lapse, Membership, Parentage, Plate, UnitView
+from grid.roster import BEGINNING_US, END_US, Parentage, Plate, UnitView
 from store.connection import Connection
 from store.sql import load_queries
 

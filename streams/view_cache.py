@@ -11,9 +11,13 @@ from store.connection import Connection
 from store.views import load_views
 
 #: Bytes of all views that a cache holds, about: a million meters and the lines between them.
-MAX_BYTES = 450_000_000
-#: About what one takes: a member with its names, a place in the roster of an interval, a node of a network, a parent.
-_MEMBER_BYTES, _PLACE_BYTES, _NODE_BYTES, _PARENT_BYTES = 300, 120, 140, 150
+MAX_BYTES = 250_000_000
+#: About what one takes: a member with its names, a place in the roster of an interval, a node of a network, a parent;
+#: and a unit and a roster however small they are.
+_MEMBER_BYTES, _PLACE_BYTES, _NODE_BYTES, _PARENT_BYTES = 80, 75, 140, 150
+_UNIT_BYTES, _ROSTER_BYTES = 2_000, 1_300
+#: Units that are read from the store at a time: what is read takes several times what is kept of it, until it is kept.
+_PIECE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,9 @@ class ViewCache:
             self._misses += len(codes) - len(found)
         wanted = [code for code in codes if code not in found]
         if wanted:
-            loaded = load_views(connection, wanted, self.known_at)
+            loaded: dict[str, UnitView] = {}
+            for begin in range(0, len(wanted), _PIECE):
+                loaded |= load_views(connection, wanted[begin : begin + _PIECE], self.known_at)
             found |= loaded
             with self._lock:
                 # When anything changed meanwhile, what was read may be from before: it serves this once.
@@ -121,5 +127,10 @@ class ViewCache:
 
 def _bytes(view: UnitView) -> int:
     nodes = sum(len(network.parent) for network in view.networks)
-    members, parents = len(view.members), 1 + len(view.parents)
-    return members * _MEMBER_BYTES + view.places * _PLACE_BYTES + nodes * _NODE_BYTES + parents * _PARENT_BYTES
+    return (
+        _UNIT_BYTES
+        + len(view.members) * _MEMBER_BYTES
+        + view.rosters * (_ROSTER_BYTES + view.size * _PLACE_BYTES)
+        + nodes * _NODE_BYTES
+        + len(view.parents) * _PARENT_BYTES
+    )

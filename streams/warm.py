@@ -9,10 +9,11 @@ from grid.area_network import NetworkPeriod
 from grid.block import Block, decode_block, encode_block
 from grid.limits import Limits
 from grid.line_network import LineNetwork
+from grid.memberships import Membership
 from grid.model import UnitKind
 from grid.point_table import KnownPoint, PointTable
 from grid.points import Point, PointBatch, PointCause, PointKind, decode_points, encode_points
-from grid.roster import BEGINNING_US, END_US, Membership, Parentage, UnitView
+from grid.roster import BEGINNING_US, END_US, Parentage, UnitView
 from grid.unit_energy import decode_unit_energies, encode_unit_energies
 from store.block_writer import warm_writer
 from streams.steps.contribution import Contribution, from_block, from_energies

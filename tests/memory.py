@@ -10,8 +10,9 @@ from types import SimpleNamespace
 from grid.history import Past, past_of
 from grid.limits import Limits
 from grid.loss_rules import LossRules
+from grid.memberships import Membership
 from grid.model import GridModel, Role, UnitKind
-from grid.roster import BEGINNING_US, END_US, Membership, Parentage, UnitView
+from grid.roster import BEGINNING_US, END_US, Parentage, UnitView
 from grid.rows import BALANCE_COLUMNS, BalanceRows, BlockRows, StoredBlock, Superseded
 from streams.estimating import estimates, rows_of_batch
 from streams.steps.contribution import Contribution, Key

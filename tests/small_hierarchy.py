@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from grid.memberships import Membership
 from grid.model import Role, UnitKind
-from grid.roster import BEGINNING_US, END_US, Membership, Parentage, UnitView
+from grid.roster import BEGINNING_US, END_US, Parentage, UnitView
 from store.replaying import Hierarchy
 
 NOON_US = 1_780_315_200_000_000

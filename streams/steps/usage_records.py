@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from grid.memberships import Membership
 from grid.model import Role
-from grid.roster import Membership, UnitView
+from grid.roster import UnitView
 from grid.usage import AreaVoltages
 from kernels.association import SURE, Repair, voltage_association
 

@@ -17,8 +17,9 @@ from grid.block import Block
 from grid.limits import Limits
 from grid.loss_class import LossClass, LossReason
 from grid.loss_rules import LossRules
+from grid.memberships import Membership
 from grid.model import UnitKind
-from grid.roster import BEGINNING_US, END_US, Membership, UnitView
+from grid.roster import BEGINNING_US, END_US, UnitView
 from grid.thresholds import Threshold, Thresholds
 from meterline.city import ZONE
 from streams.steps.contribution import from_block

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from grid.memberships import Membership
 from grid.model import (
     Duty,
     GreaterUnit,
@@ -27,7 +28,7 @@ from grid.model import (
     UnitParent,
 )
 from grid.resettle import decode_resettle
-from grid.roster import END_US, Membership
+from grid.roster import END_US
 from meterline.topics import ensure_topics
 from store.connection import Connection, connect
 from store.deliveries import Target

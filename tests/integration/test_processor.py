@@ -282,10 +282,10 @@ def test_views_may_be_dropped_while_they_are_asked_for(connection: Connection) -
 
 
 def test_what_is_held_of_the_model_is_bounded(connection: Connection) -> None:
-    cache = ViewCache(max_bytes=4_000)
+    cache = ViewCache(max_bytes=9_000)
     for code in ("A1", "A2", "A1", "F1", "F2"):
         assert set(cache.get(connection, {code})) == {code}
-        assert cache._bytes == sum(map(view_cache._bytes, cache._views.values())) <= 4_000
+        assert cache._bytes == sum(map(view_cache._bytes, cache._views.values())) <= 9_000
     held = cache.figures()
     assert (held.hits, held.misses, held.units) == (1, 4, len(cache._views))
     cache.clear()
@@ -293,7 +293,7 @@ def test_what_is_held_of_the_model_is_bounded(connection: Connection) -> None:
 
 
 def test_what_is_held_of_a_unit_counts_the_times_that_it_is_asked_about(connection: Connection) -> None:
-    cache = ViewCache(max_bytes=4_000)
+    cache = ViewCache(max_bytes=12_000)
     for code in ("A1", "A2"):
         cache.get(connection, {code})
     assert cache.figures().units == 2
@@ -303,7 +303,7 @@ def test_what_is_held_of_a_unit_counts_the_times_that_it_is_asked_about(connecti
         view._rosters[end, end] = view.roster(NOON_US, 900)
     cache.get(connection, {"A1"})
     assert set(cache._views) == {"A1"}
-    assert cache._bytes == view_cache._bytes(view) == 3 * 300 + 2 * 150 + 6 * 3 * 120
+    assert cache._bytes == view_cache._bytes(view) == 2_000 + 3 * 80 + 6 * (1_300 + 3 * 75) + 150
 
 
 @pytest.mark.parametrize("size", [1, 2_000])

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from grid.block import Block
 from grid.loss_class import LossClass, LossReason
+from grid.memberships import Membership
 from grid.model import UnitKind
-from grid.roster import BEGINNING_US, END_US, Membership, Parentage, UnitView
+from grid.roster import BEGINNING_US, END_US, Parentage, UnitView
 from streams.steps.contribution import from_block, from_energies
 from tests.memory import MemoryStore
 from tests.naive.hierarchy import Node, figures, level, level_inflow

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 
 from grid.block import Block
 from grid.channels import Values
+from grid.memberships import Lapse, Membership
 from grid.model import UnitKind
 from grid.period import midnight_us
 from grid.quality import MISSING_WH, Quality
-from grid.roster import BEGINNING_US, END_US, Lapse, Membership, UnitView
+from grid.roster import BEGINNING_US, END_US, UnitView
 from streams.steps.contribution import Cause, Contribution, from_block, look_again
 from streams.steps.moves import absent_parts, adopted, for_other_unit, leaving, opening_elsewhere
 from tests.memory import MemoryStore

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from grid.block import Block
 from grid.loss_rules import LossRules
+from grid.memberships import Membership
 from grid.model import UnitKind
 from grid.quality import MISSING_WH, NO_PRECEDENCE, Quality
-from grid.roster import BEGINNING_US, END_US, Membership, UnitView
+from grid.roster import BEGINNING_US, END_US, UnitView
 from grid.rows import FIGURES, NEVER_US
 from store.precedence import pack, unpack
 from streams.steps.contribution import Contribution, from_block

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grid.block import Block, decode_block, encode_block
+from grid.memberships import Membership
 from grid.model import UnitKind
 from grid.quality import MISSING_WH, Quality
-from grid.roster import BEGINNING_US, END_US, Membership, Parentage, UnitView
+from grid.roster import BEGINNING_US, END_US, Parentage, UnitView
 from grid.rows import FIGURES
 from grid.unit_energy import UnitEnergies, decode_unit_energies, encode_unit_energies
 from streams.steps.contribution import from_block, from_energies

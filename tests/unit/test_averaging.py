@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import astuple, fields
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from grid.area_network import NetworkPeriod
@@ -153,7 +154,8 @@ def roster() -> Roster:
         accuracy_class=np.ones(4),
         modulus_wh=np.zeros(4, np.int64),
         phases=np.array([7, 1, 7, 1], np.uint8),
-        position_of_meter={"master": 0, "a": 1, "abc": 2, "ct": 3},
+        meters=pa.array(["master", "a", "abc", "ct"], pa.string()),
+        place=np.array([0, 1, 2, 3, -1], np.int32),
         position_of_child={},
     )
 

@@ -12,9 +12,10 @@ from grid.block import Block
 from grid.limits import Limits
 from grid.loss_class import LossClass, LossReason, reason_names
 from grid.loss_rules import LossRules
+from grid.memberships import Membership
 from grid.model import Role, UnitKind
 from grid.quality import Quality
-from grid.roster import BEGINNING_US, END_US, Membership, UnitView
+from grid.roster import BEGINNING_US, END_US, UnitView
 from grid.rows import BalanceRows
 from grid.thresholds import Threshold, Thresholds
 from streams.steps.contribution import from_block

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from grid.history import Past
+from grid.memberships import Membership
 from grid.model import UnitKind
 from grid.quality import MISSING_WH, Quality
-from grid.roster import BEGINNING_US, END_US, Membership, UnitView
+from grid.roster import BEGINNING_US, END_US, UnitView
 from streams.steps.contribution import Key
 from streams.steps.estimate import (
     ESTIMATE_PRECEDENCE,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from grid.limits import Limit, Limits
+from grid.memberships import Membership
 from grid.model import UnitKind
-from grid.roster import BEGINNING_US, END_US, Membership, UnitView
+from grid.roster import BEGINNING_US, END_US, UnitView
 from grid.rows import NEVER_US, Status
 from streams.steps.contribution import Cause, Contribution, from_block, from_energies, look_again
 from tests.memory import MemoryStore

@@ -12,8 +12,9 @@ import pytest
 from grid.block import Block
 from grid.channels import CHANNELS
 from grid.loss_class import LossClass
+from grid.memberships import Membership
 from grid.model import MeteredSide, Role, UnitKind
-from grid.roster import BEGINNING_US, END_US, Membership, Parentage, Plate, UnitView
+from grid.roster import BEGINNING_US, END_US, Parentage, Plate, UnitView
 from kernels.transformer_loss import transformer_loss_wh
 from streams.steps.contribution import Contribution, from_block, from_energies
 from streams.steps.moves import for_tied_unit, tie_meters

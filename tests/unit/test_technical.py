@@ -9,9 +9,10 @@ import pytest
 
 from grid.area_network import AreaNetwork, NetworkPeriod
 from grid.line_network import LineNetwork
+from grid.memberships import Membership
 from grid.model import Role, UnitKind
 from grid.quality import MISSING_WH, Quality
-from grid.roster import BEGINNING_US, END_US, Membership, Roster, UnitView
+from grid.roster import BEGINNING_US, END_US, Roster, UnitView
 from grid.rows import NEVER_US, BlockRows
 from kernels.transformer_loss import POWER_FACTOR
 from streams.steps.technical import area_losses, line_losses

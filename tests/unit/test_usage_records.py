@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from grid.memberships import Membership
 from grid.model import Role, UnitKind
-from grid.roster import BEGINNING_US, END_US, Membership, UnitView
+from grid.roster import BEGINNING_US, END_US, UnitView
 from grid.usage import AreaVoltages
 from kernels.association import Repair
 from streams.steps.usage_records import Doubt, Neighbourhood, compare, is_mended, make_neighbourhood, with_repair

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from grid.memberships import Lapse, Membership
 from grid.model import Role, UnitKind
 from grid.quality import MISSING_WH, Quality
-from grid.roster import BEGINNING_US, END_US, Lapse, Membership, UnitView
+from grid.roster import BEGINNING_US, END_US, UnitView
 from grid.usage import AreaIntervals, DayConclusion
 from meterline.usage_plot import baseline, days_of_series
 from streams.steps.usage_conclude import days_without_account
