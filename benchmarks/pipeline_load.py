@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 
-from benchmarks.pace import Message, Sender, Watch, send_paced
+from benchmarks.pace import Message, Sender, Watch, followed, send_paced
 from benchmarks.report import Result, result
 from benchmarks.scene import BlockTemplate, make_model, meters_of, unit_ids, whole_intervals_us
 from benchmarks.stack import benchmark_stack, processor_seconds, worker_memory_mib, worker_sums
@@ -100,16 +99,9 @@ def beside_backfill() -> list[Result]:
 
 
 def _live_p99_s(settings: Settings, senders: list[Sender]) -> float:
-    watch, stop = Watch(), threading.Event()
-    with opener(settings, "benchmark-watch")() as connection:
-        connection.autocommit = True
-        follower = threading.Thread(target=watch.follow, args=(connection, stop), name="watch")
-        follower.start()
-        try:
-            send_paced(make_producer(settings), senders, int(_READY_S), _LIVE_S, watch, _LIVE_EVERY)
-        finally:
-            stop.set()
-            follower.join()
+    watch = Watch()
+    with followed(watch, opener(settings, "benchmark-watch")):
+        send_paced(make_producer(settings), senders, int(_READY_S), _LIVE_S, watch, _LIVE_EVERY)
     return watch.percentile_s("readings", 99)
 
 
