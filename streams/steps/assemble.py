@@ -125,7 +125,9 @@ def _follow(
         if name not in rows.channels:
             continue
         blank = CHANNELS[name].blank
-        values = np.concatenate([c.channels.get(name, blank(len(c.positions))) for c in contributions])
+        values = np.concatenate(
+            [c.channels[name] if name in c.channels else blank(len(c.positions)) for c in contributions]
+        )
         rows.channels[name][target[taken]] = values[taken]
 
 
