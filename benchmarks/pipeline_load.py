@@ -25,8 +25,8 @@ _READY_S = 120.0
 _TIMEOUT_S = 600.0
 
 _NUMBERS = (1, 2, 4)
-#: An area has so many intervals a second: 1,200,000 readings a second, so that the work and not what a worker costs that
-#: idles is compared; one worker still keeps up, and the intervals lie within six hours.
+#: An area has so many intervals a second: 1,200,000 readings a second, so that the work is compared and not what a
+#: worker costs that idles; one worker still keeps up, and the intervals lie within six hours.
 _PACED_AREAS, _PACED_EACH = 500, 6
 _PACED_S = 35
 _WARM_S = 20

@@ -82,19 +82,22 @@ class LeanConsumer(FirstStepAtOnce, Consumer):
     async def getmany(self, timeout: float) -> AsyncGenerator[tuple[TP, Message], None]:  # noqa: ASYNC109  # as Faust's
         """As Faust's, but the partitions of a poll come one after another, and nobody is told the end of each."""
         records, active = await self._wait_next_records(timeout)
-        app, generation = self.app, self.app.consumer_generation_id
+        generation = self.app.consumer_generation_id
         if self.should_stop:
             return
         if not self.flow_active:
             await self._seek_again()
             return
         for partition, of_partition in (records or {}).items():
-            if partition in active or partition in self._buffered_partitions:
+            if active is None or partition in active or partition in self._buffered_partitions:
                 for record in of_partition:
                     # What was read before a change of the group, its new owner reads.
-                    if not self.flow_active or app.consumer_generation_id != generation:
+                    if not self._is_current(generation):
                         return
                     yield partition, self._to_message(partition, record)
+
+    def _is_current(self, generation: int) -> bool:
+        return self.flow_active and self.app.consumer_generation_id == generation
 
     async def _seek_again(self) -> None:
         try:
