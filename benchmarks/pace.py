@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
-from kafka import KafkaProducer
 
 from store.blocks import to_datetime
 from store.connection import Connection
@@ -118,6 +119,31 @@ class Watch:
         return float(np.percentile(self.delays_s[kind], percent))
 
 
+@contextlib.contextmanager
+def followed(watch: Watch, open_connection: Callable[[], Connection]) -> Iterator[None]:
+    """While the block runs, and until nothing is outstanding, `watch` asks for its rows."""
+    stop = threading.Event()
+    with open_connection() as connection:
+        connection.autocommit = True
+        follower = threading.Thread(target=watch.follow, args=(connection, stop), name="watch")
+        follower.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            follower.join()
+
+
+class Producer(Protocol):
+    """Takes messages: Kafka's, or a gateway."""
+
+    def send(self, topic: str, *, key: bytes, value: bytes) -> object:
+        """Hand a message over."""
+
+    def flush(self) -> object:
+        """Return when all are taken."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sent:
     """What was really sent in the measured time.
@@ -141,7 +167,7 @@ class Sent:
 
 
 def send_paced(
-    producer: KafkaProducer, senders: Sequence[Sender], warm_s: int, seconds: int, watch: Watch, every: int
+    producer: Producer, senders: Sequence[Sender], warm_s: int, seconds: int, watch: Watch, every: int
 ) -> Sent:
     """Send all of `senders` each second; what counts begins when the workers are warm, or after `warm_s` seconds.
 

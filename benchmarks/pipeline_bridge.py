@@ -14,7 +14,8 @@ import threading
 import time
 from datetime import UTC
 
-from benchmarks.pipeline_drain import BY_MQTT, Drain, Messages, publish
+from benchmarks.mqtt_load import ACCOUNT, Intervals, Messages
+from benchmarks.pipeline_drain import BY_MQTT, Drain
 from benchmarks.report import Result, result
 from benchmarks.scene import make_model, meters_of, whole_intervals_us
 from benchmarks.stack import benchmark_stack, processor_seconds
@@ -31,6 +32,7 @@ from sync.load import load_grid
 _AREAS = 100
 _FEEDERS = 20
 _INTERVALS = 40
+_INTERVAL_S = 60
 _ROUNDS = 7
 _TIMEOUT_S = 300.0
 _POLL_S = 0.02
@@ -44,13 +46,14 @@ def profile_bridge() -> tuple[list[Result], pstats.Stats, int]:
     with benchmark_stack() as (spec, settings):
         with opener(settings, "benchmark")() as connection:
             load_grid(connection, model)
-        set_gateways(spec, ["headend"])
+        set_gateways(spec, [ACCOUNT])
         _run(settings, 0)  # the broker keeps messages for who has subscribed
-        publish(settings, model, drain)
+        messages = Intervals(meters_of(model), drain.intervals, _INTERVAL_S)
+        messages.publish(settings, range(drain.intervals))
         before = processor_seconds(spec)
         bridge_s = _run(settings, drain.blocks)
         after = processor_seconds(spec)
-        publish(settings, model, drain)
+        messages.publish(settings, range(drain.intervals))
         profiler = cProfile.Profile(time.thread_time)
         _run(settings, drain.blocks, profiler)
     seconds = {"bridge": bridge_s} | {name: after[name] - before[name] for name in ("mosquitto", "kafka")}
@@ -99,11 +102,11 @@ class _AllKnown:
 
 
 def _alone(model: GridModel, size: int) -> list[Result]:
-    at_us = whole_intervals_us(60)
-    areas = [Messages(code, meters.to_pylist()) for code, meters in meters_of(model).items()]
+    at_us = whole_intervals_us(_INTERVAL_S)
+    areas = [Messages(code, meters.to_pylist(), _INTERVAL_S) for code, meters in meters_of(model).items()]
     decoding_s, encoding_s = [], []
     for n in range(_ROUNDS):
-        observed_at = to_datetime(at_us - n * 60_000_000).isoformat()
+        observed_at = to_datetime(at_us - n * _INTERVAL_S * 1_000_000).isoformat()
         messages = [(area.topic, area.message(n, observed_at)) for area in areas]
         started_s = time.process_time()
         decoded = [decode_message(topic, payload, at_us, _AllKnown()) for topic, payload in messages]

@@ -1,4 +1,4 @@
-"""Blocks that wait on Kafka, or in the bridge's session at the broker, drained into rows as fast as it goes."""
+"""Blocks that wait on Kafka, or are published as MQTT, drained into rows as fast as it goes."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import numpy as np
 import psycopg
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
 
+from benchmarks.mqtt_load import ACCOUNT, Intervals
 from benchmarks.peers.faust_rows import TABLE, TOPIC
 from benchmarks.report import Result, result
 from benchmarks.scene import BlockTemplate, make_model, meters_of, whole_intervals_us
@@ -27,10 +27,7 @@ from grid.topics import TELEMETRY_AREA
 from meterline.bootstrap import make_producer, opener
 from meterline.config import Settings
 from meterline.ready import wait_for_workers, wait_until_ready
-from meterline.settings.section import read_secret
-from store.blocks import to_datetime
 from sync.load import load_grid
-from twin.gateway import GatewayClient
 
 _WORKERS = 2
 _FEEDERS = 20
@@ -38,7 +35,7 @@ _INTERVAL_S = 60
 _MINUTE_US = _INTERVAL_S * 1_000_000
 #: How often the workers are asked what they have written.
 _ASKED_S = 0.5
-_PEER_READINGS = 100_000
+_PEER_READINGS = 200_000
 _READY_S = 120.0
 
 
@@ -57,11 +54,14 @@ class Drain:
         return self.areas * self.intervals
 
 
-#: Within six hours, so that the rules that look at the last hours have all of them to look at.
-LARGE = Drain(size=400, areas=500, intervals=350, target=2_000_000)
-SMALL = Drain(size=80, areas=1_000, intervals=350, target=700_000)
+#: Over a minute at the rate to reach, and within six hours, so that the rules that look at the last hours have all of
+#: them to look at.
+LARGE = Drain(size=400, areas=1_000, intervals=350, target=2_000_000)
+SMALL = Drain(size=80, areas=1_700, intervals=350, target=700_000)
 #: Young enough for the lane of live data, and over before the first would be too old for it.
-BY_MQTT = Drain(size=400, areas=500, intervals=90, target=1_000_000)
+BY_MQTT = Drain(size=400, areas=1_800, intervals=110, target=1_000_000)
+#: Messages that are published at most before the rows of those before them are there.
+_AHEAD = 8_000
 #: Of these, so many go through before the clock runs: the workers' first look at each area, and Kafka's compiler, take
 #: some 8 s of processor time, as 5 million readings do.
 _WARM_INTERVALS = 10
@@ -77,7 +77,7 @@ def from_kafka(drain: Drain) -> list[Result]:
         load(settings, model)
         _fill(settings, model, drain)
         start_programs(spec, ["worker"])
-        drained, loop_s = _drained(spec, drain)
+        drained, loop_s = _drained(spec, drain, lambda: _written(spec))
         check(settings, drain)
         stop_programs(spec, ["worker"])
         size = bytes_on_disk(settings, "telemetry.block")
@@ -111,29 +111,42 @@ def from_kafka(drain: Drain) -> list[Result]:
 
 
 def from_mqtt() -> list[Result]:
-    """Fill the bridge's session while the bridge is stopped, then start it again; all programs have worked before."""
+    """Publish as fast as it goes, with a few thousand messages ahead of the rows; all programs have worked before."""
     drain = BY_MQTT
     model = make_model(drain.areas, _FEEDERS, drain.size)
     with benchmark_stack(_WORKERS) as (spec, settings):
         load(settings, model)
-        set_gateways(spec, ["headend"])
+        set_gateways(spec, [ACCOUNT])
         start_programs(spec, ["bridge", "worker"])
         # Before the bridge has subscribed, the broker has nobody to keep a message for.
         wait_until_ready(settings, _WORKERS, _READY_S)
-        publish(settings, model, drain, range(_WARM_INTERVALS))
+        messages = Intervals(meters_of(model), drain.intervals, _INTERVAL_S)
+        messages.publish(settings, range(_WARM_INTERVALS))
         deadline = time.monotonic() + _READY_S
-        while _written(spec) < _WARM_INTERVALS * drain.areas:
+        while (written := _written(spec)) < _WARM_INTERVALS * drain.areas:
             assert time.monotonic() < deadline, "the first intervals are not stored"
             time.sleep(_ASKED_S)
-        stop_programs(spec, ["bridge"])
-        publish(settings, model, drain, range(_WARM_INTERVALS, drain.intervals))
-        start_programs(spec, ["bridge"])
-        drained, _ = _drained(spec, drain)
+
+        def count() -> int:
+            nonlocal written
+            written = _written(spec)
+            return written
+
+        def publish() -> float:
+            messages.publish(settings, range(_WARM_INTERVALS, drain.intervals), lambda n: n < written + _AHEAD)
+            return time.thread_time()
+
+        with ThreadPoolExecutor(1) as sender:
+            published = sender.submit(publish)
+            drained, _ = _drained(spec, drain, count)
         check(settings, drain)
     name = f"MQTT to queryable rows, blocks of {drain.size}, 3 channels, workers: {_WORKERS}"
+    million = (drain.intervals - _WARM_INTERVALS) * drain.areas * drain.size / 1e6
     return [
         result(name, drained.rate * drain.size, "readings/s", drain.target),
+        result("measured for", drained.seconds, "s"),
         *processor_times(drained, drain, ("bridge", "mosquitto")),
+        result("processor time of who publishes them", published.result() / million, "s/million"),
     ]
 
 
@@ -163,7 +176,7 @@ def load(settings: Settings, model: GridModel) -> None:
         load_grid(connection, model)
 
 
-def _drained(spec: StackSpec, drain: Drain) -> tuple[Measured, float]:
+def _drained(spec: StackSpec, drain: Drain, count: Callable[[], int]) -> tuple[Measured, float]:
     """The drain, and processor seconds of the workers' event loops in it."""
     loops_s = [0.0]
     before = _written_by(spec)
@@ -172,7 +185,7 @@ def _drained(spec: StackSpec, drain: Drain) -> tuple[Measured, float]:
         loops_s[0] = event_loop_seconds(spec)
         return all(now > then for now, then in zip(_written_by(spec), before, strict=True))
 
-    drained = measured(spec, lambda: _written(spec), drain.blocks, begun, _ASKED_S)
+    drained = measured(spec, count, drain.blocks, begun, _ASKED_S)
     return drained, event_loop_seconds(spec) - loops_s[0]
 
 
@@ -224,50 +237,6 @@ def _fill(settings: Settings, model: GridModel, drain: Drain, within_s: float = 
     return seconds
 
 
-def publish(settings: Settings, model: GridModel, drain: Drain, intervals: range | None = None) -> None:
-    """Send all messages, or those of some intervals, as one gateway does, until the broker has all of them."""
-    folder = settings.mqtt.gateway_passwords_dir
-    assert folder is not None
-    client = GatewayClient(settings.mqtt.host, settings.mqtt.port, "headend", read_secret(folder / "headend"))
-    client.connect()
-    areas = [Messages(code, meters.to_pylist()) for code, meters in meters_of(model).items()]
-    first_us = whole_intervals_us(_INTERVAL_S) - (drain.intervals + 1) * _MINUTE_US
-    chosen = range(drain.intervals) if intervals is None else intervals
-    sequence = chosen.start * len(areas)
-    for i in chosen:
-        observed_at = to_datetime(first_us + i * _MINUTE_US).isoformat()
-        for area in areas:
-            while not client.ready:
-                time.sleep(0.001)
-                client.answers()
-            sequence += 1
-            client.publish(area.topic, area.message(sequence, observed_at), sequence)
-    while client.outstanding:
-        time.sleep(0.01)
-        client.answers()
-    client.close()
-
-
-class Messages:
-    """A gateway's messages of one area, of which only number and time are filled in."""
-
-    def __init__(self, code: str, meters: list[str]) -> None:
-        random = np.random.default_rng(len(code) + len(meters))
-        fields = {
-            "meter": meters,
-            "import_wh": random.gamma(0.8, 120, len(meters)).astype(int).tolist(),
-            "export_wh": [0] * len(meters),
-            "voltage_a_v": np.round(random.normal(230, 2, len(meters)), 1).tolist(),
-            "interval_s": _INTERVAL_S,
-        }
-        self.topic = f"meterline/v1/headend/block/{code}"
-        self._begin = json.dumps(fields).removesuffix("}")
-
-    def message(self, sequence: int, observed_at: str) -> bytes:
-        """The message of that number."""
-        return f'{self._begin}, "sequence": {sequence}, "observed_at": "{observed_at}"}}'.encode()
-
-
 def _peer(spec: StackSpec, settings: Settings) -> float:
     admin = KafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap)
     admin.create_topics([NewTopic(TOPIC, settings.kafka.partitions, 1)])
@@ -293,7 +262,7 @@ def _peer(spec: StackSpec, settings: Settings) -> float:
         arguments = [settings.kafka.bootstrap, folder]
         environment = {**os.environ, "PEER_CONNINFO": conninfo}
         with peers("benchmarks.peers.faust_rows", arguments, environment, spec.workers):
-            return measured(spec, count, readings, begun).rate
+            return measured(spec, count, readings, begun, _ASKED_S).rate
 
 
 def _events(readings: int) -> Iterator[bytes]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -22,7 +21,7 @@ from datetime import UTC, datetime
 import psycopg
 from kafka.admin import KafkaAdminClient, NewTopic
 
-from benchmarks.pace import TICKS, Message, Sender, Sent, Watch, send_paced
+from benchmarks.pace import TICKS, Message, Sender, Sent, Watch, followed, send_paced
 from benchmarks.peers.point_rows import TABLE, TOPIC
 from benchmarks.report import Result, main, result
 from benchmarks.scene import (
@@ -151,17 +150,10 @@ class _Scene:
 
 
 def _pace(settings: Settings, scene: _Scene) -> tuple[Watch, Sent]:
-    watch, stop = Watch(), threading.Event()
+    watch = Watch()
     producer = make_producer(settings, linger_ms=50)
-    with opener(settings, "benchmark-watch")() as connection:
-        connection.autocommit = True
-        follower = threading.Thread(target=watch.follow, args=(connection, stop), name="watch")
-        follower.start()
-        try:
-            sent = send_paced(producer, [*scene.blocks, *scene.points], _WARM_S, _SECONDS, watch, _EVERY)
-        finally:
-            stop.set()
-            follower.join()
+    with followed(watch, opener(settings, "benchmark-watch")):
+        sent = send_paced(producer, [*scene.blocks, *scene.points], _WARM_S, _SECONDS, watch, _EVERY)
     producer.close()
     return watch, sent
 

@@ -86,7 +86,7 @@ class WorkerSettings:
     partitions: int
     group: str = "meterline"
     batch: int = 1_000
-    linger_s: float = 0.2
+    linger_s: float = 0.5
     gather: int = 4_096
     gather_s: float = 1.5
     session_timeout_s: float = 10.0

@@ -180,10 +180,12 @@ class Processor:
             raise
 
     def _commit(self, connection: Connection, make: Callable[[], Joined]) -> list[UnitEnergies]:
-        for _ in range(_STALE_TRIES):
-            # Joined again after a conflict: what moved the rows on may be a change of the model.
-            self._catch_up(connection)
-            connection.commit()
+        for attempt in range(_STALE_TRIES):
+            # Where nothing has moved, the look in the transaction is enough. Joined again after a conflict: what moved
+            # the rows on may be a change of the model.
+            if attempt or self._model_seen is None:
+                self._catch_up(connection)
+                connection.commit()
             contributions, rejections = make()
             try:
                 with connection.transaction():

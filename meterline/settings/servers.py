@@ -94,7 +94,7 @@ class WorkerSection(Section):
     """How workers batch."""
 
     batch: int = Field(1_000, ge=1, le=20_000)
-    linger_s: float = Field(0.2, gt=0, le=10)
+    linger_s: float = Field(0.5, gt=0, le=10)
     gather: int = Field(4_096, ge=1, le=100_000)
     gather_s: float = Field(1.5, gt=0, le=60)
     stalled_s: float = Field(30, gt=0, le=3_600)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,55 +88,63 @@ def merge_round(rows: BlockRows, numbers: NDArray[np.intp], round_: Sequence[Con
         groups.setdefault((c.child, tuple(c.channels)), []).append(i)
     for (child, names), members in groups.items():
         of_group = [round_[i] for i in members]
-        row = np.repeat(numbers[members], [len(c.positions) for c in of_group])
+        of_row = numbers[members]
+        sizes = np.array([len(c.positions) for c in of_group])
+        begins = np.concatenate(([0], np.cumsum(sizes)))
         position = np.concatenate([c.positions for c in of_group])
-        target = np.where(position >= 0, rows.starts[row] + position, -1)
         precedence = np.concatenate([c.precedence for c in of_group])
         received_us = np.concatenate([c.received_us for c in of_group])
-        before = _versions(rows, target) if child else None
+        count_versions = _counter_of_versions(rows, np.repeat(of_row, sizes), position) if child else None
         for name in names:
             if name not in VOTING:
                 continue
             value: Values = np.concatenate([c.channels[name] for c in of_group])
             # A missing value says nothing, unless it is known to be missing.
-            says = precedence if child else np.where(value != CHANNELS[name].missing, precedence, NO_PRECEDENCE)
+            silent = None if child else CHANNELS[name].missing
             held = Held(rows.channels[name], rows.precedence[name], rows.received_us[name])
-            said = Said(target, row, value, says, received_us)
-            taken = merge_channel(held, said, changed, keep_order=name == IMPORT)
+            said = Said(of_row, begins, rows.starts, position, value, precedence, received_us, silent)
+            taken, place = merge_channel(held, said, changed, keep_order=name == IMPORT)
             if name == IMPORT:
-                _follow(rows, of_group, target, taken)
-        if before is not None:
-            _count_versions(rows, target, row, before)
+                _follow(rows, of_group, taken, place)
+        if count_versions is not None:
+            count_versions()
         else:
             of_meters = np.zeros(len(rows), np.bool_)
-            of_meters[numbers[members]] = [not c.part for c in of_group]
+            of_meters[of_row] = [not c.part for c in of_group]
             rows.version[changed & of_meters] += 1
     return changed
 
 
 def _follow(
-    rows: BlockRows, contributions: Sequence[Contribution], target: NDArray[np.int64], taken: NDArray[np.int64]
+    rows: BlockRows, contributions: Sequence[Contribution], taken: NDArray[np.int64], place: NDArray[np.int64]
 ) -> None:
     if not len(taken):
         return
     quality = np.concatenate([c.quality for c in contributions])
-    rows.quality[target[taken]] = quality[taken]
+    rows.quality[place] = quality[taken]
     for name in FOLLOWING:
         if name not in rows.channels:
             continue
         blank = CHANNELS[name].blank
-        values = np.concatenate([c.channels.get(name, blank(len(c.positions))) for c in contributions])
-        rows.channels[name][target[taken]] = values[taken]
+        values = np.concatenate(
+            [c.channels[name] if name in c.channels else blank(len(c.positions)) for c in contributions]
+        )
+        rows.channels[name][place] = values[taken]
+
+
+def _counter_of_versions(rows: BlockRows, row: NDArray[np.intp], position: NDArray[np.int32]) -> Callable[[], None]:
+    """What, called after a merge, raises the versions of units of units by as much as their members' have grown."""
+    # However their messages were gathered: each member counts once.
+    there = np.flatnonzero(position >= 0)
+    target = rows.starts[row[there]] + position[there]
+    target, first = np.unique(target, return_index=True)
+    before = _versions(rows, target)
+
+    def count() -> None:
+        np.add.at(rows.version, row[there[first]], _versions(rows, target) - before)
+
+    return count
 
 
 def _versions(rows: BlockRows, target: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.maximum(rows.precedence[IMPORT][target], 0)
-
-
-def _count_versions(
-    rows: BlockRows, target: NDArray[np.int64], row: NDArray[np.int64], before: NDArray[np.int64]
-) -> None:
-    # The version of a unit of units grows as its members' versions do, however their messages were gathered.
-    there = np.flatnonzero(target >= 0)
-    there = there[np.unique(target[there], return_index=True)[1]]
-    np.add.at(rows.version, row[there], (_versions(rows, target) - before)[there])

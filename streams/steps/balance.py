@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,8 @@ from kernels.unit_members import total_of_members
 from streams.steps.shares import energies_of_unit, lapsed_wh
 from streams.steps.side import transformers_of, with_transformers
 from streams.steps.technical import TechnicalLoss, area_losses, line_losses
+
+_T = TypeVar("_T", bound=np.generic)
 
 #: Of each row what its unit consists of; None where it isn't known.
 Networks = Sequence[LineNetwork | NetworkPeriod | None]
@@ -108,16 +110,11 @@ class Members:
     """Attributes of all members of a batch's rows, as flat arrays."""
 
     def __init__(self, rows: BlockRows, rosters: Sequence[Roster]) -> None:
-        total = int(rows.starts[-1])
-        self.role = np.zeros(total, np.uint8)
-        self.multiplier = np.ones(total, np.int64)
-        self.accuracy_class = np.zeros(total, np.float64)
-        for r, roster in enumerate(rosters):
-            begin = int(rows.starts[r])
-            part = slice(begin, begin + len(roster))
-            self.role[part] = roster.role
-            self.multiplier[part] = roster.multiplier
-            self.accuracy_class[part] = roster.accuracy_class
+        # Positions that a row has beyond its roster aren't members.
+        rest = (np.diff(rows.starts) - [len(roster) for roster in rosters]).tolist()
+        self.role = _joined([roster.role for roster in rosters], rest, 0)
+        self.multiplier = _joined([roster.multiplier for roster in rosters], rest, 1)
+        self.accuracy_class = _joined([roster.accuracy_class for roster in rosters], rest, 0)
 
     def any_open(self, rows: BlockRows, numbers: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Whether a member that is a unit isn't final yet, for some rows."""
@@ -125,6 +122,15 @@ class Members:
             return np.zeros(len(numbers), np.bool_)
         is_open = (self.role & int(Role.UNIT) != 0) & (rows.channels[FINAL] == MISSING_WH)
         return any_by_row(is_open, rows.starts)[numbers]
+
+
+def _joined(parts: Sequence[NDArray[_T]], rest: Sequence[int], blank: int) -> NDArray[_T]:
+    """Parts one after another, each with so many times `blank` behind it."""
+    if not any(rest):
+        return np.concatenate(parts)
+    return np.concatenate(
+        [each for part, more in zip(parts, rest, strict=True) for each in (part, np.full(more, blank, part.dtype))]
+    )
 
 
 def gather(starts: NDArray[np.int64], numbers: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -256,3 +256,52 @@ def test_a_worker_fetches_what_has_gathered() -> None:
 
     of_consumer = asyncio.run(fetched())
     assert (of_consumer["_fetch_min_bytes"], of_consumer["_fetch_max_wait_ms"]) == (FETCH_BYTES, FETCH_WAIT_MS)
+
+
+def polled(checks: Callable[[LeanApp, Any, dict[TP, list[Any]]], Awaitable[None]]) -> None:
+    """Let `checks` read what a poll of two partitions has brought, which are active, and of one that isn't."""
+
+    def record(at: TP, offset: int) -> Any:
+        names = ("timestamp_type", "headers", "key", "checksum", "serialized_key_size", "serialized_value_size")
+        fields = {"timestamp": 1_000, "value": b"%d" % offset, **dict.fromkeys(names)}
+        return SimpleNamespace(topic=at.topic, partition=at.partition, offset=offset, **fields)
+
+    async def with_consumer() -> None:
+        app = LeanApp("test", broker="kafka://127.0.0.1:1", store="memory://", topic_disable_leader=True)
+        consumer: Any = app.consumer
+        places = [TP("t", 0), TP("u", 0), TP("t", 9)]
+        records = {at: [record(at, offset) for offset in range(3)] for at in places}
+        consumer._active_partitions = set(places[:2])
+        consumer.resume_flow()
+
+        async def of_kafka(**_: Any) -> dict[TP, list[Any]]:
+            return records
+
+        consumer._getmany = of_kafka
+        await asyncio.wait_for(checks(app, consumer, records), PATIENCE_S)
+
+    asyncio.run(with_consumer())
+
+
+def test_a_poll_hands_on_each_partition_in_order_and_only_what_is_active() -> None:
+    async def check(app: LeanApp, consumer: Any, records: dict[TP, list[Any]]) -> None:
+        taken = [(at, message.offset, message.value) async for at, message in consumer.getmany(timeout=1.0)]
+        assert taken == [(at, r.offset, r.value) for at in list(records)[:2] for r in records[at]]
+
+    polled(check)
+
+
+def test_a_poll_ends_where_the_group_has_changed_or_the_flow_is_suspended() -> None:
+    async def check(app: LeanApp, consumer: Any, records: dict[TP, list[Any]]) -> None:
+        def rebalance() -> None:
+            app.consumer_generation_id += 1
+
+        for happens in (rebalance, consumer.stop_flow):
+            taken = []
+            async for _, message in consumer.getmany(timeout=1.0):
+                taken.append(message.offset)
+                if len(taken) == 2:
+                    happens()
+            assert taken == [0, 1]
+
+    polled(check)
