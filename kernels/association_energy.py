@@ -1,11 +1,11 @@
 """Which transformer and which phase a meter hangs on, by what it counts: energies against what comes into each phase.
 
 What a transformer's meter counts in a phase is what that phase's meters count, and the loss. A meter that is recorded
-elsewhere is missing there, quarter hour by quarter hour, and too much where it is recorded. All areas of a neighbourhood
-are looked at together: each meter has one place, and what isn't explained has a covariance that is known: readings that
-are missing, clocks, whole watt-hours, voltages' noise; and, as coefficients about zero, gains of meters, and losses that go
-with squares and products of the phases' loads. They are integrated out (Rasmussen & Williams 2006, ch. 2.7), so that a
-likelihood ratio means what it says. Described in docs/explanation/association.md.
+elsewhere is missing there, quarter hour by quarter hour, and too much where it is recorded. All areas of a
+neighbourhood are looked at together: each meter has one place, and what isn't explained has a covariance that is known:
+readings that are missing, clocks, whole watt-hours, voltages' noise; and, as coefficients about zero, gains of meters,
+and losses that go with squares and products of the phases' loads. They are integrated out (Rasmussen & Williams 2006,
+ch. 2.7), so that a likelihood ratio means what it says. Described in docs/explanation/association.md.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ VERSION = 1
 #: Standard deviations of a meter's coefficient: in its own phase (its gain and its share of the loss), and of what it
 #: loses in the others through the neutral.
 _OWN, _OTHER = 0.02, 0.01
-#: Of the loss that goes with products of loads, by phase and beyond that of all three; of the transformer meter's gains;
-#: of the share of reactive power in the loss; of what is lost always, in watt-hours.
+#: Of the loss that goes with products of loads, by phase and beyond that of all three; of the gains of the
+#: transformer's meter; of the share of reactive power in the loss; of what is lost always, in watt-hours.
 _LOSS, _LOSS_OF_ALL, _GAIN, _REACTIVE, _ALWAYS_WH = 0.03, 0.01, 0.01, 0.03, 30.0
 #: Noise of what voltage times current shows, as a share and in volt-ampere-hours; of a phase's energies beyond what is
 #: named, as a share; part of a change of load that a clock moves into the next interval.
@@ -97,8 +97,8 @@ class EnergyFit:
         float64 (m, groups): log-likelihood of each group, less that of `group`, if all others are where they go with
         most; −inf = not asked, and of certain columns everywhere but where they are.
     share, deviation
-        float64 (m, groups): part of what the column counts that is found in the group, if it is in none, and its standard
-        deviation; NaN = not asked or nothing known.
+        float64 (m, groups): part of what the column counts that is found in the group, if it stands in none, and its
+        standard deviation; NaN = not asked or nothing known.
     """
 
     group: Integers
@@ -131,6 +131,7 @@ def energy_association(energies: PhaseEnergies, candidate: NDArray[np.bool_]) ->
     members = [np.flatnonzero(np.where(energies.certain, recorded == a, within[recorded, a])) for a in range(areas)]
     noise = [_Noise(_FIRST, np.ones(len(energy))) for _ in range(areas)]
     at = energies.group.copy()
+    found: list[_Area] = []
     for number in range(_ROUNDS):
         found = [_area(all_, a, members[a], at, noise[a]) for a in range(areas)]
         noise = [one.noise for one in found]
@@ -165,8 +166,8 @@ class _Noise:
 class _Area:
     """An area's likelihood as a quadratic form of which of its n columns stand in which phase.
 
-    Column k·n + i is member i in phase k; `matrix` (3n, 3n) holds products of columns in the inverse covariance, `along`
-    (3n,) those with what came in.
+    Column k·n + i is member i in phase k; `matrix` (3n, 3n) holds products of columns in the inverse covariance,
+    `along` (3n,) those with what came in.
     """
 
     members: Integers
@@ -228,7 +229,7 @@ def _area(all_: _Columns, area: int, members: Integers, at: Integers, noise: _No
 
     def white(rows: Floats) -> Floats:
         """What a column (t, 4) is where noise is one everywhere."""
-        return np.einsum("tcd,td->tc", whiten, rows).ravel()
+        return np.asarray(np.einsum("tcd,td->tc", whiten, rows)).ravel()
 
     # A column's part in the phase's apparent power is that along the phase's own, at whatever angle that is.
     columns = np.empty((4 * times, 3 * count), np.float32)
@@ -246,15 +247,34 @@ def _area(all_: _Columns, area: int, members: Integers, at: Integers, noise: _No
     free = np.concatenate([*own, 3 * count + np.arange(len(shapes))]).astype(np.int64)
     prior = np.concatenate([*own_deviation, np.array(deviations)])
     kept = np.append(np.arange(3 * count), products.shape[0] - 1)
-    inverse = products[np.ix_(free, free)] + np.diag(1.0 / prior**2)
-    along_free = products[np.ix_(free, kept)]
-    solved = np.linalg.solve(inverse, along_free)
-    left = products[np.ix_(kept, kept)] - along_free.T @ solved
+    left, solved = integrated(products, free, prior, kept)
     stand = np.concatenate([k * count + own for k, own in enumerate(inside)]).astype(np.int64)
     coefficient = solved[:, -1] - solved[:, stand].sum(axis=1)
     residual = came - columns[:, stand].sum(axis=1) - everything[:, free] @ coefficient.astype(np.float32)
     measured = _measured(residual.reshape(times, 4).astype(np.float64), there, noise)
     return _Area(members, left[:-1, :-1], left[:-1, -1], measured)
+
+
+def integrated(products: Floats, free: Integers, deviation: Floats, kept: Integers) -> tuple[Floats, Floats]:
+    """Products of columns in the inverse covariance of noise and of columns whose coefficients are random about zero.
+
+    Parameters
+    ----------
+    products
+        float64 (c, c): of all columns where noise is one.
+    free, deviation
+        Columns with a random coefficient, f of them, and its standard deviation.
+    kept
+        Columns that are asked for, k of them.
+
+    Returns
+    -------
+    products, coefficients
+        float64 (k, k), and (f, k): the free columns' part in each kept one.
+    """
+    along = products[np.ix_(free, kept)]
+    coefficients = np.linalg.solve(products[np.ix_(free, free)] + np.diag(1.0 / deviation**2), along)
+    return products[np.ix_(kept, kept)] - along.T @ coefficients, np.asarray(coefficients)
 
 
 def _angle(supply: Floats, reactive: Floats) -> tuple[Floats, Floats]:
