@@ -1,9 +1,11 @@
-"""Which transformer and which phase a meter hangs on, by its voltage; and the fewest moves that mend two areas.
+"""Which transformer and which phase a meter hangs on, by its voltage, and by its energy where that is known; and the
+fewest moves that mend two areas.
 
 What is switched in an area moves the voltage of its phase behind its transformer, for all who hang there, more the
 longer the cable that they share. The voltages of a neighbourhood are reduced to a few factors, in which noise of single
 readings hardly counts, and a meter belongs to the group among whose members it lies most likely
-(`kernels.voltage_factors`). Described in docs/explanation/association.md.
+(`kernels.voltage_factors`). What energies say (`kernels.association_energy`) is evidence by itself; it also tells most
+groups' members, to whom a meter that counts nothing can be compared. Described in docs/explanation/association.md.
 """
 
 from __future__ import annotations
@@ -20,11 +22,13 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 #: Of the method; another one may say another thing of the same voltages.
-VERSION = 1
+VERSION = 2
 #: Rounds in which groups are made anew of the meters that belong to them, and the log-likelihood that moves a meter.
 _ROUNDS, _MOVED = 6, 1.0
 #: Standard deviations from which on a record is doubted.
 SURE = 3.6
+#: From this logarithm of a likelihood ratio on energies alone tell where a column is; and the most that voltages weigh.
+_DECIDED, _MOST_BY_VOLTAGE = 20.0, 12.0
 #: Fewer readings say nothing.
 LEAST_SAMPLES = 96
 #: Most meters that are moved at once, and most candidates of which sets are tried.
@@ -67,6 +71,7 @@ def voltage_association(
     certain: NDArray[np.bool_] | None = None,
     limit: float = SURE,
     area: Integers | None = None,
+    by_energy: Floats | None = None,
 ) -> Association:
     """Find each meter's group.
 
@@ -88,6 +93,9 @@ def voltage_association(
     area
         int64 (groups,): what each group is a phase of; phases of an area share what is known of how their meters
         scatter. By default each group is by itself.
+    by_energy
+        float64 (meters, groups): log-likelihood by what was counted, 0 where it is greatest; −inf = not asked. By
+        default nothing is known of it.
 
     Raises
     ------
@@ -103,12 +111,22 @@ def voltage_association(
     certain = np.zeros(meters, np.bool_) if certain is None else certain
     deviation, known = _without_mean(voltage_v)
     samples = known.sum(axis=0).astype(np.int64)
-    judged = ~certain & (samples >= max(LEAST_SAMPLES, slots))
+    seen = ~certain & (samples >= max(LEAST_SAMPLES, slots))
     allowed = candidate | np.eye(groups, dtype=np.bool_)
     group = group.astype(np.int64)
     area = np.arange(groups) if area is None else area
-    fit, correlation = _fit(deviation, known, group, allowed, judged, area)
     each = np.arange(meters)
+    start, decided = group, np.zeros(meters, np.bool_)
+    if by_energy is not None:
+        if by_energy.shape != (meters, groups):
+            raise ValueError(f"by_energy has shape {by_energy.shape}, not {(meters, groups)}")
+        decided = ~certain & ((by_energy > -_DECIDED).sum(axis=1) == 1)
+        start = np.where(decided, by_energy.argmax(axis=1), group)
+    fit, correlation = _fit(deviation, known, group, start, allowed, seen, ~decided, area)
+    judged = seen
+    if by_energy is not None:
+        fit = _together(fit, by_energy, allowed[group])
+        judged = seen | (~certain & ((by_energy < 0.0) & np.isfinite(by_energy)).any(axis=1))
     best = np.where(np.isfinite(fit).any(axis=1), fit.argmax(axis=1), group)
     told = judged & np.isfinite(fit[each, best])
     own = fit[each, group]
@@ -134,23 +152,37 @@ def _without_mean(voltage_v: Floats) -> tuple[Floats, NDArray[np.bool_]]:
     return np.where(known, values - mean, 0.0), known
 
 
+def _together(by_voltage: Floats, by_energy: Floats, allowed: NDArray[np.bool_]) -> Floats:
+    """Log-likelihood by both: voltages, which a cable shares, never say more than so much."""
+    known = np.isfinite(by_voltage)
+    highest = np.where(known, by_voltage, -np.inf).max(axis=1, keepdims=True)
+    seen = known.any(axis=1, keepdims=True)
+    voltage = np.where(seen, np.maximum(by_voltage - np.where(seen, highest, 0.0), -_MOST_BY_VOLTAGE), 0.0)
+    return np.where(allowed & np.isfinite(by_energy), voltage + by_energy, -np.inf)
+
+
 def _fit(
     deviation: Floats,
     known: NDArray[np.bool_],
     recorded: Integers,
+    start: Integers,
     allowed: NDArray[np.bool_],
     judged: NDArray[np.bool_],
+    movable: NDArray[np.bool_],
     area: Integers,
 ) -> tuple[Floats, Floats]:
-    """Log-likelihood and correlation of every column with every group, (columns, groups); −inf, NaN = not asked."""
+    """Log-likelihood and correlation of every column with every group, (columns, groups); −inf, NaN = not asked.
+
+    `start` is where columns stand at first; what isn't movable stays there.
+    """
     shape = (len(recorded), len(allowed))
     fit, correlation = np.full(shape, -np.inf), np.full(shape, np.nan)
     for near in np.unique(allowed[recorded[judged]], axis=0):
         groups = np.flatnonzero(near)
-        columns = np.flatnonzero(near[recorded])
+        columns = np.flatnonzero(near[start])
         asked = np.flatnonzero(judged[columns] & (allowed[recorded[columns]] == near).all(axis=1))
         some = voltage_factors(deviation[:, columns], known[:, columns])
-        at = _settled(some, recorded[columns], np.flatnonzero(judged[columns]), area, groups)
+        at = _settled(some, start[columns], np.flatnonzero((judged & movable)[columns]), area, groups)
         now, along = group_fit(some, at, area, groups, asked)
         fit[np.ix_(columns[asked], groups)], correlation[np.ix_(columns[asked], groups)] = now, along
     return fit, correlation

@@ -314,17 +314,29 @@ class City:
         true_w: NDArray[np.float64],
         reactive_var: NDArray[np.float64],
     ) -> PhaseMeans:
-        """What meters at low voltage see; those at transformers carry more than their messages hold."""
+        """What meters at low voltage see."""
         feeders = np.zeros((len(steps), len(self.network.feeders)))
         var = np.concatenate([reactive_var, flows.area_var, feeders], axis=1)[:, self._sources]
         apparent_va = np.hypot(true_w, var)
         active_w = true_w.copy()
         for seen in (apparent_va, active_w):
             self.effects.current(steps, seen)
-        means = phase_means(steps, phase_v, np.abs(apparent_va), active_w, self._phase_share)
+        means = phase_means(steps, phase_v, np.abs(apparent_va), active_w, self._shares(flows))
         means.power_factor[:, ~self._is_low] = np.nan
-        means.current_a[:, self._sources >= len(self.network.points)] = np.nan
+        means.current_a[:, ~self._is_low] = np.nan
         return means
+
+    def _shares(self, flows: StepFlows) -> NDArray[np.float64]:
+        """Part of each meter's apparent power in each phase, (steps, meters, 3): at transformers as its load is."""
+        phase_va = np.hypot(flows.area_phase_w, flows.area_phase_var)
+        # Phases that differ, or differ in their power factors, carry more together than the sum of them shows.
+        whole_va = np.hypot(flows.area_w, flows.area_var)[:, :, None]
+        shares = np.broadcast_to(self._phase_share, (len(phase_va), *self._phase_share.shape)).copy()
+        points, areas = len(self.network.points), len(self.network.areas)
+        at = np.flatnonzero((self._sources >= points) & (self._sources < points + areas))
+        own = self._sources[at] - points
+        shares[:, at] = (phase_va / np.where(whole_va > 0, whole_va, 1.0))[:, own]
+        return shares
 
     def _lose_in_transformers(
         self, metered_w: NDArray[np.float64], true_w: NDArray[np.float64], reactive_var: NDArray[np.float64]

@@ -55,11 +55,11 @@ def phase_means(steps: Steps, voltage_v: Floats, apparent_va: Floats, active_w: 
     apparent_va, active_w
         (steps, meters): as the meter's current circuits see it, all phases; active power negative where it flows back.
     share
-        (meters, 3): part of it in each phase.
+        (meters, 3) or (steps, meters, 3): part of it in each phase.
     """
     # An interval at a time: what all steps of many meters take is more than a processor's cache holds.
     firsts = np.flatnonzero(np.append(True, steps.end_s[1:] != steps.end_s[:-1])).tolist()
-    shape = len(firsts), len(share)
+    shape = len(firsts), share.shape[-2]
     means = PhaseMeans(np.empty((*shape, 3)), np.empty((*shape, 3)), np.empty(shape))
     connected = ~np.isnan(voltage_v[0])
     for i, (first, last) in enumerate(pairwise([*firsts, len(steps)])):
@@ -68,7 +68,7 @@ def phase_means(steps: Steps, voltage_v: Floats, apparent_va: Floats, active_w: 
         there = voltage_v[own] > 0
         with np.errstate(divide="ignore", invalid="ignore"):
             volts = np.where(there, voltage_v[own], 0.0)
-            current = apparent_va[own, :, None] * share
+            current = apparent_va[own, :, None] * (share if share.ndim == 2 else share[own])
             current /= volts
             current[~there] = 0.0
             lit_s = _total(there, seconds)

@@ -43,8 +43,8 @@ class StepFlows:
     area_phase_w: NDArray[np.float64]
     """Into each area at the low-voltage side of its transformer."""
     area_phase_voltage: NDArray[np.float64]
-    area_var: NDArray[np.float64]
-    """Reactive power into each area, all phases."""
+    area_phase_var: NDArray[np.float64]
+    """Reactive power into each area, by phase."""
     area_sold_w: NDArray[np.float64]
     """What its customers take, without hidden consumption."""
     area_generation_w: NDArray[np.float64]
@@ -75,6 +75,11 @@ class StepFlows:
     def area_voltage(self) -> NDArray[np.float64]:
         """At each area's busbar, mean of the phases."""
         return np.asarray(self.area_phase_voltage.mean(axis=2))
+
+    @property
+    def area_var(self) -> NDArray[np.float64]:
+        """Reactive power into each area, all phases."""
+        return np.asarray(self.area_phase_var.sum(axis=2))
 
     @property
     def area_w(self) -> NDArray[np.float64]:
@@ -227,7 +232,7 @@ class Unbalanced:
             point_phase_voltage=voltage[:, self._point_node],
             area_phase_w=area_phase_w,
             area_phase_voltage=voltage[:, self._low_nodes],
-            area_var=-transformer["q_to"].sum(axis=2),
+            area_phase_var=-transformer["q_to"],
             area_sold_w=sum_by(taken, self._area, areas),
             area_generation_w=sum_by(given, self._area, areas),
             area_hidden_w=sum_by(hidden_w, self._area, areas),

@@ -79,6 +79,19 @@ def test_current_voltage_and_power_factor_make_the_energy() -> None:
     assert (np.abs(p.power_factor[:, low][flowing]) > 0.7).all()
 
 
+def test_a_transformers_currents_are_those_of_its_phases() -> None:
+    grid, stretch = quiet()
+    flows, areas = stretch.flows, grid.network.areas
+    masters = [next(i for i, m in enumerate(grid.recorded.meters) if m.unit == a.code) for a in areas]
+    seen = stretch.phases.current_a[:, masters]
+    volts = flows.area_phase_voltage * 400 / 3**0.5
+    amperes = np.hypot(flows.area_phase_w, flows.area_phase_var) / volts
+    ampere_hours = stretch.steps.by_interval(amperes * stretch.steps.hours[:, None, None])
+    np.testing.assert_allclose(seen / 4, ampere_hours, rtol=1e-9)
+    # Phases differ: a third of the whole in each would not do.
+    assert (np.ptp(seen, axis=2) > 0.05 * seen.mean(axis=2)).mean() > 0.5
+
+
 def test_means_by_hand() -> None:
     steps = make_steps(BEGIN_S, 1)
     volts = np.array([[[230.0, 0.0, 200.0]], [[230.0, 220.0, 200.0]], [[0.0, 0.0, 0.0]]])
@@ -170,7 +183,7 @@ def test_messages_hold_them_and_ingest_takes_all() -> None:
         master = body["meter"].index(next(m.code for m in grid.recorded.meters if m.unit == unit))
         if body["voltage_a_v"][master] is not None:
             assert body["voltage_c_v"][master] is not None
-            assert body["current_a_a"][master] is None
+            assert all(body[f"current_{phase}_a"][master] > 0 for phase in "abc")
         seen += 1
     assert seen > 20
 
