@@ -33,6 +33,8 @@ SUBSTITUTED = 8
 
 #: A missing energy.
 MISSING_WH = np.iinfo(np.int64).min
+#: By how much the power of a customer, and of a unit, differs at the ends of an interval, over its mean.
+POWER_STEPS = (1.0, 0.15)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,6 +123,7 @@ def line_loss(
     clock_share: NDArray[np.float64] | None = None,
     extra_systematic_wh: NDArray[np.int64] | None = None,
     start_wh: NDArray[np.float64] | None = None,
+    power_steps: tuple[float, float] = POWER_STEPS,
 ) -> Balance:
     """Balance many units at one interval each.
 
@@ -152,6 +155,9 @@ def line_loss(
         int64 of shape (m,): part of `extra_sigma_wh` that the intervals share; `MISSING_WH` counts as 0. None: 0.
     start_wh
         float64 of shape (units,): most that may pass a meter in the interval without being counted. None: 0.
+    power_steps
+        By how much a customer's power and a unit's differ at the ends of an interval, over their means (root mean
+        square).
 
     Returns
     -------
@@ -177,8 +183,8 @@ def line_loss(
 
     **Clocks.** A meter whose clock is δ ahead measures a window that is shifted by δ: it misses what flows in the last
     δ and has what flowed in the δ before. With P the power, the error is δ (P(begin) − P(end)). That difference is
-    taken to have a standard deviation of 1 × its mean power for a customer, of 0.15 × it for a unit: of the
-    one-minute profiles of the IEEE European low-voltage test feeder, taken a quarter-hour apart, a single one has 1.05
+    taken to have a standard deviation of 1 × its mean power for a customer, of 0.15 × it for a unit
+    (`power_steps`): of the one-minute profiles of the IEEE European low-voltage test feeder, taken a quarter-hour apart, a single one has 1.05
     × the root mean square of its quarter-hours, and 55 together 0.23 ×, of which 1.05/√55 = 0.14 is chance and the
     rest, 0.18, common to all (PV and the hours of the day). Different members are taken as independent but for what is
     common, which enters by the one clock of the gateway.
@@ -224,6 +230,7 @@ def line_loss(
         clocks,
         optional["extra_systematic_wh"],
         uncounted,
+        *power_steps,
     )
     inflow, outflow, members_loss, uncontracted, taken, returned, estimated, fed_in = energies
     return Balance(
@@ -256,10 +263,6 @@ _SIGMAS = (
     "sold_sigma_wh",
     "sold_systematic_sigma_wh",
 )
-#: By how much of its mean power a unit's power differs at the ends of an interval; a customer's by all of it.
-_UNIT_STEP = 0.15
-
-
 #: Of what may pass a meter that shows nothing, what is taken to have passed.
 _UNCOUNTED = 0.25
 
@@ -278,6 +281,8 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
     clock_share,
     extra_systematic_wh,
     start_wh,
+    customer_power_step,
+    unit_power_step,
 ):
     units = len(starts) - 1
     energies = np.zeros((8, units), np.int64)
@@ -339,7 +344,7 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
             if kind == CUSTOMER:
                 sold += taken_i
                 fed_in += given_i
-                move = taken_f - given_f
+                move = customer_power_step * (taken_f - given_f)
                 of_moves += move * move
                 through += taken_f + given_f
                 customer_class += class_i
@@ -351,7 +356,7 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
             if kind & (TIE_IN | TIE_OUT):
                 tied_in += taken_i if kind & TIE_IN else given_i
                 tied_out += given_i if kind & TIE_IN else taken_i
-                move = _UNIT_STEP * (taken_f - given_f)
+                move = unit_power_step * (taken_f - given_f)
                 of_moves += move * move
                 of_class += class_i
                 exported_class += exported_i
@@ -380,7 +385,7 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
                 both_rest += STEP_VARIANCE * step_i + extra_i if kind & CUSTOMER else 0.0
                 continue
             if kind & CUSTOMER:
-                move = taken_f - given_f
+                move = customer_power_step * (taken_f - given_f)
                 of_moves += move * move
                 through += taken_f + given_f
                 customer_class += class_i
@@ -396,7 +401,7 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
             if is_gateway:
                 has_gateway = True
             else:
-                move = _UNIT_STEP * (taken_f - given_f)
+                move = unit_power_step * (taken_f - given_f)
                 of_moves += move * move
                 through += taken_f + given_f
         if expected > 0:
@@ -412,7 +417,7 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
         clocks = offset * offset * of_moves
         of_ends = STEP_VARIANCE * (of_steps + customer_steps) + clocks
         if has_gateway:
-            of_ends += clocks + (offset * _UNIT_STEP * through) ** 2
+            of_ends += clocks + (offset * unit_power_step * through) ** 2
         uncounted = _UNCOUNTED * start_wh[u] * idle if has_start else 0.0
         customer_class += uncounted * uncounted
         of_class += customer_class

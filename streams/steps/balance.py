@@ -162,7 +162,8 @@ def balance_rows(
     length_s = rows.interval_s[numbers].astype(np.float64)
     clock_share, start_wh = rules.clock_sigma_s / length_s, rules.starting_power_w / 3_600 * length_s
     quality = rows.quality[at]
-    balance = line_loss(starts, *energies, multiplier, role, accuracy, extra, quality, clock_share, shared, start_wh)
+    more = quality, clock_share, shared, start_wh, (rules.customer_power_step, rules.unit_power_step)
+    balance = line_loss(starts, *energies, multiplier, role, accuracy, extra, *more)
     of_rows = (rows, numbers, views, rosters, balance)
     transformers = transformers_of(UnitKind.DEDICATED, MeteredSide.LOW, *of_rows)
     inside = transformers_of(UnitKind.AREA, MeteredSide.HIGH, *of_rows)

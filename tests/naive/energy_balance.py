@@ -42,7 +42,12 @@ class Result(NamedTuple):
     gateways_complete: bool
 
 
-def balance(members: list[Member], clock_share: float = 0.0, start_wh: float = 0.0) -> Result:
+def balance(
+    members: list[Member],
+    clock_share: float = 0.0,
+    start_wh: float = 0.0,
+    power_steps: tuple[float, float] = (1.0, 0.15),
+) -> Result:
     expected = [m for m in members if m.role]
     present = [m for m in expected if m.import_wh != MISSING]
     gateways = [m for m in expected if m.role & 1]
@@ -69,7 +74,7 @@ def balance(members: list[Member], clock_share: float = 0.0, start_wh: float = 0
         return float(min(max(m.extra_systematic_wh, 0), max(m.extra_sigma_wh, 0)) * m.multiplier) ** 2
 
     def of_clock(m: Member) -> float:
-        step = 1.0 if m.role & 2 else 0.15
+        step = power_steps[0 if m.role & 2 else 1]
         return (clock_share * step * (m.import_wh * m.multiplier - given(m))) ** 2
 
     taken = sum(m.import_wh * m.multiplier for m in there)
@@ -90,7 +95,7 @@ def balance(members: list[Member], clock_share: float = 0.0, start_wh: float = 0
     ends = math.fsum(of_step(m) for m in one_sided) + clocks
     if any(m.role & 1 for m in one_sided):
         through = sum(m.import_wh * m.multiplier + given(m) for m in one_sided if m.role & 6)
-        ends += clocks + (clock_share * 0.15 * through) ** 2
+        ends += clocks + (clock_share * power_steps[1] * through) ** 2
     customers = [m for m in present if m.role & 2]
     sold = math.fsum(of_class(m) for m in customers) + uncounted
     sold_rest = math.fsum(of_step(m) + of_extra(m) for m in customers) + clocks

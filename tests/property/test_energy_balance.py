@@ -34,9 +34,14 @@ members = st.builds(
 
 
 @settings(deadline=None)
-@given(st.lists(st.lists(members, max_size=20), max_size=8), st.sampled_from([0.0, 0.01, 0.2]), st.floats(0.0, 20.0))
+@given(
+    st.lists(st.lists(members, max_size=20), max_size=8),
+    st.sampled_from([0.0, 0.01, 0.2]),
+    st.floats(0.0, 20.0),
+    st.sampled_from([(1.0, 0.15), (0.3, 0.2), (0.0, 0.0)]),
+)
 def test_agrees_with_plain_python_to_the_watt_hour(
-    units: list[list[Member]], clock_share: float, start_wh: float
+    units: list[list[Member]], clock_share: float, start_wh: float, power_steps: tuple[float, float]
 ) -> None:
     flat = [member for unit in units for member in unit]
     result = line_loss(
@@ -52,9 +57,10 @@ def test_agrees_with_plain_python_to_the_watt_hour(
         np.full(len(units), clock_share),
         np.array([m.extra_systematic_wh for m in flat], np.int64),
         np.full(len(units), start_wh),
+        power_steps,
     )
     for u, unit in enumerate(units):
-        expected = balance(unit, clock_share, start_wh)
+        expected = balance(unit, clock_share, start_wh, power_steps)
         assert int(result.generation_wh[u]) == expected.generation_wh
         assert int(result.estimated_wh[u]) == expected.estimated_wh
         assert bool(result.complete[u]) == expected.complete
