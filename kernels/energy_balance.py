@@ -64,9 +64,11 @@ class Balance:
         and what comes in have times of day and gains of their own.
     ends_sigma_wh
         float64. Part of it from register steps and clocks, which one interval takes from its neighbours.
+    gap_sigma_wh
+        float64. What the error adds to a sum over time beyond `sigma_wh`: root of the sum of the members' squares.
     gateway_extra_sigma_wh
-        float64. Standard deviation of `taken_wh` from what is said of single gateways, beyond their class; where the
-        gateways are smaller units, with their class, which nobody above could know.
+        float64. Standard deviation of `taken_wh` from what is said of single gateways, beyond their class, as it counts
+        in a sum over time; where the gateways are smaller units, with their class, which nobody above could know.
     gateway_systematic_sigma_wh
         float64. Part of it that the intervals share.
     sold_sigma_wh, sold_systematic_sigma_wh
@@ -98,6 +100,7 @@ class Balance:
     systematic_sigma_wh: NDArray[np.float64]
     export_sigma_wh: NDArray[np.float64]
     ends_sigma_wh: NDArray[np.float64]
+    gap_sigma_wh: NDArray[np.float64]
     gateway_extra_sigma_wh: NDArray[np.float64]
     gateway_systematic_sigma_wh: NDArray[np.float64]
     sold_sigma_wh: NDArray[np.float64]
@@ -124,6 +127,7 @@ def line_loss(
     extra_systematic_wh: NDArray[np.int64] | None = None,
     start_wh: NDArray[np.float64] | None = None,
     power_steps: tuple[float, float] = POWER_STEPS,
+    gap_sigma_wh: NDArray[np.int64] | None = None,
 ) -> Balance:
     """Balance many units at one interval each.
 
@@ -158,6 +162,9 @@ def line_loss(
     power_steps
         By how much a customer's power and a unit's differ at the ends of an interval, over their means (root mean
         square).
+    gap_sigma_wh
+        int64 of shape (m,), before the multiplier: what an estimate's error adds to a sum over time beyond
+        `extra_sigma_wh`; `MISSING_WH` counts as 0. None: 0 throughout.
 
     Returns
     -------
@@ -183,11 +190,11 @@ def line_loss(
 
     **Clocks.** A meter whose clock is δ ahead measures a window that is shifted by δ: it misses what flows in the last
     δ and has what flowed in the δ before. With P the power, the error is δ (P(begin) − P(end)). That difference is
-    taken to have a standard deviation of 1 × its mean power for a customer, of 0.15 × it for a unit
-    (`power_steps`): of the one-minute profiles of the IEEE European low-voltage test feeder, taken a quarter-hour apart, a single one has 1.05
-    × the root mean square of its quarter-hours, and 55 together 0.23 ×, of which 1.05/√55 = 0.14 is chance and the
-    rest, 0.18, common to all (PV and the hours of the day). Different members are taken as independent but for what is
-    common, which enters by the one clock of the gateway.
+    taken to have a standard deviation of 1 × its mean power for a customer, of 0.15 × it for a unit (`power_steps`):
+    of the one-minute profiles of the IEEE European low-voltage test feeder, taken a quarter-hour apart, a single one
+    has 1.05 × the root mean square of its quarter-hours, and 55 together 0.23 ×, of which 1.05/√55 = 0.14 is chance
+    and the rest, 0.18, common to all (PV and the hours of the day). Different members are taken as independent but for
+    what is common, which enters by the one clock of the gateway.
 
     **Ties.** What flows through a meter between a unit and its neighbour is inflow or outflow, but neither was it taken
     from the unit above nor given back to it: `taken_wh` and `returned_wh` don't have it.
@@ -199,6 +206,7 @@ def line_loss(
         "extra_sigma_wh": none if extra_sigma_wh is None else extra_sigma_wh,
         "quality": np.empty(0, np.uint8) if quality is None else quality,
         "extra_systematic_wh": none if extra_systematic_wh is None else extra_systematic_wh,
+        "gap_sigma_wh": none if gap_sigma_wh is None else gap_sigma_wh,
     }
     clocks = np.empty(0, np.float64) if clock_share is None else clock_share
     uncounted = np.empty(0, np.float64) if start_wh is None else start_wh
@@ -231,6 +239,7 @@ def line_loss(
         optional["extra_systematic_wh"],
         uncounted,
         *power_steps,
+        optional["gap_sigma_wh"],
     )
     inflow, outflow, members_loss, uncontracted, taken, returned, estimated, fed_in = energies
     return Balance(
@@ -262,6 +271,7 @@ _SIGMAS = (
     "gateway_systematic_sigma_wh",
     "sold_sigma_wh",
     "sold_systematic_sigma_wh",
+    "gap_sigma_wh",
 )
 #: Of what may pass a meter that shows nothing, what is taken to have passed.
 _UNCOUNTED = 0.25
@@ -283,10 +293,11 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
     start_wh,
     customer_power_step,
     unit_power_step,
+    gap_sigma_wh,
 ):
     units = len(starts) - 1
     energies = np.zeros((8, units), np.int64)
-    sigmas = np.zeros((8, units), np.float64)
+    sigmas = np.zeros((9, units), np.float64)
     coverage = np.full(units, np.nan)
     complete = np.zeros(units, np.bool_)
     expects_gateway = np.zeros(units, np.bool_)
@@ -295,6 +306,7 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
     qualities = np.zeros(units, np.uint8)
     has_loss, has_extra, has_quality = len(loss_wh) > 0, len(extra_sigma_wh) > 0, len(quality) > 0
     has_clocks, has_same, has_start = len(clock_share) > 0, len(extra_systematic_wh) > 0, len(start_wh) > 0
+    has_gaps = len(gap_sigma_wh) > 0
     for u in range(units):
         expected = present = guessed = gateways = gateways_present = gateways_guessed = 0
         taken = returned = sold = fed_in = members_loss = uncontracted = estimated = np.int64(0)
@@ -304,7 +316,7 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
         customer_class = customer_rest = customer_steps = exported_class = 0.0
         idle = np.int64(0)  # multipliers of customers' meters that show nothing
         # Of customers that are gateways too; of all gateways.
-        both_class = both_rest = extra_of_gateways = same_of_gateways = 0.0
+        both_class = both_rest = extra_of_gateways = same_of_gateways = of_gaps = 0.0
         has_gateway = False
         flags = np.uint8(0)
         # Unsigned: an index that can't be negative isn't checked for it, which is a quarter of the time.
@@ -333,6 +345,10 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
             if has_extra and extra_sigma_wh[i] > 0:
                 same_i, extra_i = extra_variances(extra_sigma_wh[i], extra_systematic_wh[i] if has_same else 0, ratio_f)
                 class_i += same_i
+            gap_i = np.float64(0.0)
+            if has_gaps and gap_sigma_wh[i] > 0:
+                gap_i = np.float64(gap_sigma_wh[i]) * ratio_f
+                gap_i *= gap_i
             if has_quality:
                 flags |= quality[i]
             if has_quality and quality[i] & (ESTIMATED | SUBSTITUTED):
@@ -351,6 +367,7 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
                 exported_class += exported_i
                 customer_steps += step_i
                 customer_rest += extra_i
+                of_gaps += gap_i
                 idle += ratio * (taken_i + given_i == 0)
                 continue
             if kind & (TIE_IN | TIE_OUT):
@@ -362,6 +379,7 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
                 exported_class += exported_i
                 of_steps += step_i
                 of_rest += extra_i
+                of_gaps += gap_i
                 continue
             if has_loss and kind & UNIT and loss_wh[i] != MISSING_WH:
                 members_loss += loss_wh[i]
@@ -372,7 +390,7 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
             if is_gateway:
                 taken += taken_i
                 returned += given_i
-                extra_of_gateways += extra_i
+                extra_of_gateways += extra_i + gap_i
             if is_sink:
                 sold += taken_i
                 fed_in += given_i
@@ -392,12 +410,14 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
                 exported_class += exported_i
                 customer_steps += step_i
                 customer_rest += extra_i
+                of_gaps += gap_i
                 idle += ratio * (taken_i + given_i == 0)
                 continue
             of_class += class_i
             exported_class += exported_i
             of_steps += step_i
             of_rest += extra_i
+            of_gaps += gap_i
             if is_gateway:
                 has_gateway = True
             else:
@@ -430,4 +450,5 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
         sigmas[5, u] = math.sqrt(same_of_gateways)
         sigmas[6, u] = math.sqrt(sold_class + customer_rest + both_rest + STEP_VARIANCE * customer_steps + clocks)
         sigmas[7, u] = math.sqrt(sold_class)
+        sigmas[8, u] = math.sqrt(of_gaps)
     return energies, sigmas, coverage, complete, expects_gateway, gateways_complete, gateways_measured, qualities

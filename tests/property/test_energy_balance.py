@@ -30,6 +30,7 @@ members = st.builds(
     accuracy_class=st.sampled_from([0.2, 0.5, 1.0, 2.0]),
     extra_sigma_wh=st.one_of(st.just(MISSING), st.integers(0, 10**6)),
     quality=st.sampled_from([0, 0, 2, 4, 8, 10]),
+    gap_sigma_wh=st.one_of(st.just(MISSING), st.integers(0, 10**6)),
 ).map(_shared)
 
 
@@ -58,6 +59,7 @@ def test_agrees_with_plain_python_to_the_watt_hour(
         np.array([m.extra_systematic_wh for m in flat], np.int64),
         np.full(len(units), start_wh),
         power_steps,
+        np.array([m.gap_sigma_wh for m in flat], np.int64),
     )
     for u, unit in enumerate(units):
         expected = balance(unit, clock_share, start_wh, power_steps)
@@ -73,6 +75,7 @@ def test_agrees_with_plain_python_to_the_watt_hour(
             "sold_systematic_sigma_wh",
             "gateway_extra_sigma_wh",
             "gateway_systematic_sigma_wh",
+            "gap_sigma_wh",
         ):
             assert math.isclose(getattr(result, name)[u], getattr(expected, name), rel_tol=1e-9, abs_tol=1e-9), name
         assert int(result.inflow_wh[u]) == expected.inflow_wh
