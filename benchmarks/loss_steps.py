@@ -1,4 +1,4 @@
-"""By how much power differs at the ends of an interval on the twin: what a utility measures on its own minute values."""
+"""By how much power differs at the ends of an interval on the twin; a utility measures it on minute values."""
 
 from __future__ import annotations
 

@@ -59,6 +59,9 @@ class Gap:
         Whether it is the final one.
     positions
         int64, roster positions.
+    is_silent
+        Nobody of an area was heard. Without supply nobody sends, and what never flowed would count as taken from the
+        line: nothing but registers tells then.
     """
 
     view: UnitView
@@ -68,6 +71,7 @@ class Gap:
     at_us: int
     final: bool
     positions: NDArray[np.int64]
+    is_silent: bool = False
 
     @property
     def key(self) -> Key:
@@ -124,8 +128,10 @@ def gap_of(
     lacks = import_wh[:size] == MISSING_WH
     if final:
         lacks |= held[:size] == ESTIMATE_PRECEDENCE[ONLINE]
-    positions = np.flatnonzero(lacks & (roster.role != 0))
-    return Gap(view, roster, key[1], key[2], at_us, final, positions) if len(positions) else None
+    expected = roster.role != 0
+    positions = np.flatnonzero(lacks & expected)
+    is_silent = view.kind is UnitKind.AREA and len(positions) == int(np.count_nonzero(expected)) > 1
+    return Gap(view, roster, key[1], key[2], at_us, final, positions, is_silent) if len(positions) else None
 
 
 def rows_for(gaps: Iterable[Gap], zone: tzinfo) -> list[Key]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -12,12 +13,14 @@ from grid.history import Past
 from grid.model import UnitKind
 from grid.quality import MISSING_WH, Quality
 from grid.roster import BEGINNING_US, END_US, Membership, UnitView
+from streams.estimating import estimates
 from streams.steps.contribution import Key
 from streams.steps.estimate import (
     ESTIMATE_PRECEDENCE,
     OFFLINE,
     ONLINE,
     Gap,
+    Made,
     _columns,
     _of_gap,
     estimate,
@@ -162,6 +165,54 @@ def test_variances_of_a_gap_add_up_to_that_of_its_sum(hours: int, final: bool) -
         for end in missing
     ]
     assert sum(factors) == pytest.approx(of_sum(hours, 60), rel=1e-9)
+
+
+def test_a_longer_gap_leaves_a_value_s_own_deviation_as_it_is() -> None:
+    at = MONDAY + timedelta(hours=12)
+    alone, within = history(14, at + timedelta(hours=9)), history(14, at + timedelta(hours=9))
+    del alone[(5, us(at), 3_600)]
+    for hour in range(6):
+        del within[(5, us(at) + hour * HOUR_US, 3_600)]
+    (single,) = estimate([gap(at, final=True)], alone, UTC).contributions
+    (longer,) = estimate([gap(at, final=True)], within, UTC).contributions
+    assert single.channels["gap_sigma_wh"].tolist() == [0]
+    sigma, of_gap = int(longer.channels["sigma_wh"][0]), int(longer.channels["gap_sigma_wh"][0])
+    factor = _of_gap(gap(at, final=True), _columns(us(at), 3_600, UTC, True), within)[0]
+    assert factor > 1.5
+    # Both are rounded up to whole watt-hours.
+    assert abs(of_gap - sigma * math.sqrt(factor - 1.0)) < 1.0 + math.sqrt(factor - 1.0)
+
+
+def test_nothing_is_estimated_of_an_area_of_which_nobody_was_heard_but_by_registers() -> None:
+    at = MONDAY + timedelta(hours=12)
+    end_us = us(at)
+    roster = VIEW.roster(end_us, 3_600)
+    none, held = np.full(3, MISSING_WH), np.zeros(3, np.int64)
+    one_heard = np.array([MISSING_WH, MISSING_WH, 700], np.int64)
+    silent, heard = (
+        gap_of(VIEW, roster, (5, end_us, 3_600), end_us + 24 * HOUR_US, energies, held, final=True)
+        for energies in (none, one_heard)
+    )
+    assert silent is not None
+    assert heard is not None
+    assert (silent.is_silent, heard.is_silent) == (True, False)
+    rows = history(14, at + timedelta(hours=12))
+    del rows[(5, end_us, 3_600)]
+
+    def made(wanted: Gap, more: dict[Key, Past]) -> Made:
+        return estimates([wanted], lambda keys: {key: held for key, held in (rows | more).items() if key in keys}, UTC)
+
+    assert made(silent, {}).contributions == []
+    assert made(silent, {}).counts["unknown"] == 3
+    assert made(heard, {}).contributions[0].positions.tolist() == [0, 1]
+    # The day's registers show that nothing flowed.
+    day = (5, us(MONDAY) + 24 * HOUR_US, 86_400)
+    measured = [
+        int(sum(rows[(5, us(MONDAY) + h * HOUR_US, 3_600)].import_wh[i] for h in range(1, 25) if h != 12))
+        for i in range(3)
+    ]
+    (c,) = made(silent, {day: row(measured, 0)}).contributions
+    assert c.channels["import_wh"].tolist() == [0, 0, 0]
 
 
 def test_a_gap_that_reaches_beyond_what_is_looked_at_fills_the_local_day() -> None:
