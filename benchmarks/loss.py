@@ -73,11 +73,9 @@ def measure(
         limits = rules.thresholds.at(UnitKind.AREA, 0)
         rules = replace(rules, thresholds=Thresholds((replace(limits, low_rate=low_rate),)))
     found: list[Found] = []
+    case = f"areas{areas}-days{days}-missing{missing}-low{low_rate}{'-measured' if measured_steps else ''}"
     for seed in seeds:
-        paths = [
-            folder and folder / f"areas{areas}-days{days}-missing{missing}-low{low_rate}-seed{seed}-draw{i}.npz"
-            for i in range(parks)
-        ]
+        paths = [folder and folder / f"{case}-seed{seed}-draw{i}.npz" for i in range(parks)]
         of_seed = _draws_of(areas, days, seed, missing, rules, paths)
         of_each = [_within_2(of_seed, kind, span, f"seed {seed}, {kind}, {span}") for kind in _KINDS for span in _SPANS]
         for r in of_each:
