@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from grid.block import INTERVALS_S
 from grid.channels import EXPORT, GAP_SIGMA, IMPORT, SIGMA
 from grid.history import Past
-from grid.model import MAX_ENERGY_WH, UnitKind
+from grid.model import MAX_ENERGY_WH, Role, UnitKind
 from grid.quality import MISSING_WH, Quality, precedence
 from grid.roster import Roster, UnitView
 from kernels.estimation import estimate_missing
@@ -62,6 +62,9 @@ class Gap:
     is_silent
         Nobody of an area was heard. Without supply nobody sends, and what never flowed would count as taken from the
         line: nothing but registers tells then.
+    is_off
+        An area's master meters were heard, and neither they nor any other member that was took or gave anything: who
+        is missing took nothing either.
     """
 
     view: UnitView
@@ -72,6 +75,7 @@ class Gap:
     final: bool
     positions: NDArray[np.int64]
     is_silent: bool = False
+    is_off: bool = False
 
     @property
     def key(self) -> Key:
@@ -109,6 +113,7 @@ def gap_of(
     key: Key,
     at_us: int,
     import_wh: NDArray[np.int64],
+    export_wh: NDArray[np.int64],
     held: NDArray[np.int64],
     *,
     final: bool,
@@ -117,8 +122,8 @@ def gap_of(
 
     Parameters
     ----------
-    import_wh, held
-        Of the row's positions: the energies, and the precedences by which they stand.
+    import_wh, export_wh, held
+        Of the row's positions: the energies, and the precedences by which the imports stand.
     final
         An estimate of the provisional limit counts as lacking then.
     """
@@ -130,8 +135,17 @@ def gap_of(
         lacks |= held[:size] == ESTIMATE_PRECEDENCE[ONLINE]
     expected = roster.role != 0
     positions = np.flatnonzero(lacks & expected)
-    is_silent = view.kind is UnitKind.AREA and len(positions) == int(np.count_nonzero(expected)) > 1
-    return Gap(view, roster, key[1], key[2], at_us, final, positions, is_silent) if len(positions) else None
+    if not len(positions):
+        return None
+    is_silent = is_off = False
+    if view.kind is UnitKind.AREA:
+        heard = expected & ~lacks
+        gateways = roster.role & int(Role.GATEWAY) != 0
+        is_silent = not heard.any() and len(positions) > 1
+        is_off = bool(gateways.any() and heard[gateways].all())
+        # A missing export is none.
+        is_off &= not np.any(heard & ((import_wh[:size] != 0) | (export_wh[:size] > 0)))
+    return Gap(view, roster, key[1], key[2], at_us, final, positions, is_silent, is_off)
 
 
 def rows_for(gaps: Iterable[Gap], zone: tzinfo) -> list[Key]:
@@ -164,7 +178,13 @@ def estimate(gaps: Sequence[Gap], past: Mapping[Key, Past], zone: tzinfo) -> Mad
     """
     contributions = []
     counts = dict.fromkeys(KINDS, 0)
-    for same in _together(gaps):
+    for gap in gaps:
+        if gap.is_off:
+            size = len(gap.positions)
+            counts["offline" if gap.final else "online"] += size
+            none, step = np.zeros(size, np.int64), np.ones(size, np.int64)
+            contributions.append(contribution_of(gap, Filled(none, none, step, none), np.ones(size, np.bool_)))
+    for same in _together([gap for gap in gaps if not gap.is_off]):
         columns = _columns(same[0].observed_at_us, same[0].interval_s, zone, same[0].final)
         for gap, filled in zip(same, _fill(same, columns, past), strict=True):
             there = filled.import_wh != MISSING_WH
