@@ -5,6 +5,9 @@ meters to tell 95 % from 97 %. Truth is what flowed. A class is false where a da
 true rate isn't beyond that limit; an event is a day whose true loss lies beyond a limit by more than 3 stated σ. Beside
 it, the naive band: classes uniform within their limits and all errors independent, also from one interval to the next.
 
+By how much power differs at the ends of an interval is as by default, from real profiles; `--measured-steps` measures
+it on another of the twin's cities (`loss_steps`), as a utility would on its own minute values.
+
 How far it is goes to stderr. With `--keep FOLDER` each draw is a file there once it is settled: a run that was
 interrupted goes on behind the last of them. Take another folder when the code has changed.
 """
@@ -27,6 +30,7 @@ from benchmarks.loss_found import Found, keep, kept
 from benchmarks.loss_meters import class_errors, naive_sigma, systematic_by_meters
 from benchmarks.loss_score import classes_of, intervals_of, local_days, periods_of, shares_within
 from benchmarks.loss_settle import settle_month
+from benchmarks.loss_steps import power_steps
 from benchmarks.report import Result, main, result, with_interval
 from grid.loss_class import LossClass, reason_names
 from grid.loss_rules import LossRules
@@ -40,6 +44,8 @@ _KINDS = (UnitKind.AREA, UnitKind.FEEDER)
 _PARK_SEEDS = 1_000
 #: Draws of classes alone.
 _DRAWS = 200
+#: Of the city on which power's steps are measured: seed, areas and days.
+_STEPS_SEED, _STEPS_AREAS, _STEPS_DAYS = 11, 20, 3
 #: Share of truths within ± 2 σ that is asked for.
 _LEAST, _MOST = 0.93, 0.97
 
@@ -52,19 +58,24 @@ def measure(
     missing: float,
     low_rate: float | None = None,
     folder: Path | None = None,
+    *,
+    measured_steps: bool = False,
 ) -> list[Result]:
     """Months of all seeds, each with so many draws of all meters; draws that `folder` keeps aren't made again."""
     rules = LossRules(zone=ZONE)
+    results: list[Result] = []
+    if measured_steps:
+        of_customer, of_unit = power_steps(plan_city(_STEPS_AREAS, _STEPS_DAYS, _STEPS_SEED), _STEPS_DAYS)
+        rules = replace(rules, customer_power_step=of_customer, unit_power_step=of_unit)
+        results.append(result("a customer's power step, measured on another city", of_customer, ""))
+        results.append(result("a unit's power step, measured on another city", of_unit, ""))
     if low_rate is not None:
         limits = rules.thresholds.at(UnitKind.AREA, 0)
-        rules = LossRules(Thresholds((replace(limits, low_rate=low_rate),)), zone=ZONE)
+        rules = replace(rules, thresholds=Thresholds((replace(limits, low_rate=low_rate),)))
     found: list[Found] = []
-    results: list[Result] = []
+    case = f"areas{areas}-days{days}-missing{missing}-low{low_rate}{'-measured' if measured_steps else ''}"
     for seed in seeds:
-        paths = [
-            folder and folder / f"areas{areas}-days{days}-missing{missing}-low{low_rate}-seed{seed}-draw{i}.npz"
-            for i in range(parks)
-        ]
+        paths = [folder and folder / f"{case}-seed{seed}-draw{i}.npz" for i in range(parks)]
         of_seed = _draws_of(areas, days, seed, missing, rules, paths)
         of_each = [_within_2(of_seed, kind, span, f"seed {seed}, {kind}, {span}") for kind in _KINDS for span in _SPANS]
         for r in of_each:
@@ -233,9 +244,11 @@ if __name__ == "__main__":
     own.add_argument("--missing", type=float, default=0.0)
     own.add_argument("--keep", type=Path, metavar="FOLDER", help="keeps each draw there, and makes no draw again")
     own.add_argument("--low-rate", type=float, help="instead of the areas' limit below which a loss is negative")
+    own.add_argument("--measured-steps", action="store_true", help="power's steps as measured on another city")
     known, others = own.parse_known_args()
     sys.argv[1:] = others
-    main(
-        partial(measure, known.areas, known.days, known.seeds, known.parks, known.missing, known.low_rate, known.keep),
-        f"{__doc__}\n--areas N --days D --seeds S ... --parks P --missing SHARE --low-rate RATE --keep FOLDER",
+    arguments = known.areas, known.days, known.seeds, known.parks, known.missing, known.low_rate, known.keep
+    options = (
+        "--areas N --days D --seeds S ... --parks P --missing SHARE --low-rate RATE --keep FOLDER --measured-steps"
     )
+    main(partial(measure, *arguments, measured_steps=known.measured_steps), f"{__doc__}\n{options}")

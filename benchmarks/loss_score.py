@@ -170,6 +170,8 @@ def _pieces(stated: Stated, period: NDArray[np.int64], periods: int, interval_s:
         "reasons": stated.reasons.T.ravel().astype(np.int64),
         **{name: np.where(there, np.nan_to_num(getattr(stated, name).T.ravel()), 0.0) for name in FIGURES},
     }
+    # As `store.periods` reads it: what an interval adds to a sum's error.
+    columns["sigma_wh"] = np.hypot(columns["sigma_wh"], columns.pop("gap_sigma_wh"))
     typed: dict[str, Any] = {
         name: columns[name].astype(dtype) for name, dtype in PIECE_COLUMNS.items() if name in columns
     }

@@ -53,13 +53,17 @@ class Stated:
     systematic_sigma_wh: NDArray[np.float64]
     ends_sigma_wh: NDArray[np.float64]
     export_sigma_wh: NDArray[np.float64]
+    gap_sigma_wh: NDArray[np.float64]
     computable: NDArray[np.bool_]
     loss_class: NDArray[np.int8]
     reasons: NDArray[np.int32]
 
 
 #: Energies and errors of `Stated`.
-FIGURES = (*ENERGIES, *TECHNICAL, "sigma_wh", "systematic_sigma_wh", "ends_sigma_wh", "export_sigma_wh")
+FIGURES = (
+    *(*ENERGIES, *TECHNICAL),
+    *("sigma_wh", "systematic_sigma_wh", "ends_sigma_wh", "export_sigma_wh", "gap_sigma_wh"),
+)
 
 
 def settle_month(month: Month, park: Park, rules: LossRules) -> Stated:

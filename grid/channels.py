@@ -83,9 +83,13 @@ SOLD_SYSTEMATIC = "sold_systematic_wh"
 #: Part of `SIGMA` that the intervals share: of a unit that is the sum of its parts, the classes of their gateways.
 SIGMA_SYSTEMATIC = "sigma_systematic_wh"
 
+#: What the error of an estimate adds to a sum over time beyond `SIGMA`: errors inside a gap hang together.
+GAP_SIGMA = "gap_sigma_wh"
+
 #: Channels that are set together with the import, by its precedence: loss inside a unit, deviation of a substitute.
 FOLLOWING: dict[str, Channel] = _named(
-    f"loss_wh sigma_wh {TECHNICAL} {SOLD_SIGMA} {SOLD_SYSTEMATIC} {SIGMA_SYSTEMATIC}", wide=True
+    f"loss_wh sigma_wh {TECHNICAL} {SOLD_SIGMA} {SOLD_SYSTEMATIC} {SIGMA_SYSTEMATIC} {GAP_SIGMA}",
+    wide=True,
 )
 
 CHANNELS: dict[str, Channel] = {**VOTING, **FOLLOWING}

@@ -48,6 +48,10 @@ class LossRules:
         Standard deviation of what meters' clocks are off, but for those few that are minutes off: these are faults.
         By default √(2.5² + 4.3²): set within 5 s, and in a month without another setting the 0.5 s a day that IEC
         62054-21 allows, both limits taken as two σ and the second as its root mean square over the month.
+    customer_power_step, unit_power_step
+        By how much a customer's power and a unit's differ at the ends of an interval, over their means (root mean
+        square). By default those of the one-minute profiles of the IEEE European low-voltage test feeder over a
+        quarter-hour.
     starting_power_w
         Below this, times its multiplier, a customer's meter counts nothing: 0.004 of a basic current of 5 A at 230 V
         (IEC 62053-21, class 1).
@@ -68,9 +72,14 @@ class LossRules:
     estimate: bool = True
     zone: tzinfo = UTC
     kept_out: tuple[DoubtRule, ...] = ()
+    customer_power_step: float = 1.0
+    unit_power_step: float = 0.15
 
     def __post_init__(self) -> None:
         if not 0 <= self.clock_sigma_s <= 3_600:
             raise ValueError(f"clocks that are off by {self.clock_sigma_s} s")
+        for step in (self.customer_power_step, self.unit_power_step):
+            if not 0 <= step <= 10:
+                raise ValueError(f"a power that differs by {step} of its mean")
         if not 0 <= self.starting_power_w <= 1_000:
             raise ValueError(f"meters that start at {self.starting_power_w} W")

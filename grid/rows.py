@@ -102,6 +102,9 @@ class BalanceRows:
         float64: standard deviation of `loss_wh` + `members_loss_wh`, and its systematic part.
     export_sigma_wh
         float64: part of `systematic_sigma_wh` from what was exported.
+    gap_sigma_wh
+        float64: what the error adds to a sum over time beyond `sigma_wh`, since errors of estimates inside a gap hang
+        together.
     loss_class, reasons
         int8 and int32, of `grid.loss_class`.
     status
@@ -132,6 +135,7 @@ class BalanceRows:
     total_sigma_wh: NDArray[np.float64]
     total_systematic_sigma_wh: NDArray[np.float64]
     export_sigma_wh: NDArray[np.float64]
+    gap_sigma_wh: NDArray[np.float64]
     loss_class: NDArray[np.int8]
     reasons: NDArray[np.int32]
     status: NDArray[np.int8]
@@ -183,6 +187,7 @@ def empty_balances(size: int) -> BalanceRows:
         total_sigma_wh=np.zeros(size, np.float64),
         total_systematic_sigma_wh=np.zeros(size, np.float64),
         export_sigma_wh=np.zeros(size, np.float64),
+        gap_sigma_wh=np.zeros(size, np.float64),
         loss_class=np.full(size, LossClass.NOT_COMPUTABLE, np.int8),
         reasons=np.zeros(size, np.int32),
         status=np.full(size, Status.PROVISIONAL, np.int8),

@@ -109,3 +109,14 @@ def customer_sums(  # type: ignore[no-untyped-def]  # numba infers
         step = ratio_f if is_there & (not is_guessed) else 0.0
         steps += step * step
     return expected, present, guessed, taken, given, estimated, idle, flags, moves, of_class, of_export, rest, steps
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
+def customer_gaps(begin, end, import_wh, multiplier, role, gap_sigma_wh):  # type: ignore[no-untyped-def]  # numba infers
+    """What plain customers' gaps add to sums over time: the sum of squares of `gap_sigma_wh` times the multiplier."""
+    gaps = 0.0
+    for i in range(begin, end):
+        is_there = (role[i] == CUSTOMER) & (import_wh[i] != MISSING_WH)
+        gap = np.float64(max(gap_sigma_wh[i], np.int64(0))) * np.float64(multiplier[i]) if is_there else 0.0
+        gaps += gap * gap
+    return gaps

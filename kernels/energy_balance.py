@@ -16,7 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from kernels import customer_sums as customers
-from kernels.customer_sums import ESTIMATED, SUBSTITUTED, customer_sums, next_other
+from kernels.customer_sums import ESTIMATED, SUBSTITUTED, customer_gaps, customer_sums, next_other
 from kernels.member_error import STEP_VARIANCE, class_variances, extra_variances
 
 #: Bits of a member's role; the same as `grid.model.Role`, which kernels may not import.
@@ -32,6 +32,8 @@ TIE_OUT = 64
 
 #: A missing energy.
 MISSING_WH = customers.MISSING_WH
+#: By how much the power of a customer, and of a unit, differs at the ends of an interval, over its mean.
+POWER_STEPS = (1.0, 0.15)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,9 +63,11 @@ class Balance:
         and what comes in have times of day and gains of their own.
     ends_sigma_wh
         float64. Part of it from register steps and clocks, which one interval takes from its neighbours.
+    gap_sigma_wh
+        float64. What the error adds to a sum over time beyond `sigma_wh`: root of the sum of the members' squares.
     gateway_extra_sigma_wh
-        float64. Standard deviation of `taken_wh` from what is said of single gateways, beyond their class; where the
-        gateways are smaller units, with their class, which nobody above could know.
+        float64. Standard deviation of `taken_wh` from what is said of single gateways, beyond their class, as it counts
+        in a sum over time; where the gateways are smaller units, with their class, which nobody above could know.
     gateway_systematic_sigma_wh
         float64. Part of it that the intervals share.
     sold_sigma_wh, sold_systematic_sigma_wh
@@ -95,6 +99,7 @@ class Balance:
     systematic_sigma_wh: NDArray[np.float64]
     export_sigma_wh: NDArray[np.float64]
     ends_sigma_wh: NDArray[np.float64]
+    gap_sigma_wh: NDArray[np.float64]
     gateway_extra_sigma_wh: NDArray[np.float64]
     gateway_systematic_sigma_wh: NDArray[np.float64]
     sold_sigma_wh: NDArray[np.float64]
@@ -120,6 +125,8 @@ def line_loss(
     clock_share: NDArray[np.float64] | None = None,
     extra_systematic_wh: NDArray[np.int64] | None = None,
     start_wh: NDArray[np.float64] | None = None,
+    power_steps: tuple[float, float] = POWER_STEPS,
+    gap_sigma_wh: NDArray[np.int64] | None = None,
 ) -> Balance:
     """Balance many units at one interval each.
 
@@ -151,6 +158,12 @@ def line_loss(
         int64 of shape (m,): part of `extra_sigma_wh` that the intervals share; `MISSING_WH` counts as 0. None: 0.
     start_wh
         float64 of shape (units,): most that may pass a meter in the interval without being counted. None: 0.
+    power_steps
+        By how much a customer's power and a unit's differ at the ends of an interval, over their means (root mean
+        square).
+    gap_sigma_wh
+        int64 of shape (m,), before the multiplier: what an estimate's error adds to a sum over time beyond
+        `extra_sigma_wh`; `MISSING_WH` counts as 0. None: 0 throughout.
 
     Returns
     -------
@@ -176,18 +189,18 @@ def line_loss(
 
     **Clocks.** A meter whose clock is δ ahead measures a window that is shifted by δ: it misses what flows in the last
     δ and has what flowed in the δ before. With P the power, the error is δ (P(begin) − P(end)). That difference is
-    taken to have a standard deviation of 1 × its mean power for a customer, of 0.15 × it for a unit: of the
-    one-minute profiles of the IEEE European low-voltage test feeder, taken a quarter-hour apart, a single one has 1.05
-    × the root mean square of its quarter-hours, and 55 together 0.23 ×, of which 1.05/√55 = 0.14 is chance and the
-    rest, 0.18, common to all (PV and the hours of the day). Different members are taken as independent but for what is
-    common, which enters by the one clock of the gateway.
+    taken to have a standard deviation of 1 × its mean power for a customer, of 0.15 × it for a unit (`power_steps`):
+    of the one-minute profiles of the IEEE European low-voltage test feeder, taken a quarter-hour apart, a single one
+    has 1.05 × the root mean square of its quarter-hours, and 55 together 0.23 ×, of which 1.05/√55 = 0.14 is chance
+    and the rest, 0.18, common to all (PV and the hours of the day). Different members are taken as independent but for
+    what is common, which enters by the one clock of the gateway.
 
     **Ties.** What flows through a meter between a unit and its neighbour is inflow or outflow, but neither was it taken
     from the unit above nor given back to it: `taken_wh` and `returned_wh` don't have it.
     """
     members, units = len(import_wh), max(len(starts) - 1, 0)
     nothing = np.zeros(
-        members if any(a is None for a in (loss_wh, extra_sigma_wh, extra_systematic_wh)) else 0, np.int64
+        members if any(a is None for a in (loss_wh, extra_sigma_wh, extra_systematic_wh, gap_sigma_wh)) else 0, np.int64
     )
     of_members: dict[str, NDArray[Any]] = {
         "export_wh": export_wh,
@@ -198,6 +211,7 @@ def line_loss(
         "extra_sigma_wh": nothing if extra_sigma_wh is None else extra_sigma_wh,
         "quality": np.zeros(members, np.uint8) if quality is None else quality,
         "extra_systematic_wh": nothing if extra_systematic_wh is None else extra_systematic_wh,
+        "gap_sigma_wh": nothing if gap_sigma_wh is None else gap_sigma_wh,
     }
     of_units: dict[str, NDArray[np.float64]] = {
         "clock_share": np.zeros(units) if clock_share is None else clock_share,
@@ -212,7 +226,13 @@ def line_loss(
         if array.shape != (units,):
             raise ValueError(f"{name} has shape {array.shape}, not ({units},)")
     energies, sigmas, coverage, complete, has_gateway, gateways_complete, gateways_measured, flags = _line_loss(
-        starts, import_wh, **of_members, **of_units
+        starts,
+        import_wh,
+        **of_members,
+        **of_units,
+        customer_power_step=power_steps[0],
+        unit_power_step=power_steps[1],
+        has_gaps=gap_sigma_wh is not None,
     )
     inflow, outflow, members_loss, uncontracted, taken, returned, estimated, fed_in = energies
     return Balance(
@@ -244,11 +264,8 @@ _SIGMAS = (
     "gateway_systematic_sigma_wh",
     "sold_sigma_wh",
     "sold_systematic_sigma_wh",
+    "gap_sigma_wh",
 )
-#: By how much of its mean power a unit's power differs at the ends of an interval; a customer's by all of it.
-_UNIT_STEP = 0.15
-
-
 #: Of what may pass a meter that shows nothing, what is taken to have passed.
 _UNCOUNTED = 0.25
 
@@ -267,10 +284,14 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
     extra_systematic_wh,
     clock_share,
     start_wh,
+    customer_power_step,
+    unit_power_step,
+    gap_sigma_wh,
+    has_gaps,
 ):
     units = len(starts) - 1
     energies = np.zeros((8, units), np.int64)
-    sigmas = np.zeros((8, units), np.float64)
+    sigmas = np.zeros((9, units), np.float64)
     coverage = np.full(units, np.nan)
     complete = np.zeros(units, np.bool_)
     expects_gateway = np.zeros(units, np.bool_)
@@ -306,6 +327,8 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
             quality,
             extra_systematic_wh,
         )
+        of_moves *= customer_power_step * customer_power_step
+        of_gaps = customer_gaps(begin, end, import_wh, multiplier, role, gap_sigma_wh) if has_gaps else 0.0
         through = np.float64(sold + fed_in)
         # Of other members that stand on one side only.
         of_class = of_rest = of_steps = 0.0
@@ -340,6 +363,8 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
             step_i = ratio_f * ratio_f
             same_i, extra_i = extra_variances(extra_sigma_wh[i], extra_systematic_wh[i], ratio_f)
             class_i += same_i
+            gap_i = np.float64(max(gap_sigma_wh[i], np.int64(0))) * ratio_f
+            gap_i *= gap_i
             flags |= quality[i]
             if quality[i] & (ESTIMATED | SUBSTITUTED):
                 estimated += taken_i + given_i
@@ -350,12 +375,13 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
             if kind & (TIE_IN | TIE_OUT):
                 tied_in += taken_i if kind & TIE_IN else given_i
                 tied_out += given_i if kind & TIE_IN else taken_i
-                move = _UNIT_STEP * (taken_f - given_f)
+                move = unit_power_step * (taken_f - given_f)
                 of_moves += move * move
                 of_class += class_i
                 exported_class += exported_i
                 of_steps += step_i
                 of_rest += extra_i
+                of_gaps += gap_i
                 continue
             if kind & UNIT and loss_wh[i] != MISSING_WH:
                 members_loss += loss_wh[i]
@@ -366,7 +392,7 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
             if is_gateway:
                 taken += taken_i
                 returned += given_i
-                extra_of_gateways += extra_i
+                extra_of_gateways += extra_i + gap_i
             if is_sink:
                 sold += taken_i
                 fed_in += given_i
@@ -379,23 +405,25 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
                 both_rest += STEP_VARIANCE * step_i + extra_i if kind & CUSTOMER else 0.0
                 continue
             if kind & CUSTOMER:
-                move = taken_f - given_f
+                move = customer_power_step * (taken_f - given_f)
                 of_moves += move * move
                 through += taken_f + given_f
                 customer_class += class_i
                 exported_class += exported_i
                 customer_steps += step_i
                 customer_rest += extra_i
+                of_gaps += gap_i
                 idle += ratio * (taken_i + given_i == 0)
                 continue
             of_class += class_i
             exported_class += exported_i
             of_steps += step_i
             of_rest += extra_i
+            of_gaps += gap_i
             if is_gateway:
                 has_gateway = True
             else:
-                move = _UNIT_STEP * (taken_f - given_f)
+                move = unit_power_step * (taken_f - given_f)
                 of_moves += move * move
                 through += taken_f + given_f
         if expected > 0:
@@ -411,7 +439,7 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
         clocks = offset * offset * of_moves
         of_ends = STEP_VARIANCE * (of_steps + customer_steps) + clocks
         if has_gateway:
-            of_ends += clocks + (offset * _UNIT_STEP * through) ** 2
+            of_ends += clocks + (offset * unit_power_step * through) ** 2
         uncounted = _UNCOUNTED * start_wh[u] * idle
         customer_class += uncounted * uncounted
         of_class += customer_class
@@ -424,4 +452,5 @@ def _line_loss(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 
         sigmas[5, u] = math.sqrt(same_of_gateways)
         sigmas[6, u] = math.sqrt(sold_class + customer_rest + both_rest + STEP_VARIANCE * customer_steps + clocks)
         sigmas[7, u] = math.sqrt(sold_class)
+        sigmas[8, u] = math.sqrt(of_gaps)
     return energies, sigmas, coverage, complete, expects_gateway, gateways_complete, gateways_measured, qualities

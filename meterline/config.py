@@ -89,6 +89,8 @@ def loss_rules(settings: Settings) -> LossRules:
         settings.loss.estimate,
         settings.settling.zone(),
         settings.validation.keep_out,
+        settings.loss.customer_power_step,
+        settings.loss.unit_power_step,
     )
 
 

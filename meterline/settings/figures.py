@@ -84,6 +84,8 @@ class LossSection(Section):
 
     clock_sigma_s: float = Field(5.0, ge=0, le=3_600)
     starting_power_w: float = Field(4.6, ge=0, le=1_000)
+    customer_power_step: float = Field(1.0, ge=0, le=10)
+    unit_power_step: float = Field(0.15, ge=0, le=10)
     estimate: bool = True
     variation: VariationSection | None = None
 

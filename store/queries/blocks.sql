@@ -9,11 +9,11 @@ select
   b.voltage_a_dv, b.voltage_b_dv, b.voltage_c_dv, b.current_a_ca, b.current_b_ca, b.current_c_ca,
   b.power_factor_permille, b.opening_import_wh, b.opening_export_wh, b.final_us,
   b.loss_wh, b.sigma_wh, b.technical_milli_wh, b.sold_sigma_wh, b.sold_systematic_wh, b.sigma_systematic_wh,
-  b.quality,
+  b.gap_sigma_wh, b.quality,
   l.inflow_wh, l.outflow_wh, l.loss_wh, l.members_loss_wh, l.uncontracted_wh, l.sigma_wh, l.coverage, l.computable,
   l.generation_wh, l.estimated_wh, l.technical_wh, l.averaging_wh, l.technical_sigma_wh, l.members_technical_wh,
-  l.systematic_sigma_wh, l.ends_sigma_wh, l.total_sigma_wh, l.total_systematic_sigma_wh, l.export_sigma_wh, l.class,
-  l.reasons, l.status, l.revision,
+  l.systematic_sigma_wh, l.ends_sigma_wh, l.total_sigma_wh, l.total_systematic_sigma_wh, l.export_sigma_wh,
+  l.gap_sigma_wh, l.class, l.reasons, l.status, l.revision,
   (extract(epoch from l.published_at) * 1000000)::bigint,
   (extract(epoch from l.due_at) * 1000000)::bigint
 from unnest(%(unit_id)s::int[], %(observed_at)s::timestamptz[], %(interval_s)s::int[])
@@ -35,7 +35,7 @@ copy telemetry.block (
   import_wh, export_wh, register_import_wh, register_export_wh,
   voltage_a_dv, voltage_b_dv, voltage_c_dv, current_a_ca, current_b_ca, current_c_ca,
   power_factor_permille, opening_import_wh, opening_export_wh, final_us, loss_wh, sigma_wh,
-  technical_milli_wh, sold_sigma_wh, sold_systematic_wh, sigma_systematic_wh, quality
+  technical_milli_wh, sold_sigma_wh, sold_systematic_wh, sigma_systematic_wh, gap_sigma_wh, quality
 ) from stdin (format binary)
 
 -- name: copy_new_balances
@@ -43,8 +43,8 @@ copy loss.balance (
   unit_id, observed_at, interval_s, inflow_wh, outflow_wh, loss_wh, members_loss_wh, uncontracted_wh,
   sigma_wh, coverage, computable,
   generation_wh, estimated_wh, technical_wh, averaging_wh, technical_sigma_wh, members_technical_wh,
-  systematic_sigma_wh, ends_sigma_wh, total_sigma_wh, total_systematic_sigma_wh, export_sigma_wh, class,
-  reasons, status, revision, published_at, due_at, received_at
+  systematic_sigma_wh, ends_sigma_wh, total_sigma_wh, total_systematic_sigma_wh, export_sigma_wh,
+  gap_sigma_wh, class, reasons, status, revision, published_at, due_at, received_at
 ) from stdin (format binary)
 
 -- name: stage
@@ -77,6 +77,7 @@ create temporary table if not exists stage_block (
   sold_sigma_wh bigint[] storage external,
   sold_systematic_wh bigint[] storage external,
   sigma_systematic_wh bigint[] storage external,
+  gap_sigma_wh bigint[] storage external,
   quality bytea storage external
 ) on commit delete rows;
 create temporary table if not exists stage_balance (
@@ -102,6 +103,7 @@ create temporary table if not exists stage_balance (
   total_sigma_wh double precision,
   total_systematic_sigma_wh double precision,
   export_sigma_wh double precision,
+  gap_sigma_wh double precision,
   class text,
   reasons integer,
   status text,
@@ -142,6 +144,7 @@ create temporary table if not exists stage_superseded (
   total_sigma_wh double precision,
   total_systematic_sigma_wh double precision,
   export_sigma_wh double precision,
+  gap_sigma_wh double precision,
   class text,
   reasons integer,
   status text,
@@ -160,14 +163,14 @@ insert into telemetry.block as b (
   import_wh, export_wh, register_import_wh, register_export_wh,
   voltage_a_dv, voltage_b_dv, voltage_c_dv, current_a_ca, current_b_ca, current_c_ca,
   power_factor_permille, opening_import_wh, opening_export_wh, final_us, loss_wh, sigma_wh,
-  technical_milli_wh, sold_sigma_wh, sold_systematic_wh, sigma_systematic_wh, quality
+  technical_milli_wh, sold_sigma_wh, sold_systematic_wh, sigma_systematic_wh, gap_sigma_wh, quality
 )
 select
   unit_id, observed_at, interval_s, version, received_at, precedence, received_us,
   import_wh, export_wh, register_import_wh, register_export_wh,
   voltage_a_dv, voltage_b_dv, voltage_c_dv, current_a_ca, current_b_ca, current_c_ca,
   power_factor_permille, opening_import_wh, opening_export_wh, final_us, loss_wh, sigma_wh,
-  technical_milli_wh, sold_sigma_wh, sold_systematic_wh, sigma_systematic_wh, quality
+  technical_milli_wh, sold_sigma_wh, sold_systematic_wh, sigma_systematic_wh, gap_sigma_wh, quality
 from pg_temp.stage_block
 order by unit_id, observed_at, interval_s
 on conflict (unit_id, observed_at, interval_s) do update set
@@ -196,6 +199,7 @@ on conflict (unit_id, observed_at, interval_s) do update set
   sold_sigma_wh = excluded.sold_sigma_wh,
   sold_systematic_wh = excluded.sold_systematic_wh,
   sigma_systematic_wh = excluded.sigma_systematic_wh,
+  gap_sigma_wh = excluded.gap_sigma_wh,
   quality = excluded.quality
 where b.version & 4294967295 = excluded.version >> 32
 
@@ -205,15 +209,15 @@ insert into loss.superseded (
   unit_id, observed_at, interval_s, revision, inflow_wh, outflow_wh, loss_wh, members_loss_wh, uncontracted_wh,
   sigma_wh, coverage, computable,
   generation_wh, estimated_wh, technical_wh, averaging_wh, technical_sigma_wh, members_technical_wh,
-  systematic_sigma_wh, ends_sigma_wh, total_sigma_wh, total_systematic_sigma_wh, export_sigma_wh, class,
-  reasons, status, published_at
+  systematic_sigma_wh, ends_sigma_wh, total_sigma_wh, total_systematic_sigma_wh, export_sigma_wh,
+  gap_sigma_wh, class, reasons, status, published_at
 )
 select
   l.unit_id, l.observed_at, l.interval_s, l.revision, l.inflow_wh, l.outflow_wh, l.loss_wh, l.members_loss_wh,
   l.uncontracted_wh, l.sigma_wh, l.coverage, l.computable,
   l.generation_wh, l.estimated_wh, l.technical_wh, l.averaging_wh, l.technical_sigma_wh, l.members_technical_wh,
-  l.systematic_sigma_wh, l.ends_sigma_wh, l.total_sigma_wh, l.total_systematic_sigma_wh, l.export_sigma_wh, l.class,
-  l.reasons, l.status, l.published_at
+  l.systematic_sigma_wh, l.ends_sigma_wh, l.total_sigma_wh, l.total_systematic_sigma_wh, l.export_sigma_wh,
+  l.gap_sigma_wh, l.class, l.reasons, l.status, l.published_at
 from pg_temp.stage_block b
 join pg_temp.stage_balance s using (unit_id, observed_at, interval_s)
 join loss.balance l using (unit_id, observed_at, interval_s)
@@ -227,15 +231,15 @@ insert into loss.superseded (
   unit_id, observed_at, interval_s, revision, inflow_wh, outflow_wh, loss_wh, members_loss_wh, uncontracted_wh,
   sigma_wh, coverage, computable,
   generation_wh, estimated_wh, technical_wh, averaging_wh, technical_sigma_wh, members_technical_wh,
-  systematic_sigma_wh, ends_sigma_wh, total_sigma_wh, total_systematic_sigma_wh, export_sigma_wh, class,
-  reasons, status, published_at
+  systematic_sigma_wh, ends_sigma_wh, total_sigma_wh, total_systematic_sigma_wh, export_sigma_wh,
+  gap_sigma_wh, class, reasons, status, published_at
 )
 select
   unit_id, observed_at, interval_s, revision, inflow_wh, outflow_wh, loss_wh, members_loss_wh, uncontracted_wh,
   sigma_wh, coverage, computable,
   generation_wh, estimated_wh, technical_wh, averaging_wh, technical_sigma_wh, members_technical_wh,
-  systematic_sigma_wh, ends_sigma_wh, total_sigma_wh, total_systematic_sigma_wh, export_sigma_wh, class,
-  reasons, status, published_at
+  systematic_sigma_wh, ends_sigma_wh, total_sigma_wh, total_systematic_sigma_wh, export_sigma_wh,
+  gap_sigma_wh, class, reasons, status, published_at
 from pg_temp.stage_superseded
 order by 1, 2, 3, 4
 on conflict do nothing
@@ -247,15 +251,15 @@ insert into loss.balance as l (
   unit_id, observed_at, interval_s, inflow_wh, outflow_wh, loss_wh, members_loss_wh, uncontracted_wh,
   sigma_wh, coverage, computable,
   generation_wh, estimated_wh, technical_wh, averaging_wh, technical_sigma_wh, members_technical_wh,
-  systematic_sigma_wh, ends_sigma_wh, total_sigma_wh, total_systematic_sigma_wh, export_sigma_wh, class,
-  reasons, status, revision, published_at, due_at, received_at
+  systematic_sigma_wh, ends_sigma_wh, total_sigma_wh, total_systematic_sigma_wh, export_sigma_wh,
+  gap_sigma_wh, class, reasons, status, revision, published_at, due_at, received_at
 )
 select
   unit_id, observed_at, interval_s, inflow_wh, outflow_wh, loss_wh, members_loss_wh, uncontracted_wh,
   sigma_wh, coverage, computable,
   generation_wh, estimated_wh, technical_wh, averaging_wh, technical_sigma_wh, members_technical_wh,
-  systematic_sigma_wh, ends_sigma_wh, total_sigma_wh, total_systematic_sigma_wh, export_sigma_wh, class,
-  reasons, status, revision, published_at, due_at, received_at
+  systematic_sigma_wh, ends_sigma_wh, total_sigma_wh, total_systematic_sigma_wh, export_sigma_wh,
+  gap_sigma_wh, class, reasons, status, revision, published_at, due_at, received_at
 from pg_temp.stage_balance
 order by unit_id, observed_at, interval_s
 on conflict (unit_id, observed_at, interval_s) do update set
@@ -278,6 +282,7 @@ on conflict (unit_id, observed_at, interval_s) do update set
   total_sigma_wh = excluded.total_sigma_wh,
   total_systematic_sigma_wh = excluded.total_systematic_sigma_wh,
   export_sigma_wh = excluded.export_sigma_wh,
+  gap_sigma_wh = excluded.gap_sigma_wh,
   class = excluded.class,
   reasons = excluded.reasons,
   status = excluded.status,

@@ -18,7 +18,7 @@ select
   array_agg((status = 'provisional')::int::bigint order by observed_at, interval_s),
   array_agg(coalesce(technical_wh, 'NaN') order by observed_at, interval_s),
   array_agg(coalesce(technical_sigma_wh, 'NaN') order by observed_at, interval_s),
-  array_agg(sigma_wh order by observed_at, interval_s),
+  array_agg(sqrt(sigma_wh ^ 2 + gap_sigma_wh ^ 2) order by observed_at, interval_s),
   array_agg(systematic_sigma_wh order by observed_at, interval_s)
 from loss.balance
 where unit_id = %(unit_id)s
@@ -134,7 +134,7 @@ select
   sum(coalesce(l.technical_wh, case when u.kind = 'dedicated' then 0 end)),
   sqrt(sum(coalesce(l.technical_sigma_wh, 0) ^ 2)),
   count(coalesce(l.technical_wh, case when u.kind = 'dedicated' then 0 end)),
-  sqrt(sum(l.sigma_wh ^ 2)),
+  sqrt(sum(l.sigma_wh ^ 2 + l.gap_sigma_wh ^ 2)),
   sqrt(sum(l.systematic_sigma_wh ^ 2))
 from unnest(%(unit_ids)s::int[]) as w (unit_id)
 join grid.unit u using (unit_id)

@@ -38,7 +38,7 @@ left join grid.substation s on s.code = u.substation
 where u.unit_id = any(%(unit_ids)s)
 
 -- name: intervals
--- Every published version of the intervals that end in some periods, in no order. The bounds let the planner leave out
+-- Every published version of the intervals that end in some periods, in no order, with what each adds to a sum's error. The bounds let the planner leave out
 -- chunks.
 with wanted as (
   select n - 1 as n, unit_id, begins, ends
@@ -49,7 +49,8 @@ select
   w.n, grid.us(b.observed_at), b.interval_s::bigint, b.revision::bigint, (b.status <> 'provisional')::int::bigint,
   grid.us(coalesce(b.published_at, b.received_at)), b.computable::int::bigint, b.inflow_wh, b.outflow_wh, b.loss_wh, b.members_loss_wh, b.uncontracted_wh,
   b.generation_wh, b.estimated_wh, coalesce(b.technical_wh, 'NaN'), coalesce(b.averaging_wh, 'NaN'),
-  coalesce(b.technical_sigma_wh, 'NaN'), b.sigma_wh, b.systematic_sigma_wh, b.ends_sigma_wh, b.export_sigma_wh,
+  coalesce(b.technical_sigma_wh, 'NaN'), sqrt(b.sigma_wh ^ 2 + b.gap_sigma_wh ^ 2), b.systematic_sigma_wh,
+  b.ends_sigma_wh, b.export_sigma_wh,
   b.reasons::bigint
 from wanted w
 join loss.balance b on b.unit_id = w.unit_id and b.observed_at > w.begins and b.observed_at <= w.ends
@@ -59,7 +60,8 @@ select
   w.n, grid.us(b.observed_at), b.interval_s::bigint, b.revision::bigint, (b.status <> 'provisional')::int::bigint,
   grid.us(b.published_at), b.computable::int::bigint, b.inflow_wh, b.outflow_wh, b.loss_wh, b.members_loss_wh, b.uncontracted_wh,
   b.generation_wh, b.estimated_wh, coalesce(b.technical_wh, 'NaN'), coalesce(b.averaging_wh, 'NaN'),
-  coalesce(b.technical_sigma_wh, 'NaN'), b.sigma_wh, b.systematic_sigma_wh, b.ends_sigma_wh, b.export_sigma_wh,
+  coalesce(b.technical_sigma_wh, 'NaN'), sqrt(b.sigma_wh ^ 2 + b.gap_sigma_wh ^ 2), b.systematic_sigma_wh,
+  b.ends_sigma_wh, b.export_sigma_wh,
   b.reasons::bigint
 from wanted w
 join loss.superseded b on b.unit_id = w.unit_id and b.observed_at > w.begins and b.observed_at <= w.ends

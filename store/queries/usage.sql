@@ -45,7 +45,8 @@ update usage.area set through = %(day)s where unit_id = %(unit_id)s
 -- Intervals of an area, by their ends. The bounds let the planner leave out chunks.
 select
   (extract(epoch from b.observed_at) * 1000000)::bigint, b.interval_s, b.import_wh, b.export_wh, b.quality,
-  l.computable, l.inflow_wh, l.loss_wh, l.technical_wh, l.sigma_wh, l.systematic_sigma_wh
+  l.computable, l.inflow_wh, l.loss_wh, l.technical_wh,
+  sqrt(l.sigma_wh ^ 2 + l.gap_sigma_wh ^ 2), l.systematic_sigma_wh
 from telemetry.block b
 join loss.balance l
   on l.unit_id = b.unit_id and l.observed_at = b.observed_at and l.interval_s = b.interval_s

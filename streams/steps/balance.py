@@ -14,6 +14,7 @@ from grid.channels import (
     CHANNELS,
     EXPORT,
     FINAL,
+    GAP_SIGMA,
     IMPORT,
     LOSS,
     SIGMA,
@@ -69,6 +70,7 @@ class Standing:
     ends_sigma_wh: NDArray[np.float64]
     total_sigma_wh: NDArray[np.float64]
     total_systematic_sigma_wh: NDArray[np.float64]
+    gap_sigma_wh: NDArray[np.float64]
     gateway_extra_sigma_wh: NDArray[np.float64]
     gateway_systematic_sigma_wh: NDArray[np.float64]
     sold_sigma_wh: NDArray[np.float64]
@@ -168,7 +170,12 @@ def balance_rows(
     length_s = rows.interval_s[numbers].astype(np.float64)
     clock_share, start_wh = rules.clock_sigma_s / length_s, rules.starting_power_w / 3_600 * length_s
     quality = rows.quality[at]
-    balance = line_loss(starts, *energies, multiplier, role, accuracy, extra, quality, clock_share, shared, start_wh)
+    steps = rules.customer_power_step, rules.unit_power_step
+    balance = line_loss(
+        *(starts, *energies, multiplier, role, accuracy, extra, quality, clock_share, shared, start_wh),
+        power_steps=steps,
+        gap_sigma_wh=own[GAP_SIGMA][at],
+    )
     of_rows = (rows, numbers, views, rosters, balance)
     transformers = transformers_of(UnitKind.DEDICATED, MeteredSide.LOW, *of_rows)
     inside = transformers_of(UnitKind.AREA, MeteredSide.HIGH, *of_rows)
@@ -219,6 +226,7 @@ def balance_rows(
         ends_sigma_wh=balance.ends_sigma_wh,
         total_sigma_wh=total,
         total_systematic_sigma_wh=total_systematic,
+        gap_sigma_wh=balance.gap_sigma_wh,
         gateway_extra_sigma_wh=balance.gateway_extra_sigma_wh,
         gateway_systematic_sigma_wh=balance.gateway_systematic_sigma_wh,
         sold_sigma_wh=sold,

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid.block import INTERVALS_S
-from grid.channels import EXPORT, IMPORT, SIGMA
+from grid.channels import EXPORT, GAP_SIGMA, IMPORT, SIGMA
 from grid.history import Past
-from grid.model import MAX_ENERGY_WH, UnitKind
+from grid.model import MAX_ENERGY_WH, Role, UnitKind
 from grid.quality import MISSING_WH, Quality, precedence
 from grid.roster import Roster, UnitView
 from kernels.estimation import estimate_missing
@@ -59,6 +59,12 @@ class Gap:
         Whether it is the final one.
     positions
         int64, roster positions.
+    is_silent
+        Nobody of an area was heard. Without supply nobody sends, and what never flowed would count as taken from the
+        line: nothing but registers tells then.
+    is_off
+        An area's master meters were heard, and neither they nor any other member that was took or gave anything: who
+        is missing took nothing either.
     """
 
     view: UnitView
@@ -68,6 +74,8 @@ class Gap:
     at_us: int
     final: bool
     positions: NDArray[np.int64]
+    is_silent: bool = False
+    is_off: bool = False
 
     @property
     def key(self) -> Key:
@@ -105,6 +113,7 @@ def gap_of(
     key: Key,
     at_us: int,
     import_wh: NDArray[np.int64],
+    export_wh: NDArray[np.int64],
     held: NDArray[np.int64],
     *,
     final: bool,
@@ -113,8 +122,8 @@ def gap_of(
 
     Parameters
     ----------
-    import_wh, held
-        Of the row's positions: the energies, and the precedences by which they stand.
+    import_wh, export_wh, held
+        Of the row's positions: the energies, and the precedences by which the imports stand.
     final
         An estimate of the provisional limit counts as lacking then.
     """
@@ -124,8 +133,19 @@ def gap_of(
     lacks = import_wh[:size] == MISSING_WH
     if final:
         lacks |= held[:size] == ESTIMATE_PRECEDENCE[ONLINE]
-    positions = np.flatnonzero(lacks & (roster.role != 0))
-    return Gap(view, roster, key[1], key[2], at_us, final, positions) if len(positions) else None
+    expected = roster.role != 0
+    positions = np.flatnonzero(lacks & expected)
+    if not len(positions):
+        return None
+    is_silent = is_off = False
+    if view.kind is UnitKind.AREA:
+        heard = expected & ~lacks
+        gateways = roster.role & int(Role.GATEWAY) != 0
+        is_silent = not heard.any() and len(positions) > 1
+        is_off = bool(gateways.any() and heard[gateways].all())
+        # A missing export is none.
+        is_off &= not np.any(heard & ((import_wh[:size] != 0) | (export_wh[:size] > 0)))
+    return Gap(view, roster, key[1], key[2], at_us, final, positions, is_silent, is_off)
 
 
 def rows_for(gaps: Iterable[Gap], zone: tzinfo) -> list[Key]:
@@ -151,14 +171,20 @@ def estimate(gaps: Sequence[Gap], past: Mapping[Key, Past], zone: tzinfo) -> Mad
     Notes
     -----
     Errors inside a gap hang together (`kernels.estimation_errors`), and periods add up the variances of their
-    intervals. So a value's variance is told as its covariance with the sum of its gap: over the gap these add up to the
-    sum's variance. An estimate of the provisional limit takes twice the share of what came before it instead, which
-    adds up to the same as the gap grows. Where a gap reaches farther than was looked, it is taken to fill the local
-    day.
+    intervals. So beside a value's own variance stands what is lacking to its covariance with the sum of its gap: over
+    the gap both together add up to the sum's variance. An estimate of the provisional limit takes twice the share of
+    what came before it instead, which adds up to the same as the gap grows. Where a gap reaches farther than was
+    looked, it is taken to fill the local day.
     """
     contributions = []
     counts = dict.fromkeys(KINDS, 0)
-    for same in _together(gaps):
+    for gap in gaps:
+        if gap.is_off:
+            size = len(gap.positions)
+            counts["offline" if gap.final else "online"] += size
+            none, step = np.zeros(size, np.int64), np.ones(size, np.int64)
+            contributions.append(contribution_of(gap, Filled(none, none, step, none), np.ones(size, np.bool_)))
+    for same in _together([gap for gap in gaps if not gap.is_off]):
         columns = _columns(same[0].observed_at_us, same[0].interval_s, zone, same[0].final)
         for gap, filled in zip(same, _fill(same, columns, past), strict=True):
             there = filled.import_wh != MISSING_WH
@@ -171,11 +197,12 @@ def estimate(gaps: Sequence[Gap], past: Mapping[Key, Past], zone: tzinfo) -> Mad
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Filled:
-    """Estimates of a gap's positions, `MISSING_WH` where there is none."""
+    """Estimates of a gap's positions, `MISSING_WH` where there is none; `gap_sigma_wh` as the channel."""
 
     import_wh: NDArray[np.int64]
     export_wh: NDArray[np.int64]
     sigma_wh: NDArray[np.int64]
+    gap_sigma_wh: NDArray[np.int64]
 
 
 def _together(gaps: Sequence[Gap]) -> Iterator[list[Gap]]:
@@ -251,13 +278,16 @@ def _fill(gaps: Sequence[Gap], columns: _Columns, past: Mapping[Key, Past]) -> l
     import_wh, variance = _of_channel(imports, columns, gaps[0])
     export_wh, of_export = _of_channel(exports, columns, gaps[0])
     of_export = np.where(export_wh == MISSING_WH, 0.0, of_export)  # who has never had a word of exports has none
-    sigma = np.ceil(np.sqrt((variance + of_export) * factor))
-    known = (import_wh <= MAX_ENERGY_WH) & (sigma <= MAX_ENERGY_WH)  # False where σ is NaN
+    sigma = np.ceil(np.sqrt(variance + of_export))
+    of_gap = np.ceil(np.sqrt((variance + of_export) * (factor - 1.0)))
+    known = (import_wh <= MAX_ENERGY_WH) & (sigma <= MAX_ENERGY_WH) & (of_gap <= MAX_ENERGY_WH)  # False where σ is NaN
     import_wh = np.where(known, import_wh, MISSING_WH)
     export_wh = np.where(known, export_wh, MISSING_WH)
-    sigma_wh = np.where(known, np.nan_to_num(sigma), MISSING_WH).astype(np.int64)
+    sigma_wh, gap_sigma_wh = (
+        np.where(known, np.nan_to_num(values), MISSING_WH).astype(np.int64) for values in (sigma, of_gap)
+    )
     return [
-        Filled(import_wh[a:b], export_wh[a:b], sigma_wh[a:b])
+        Filled(import_wh[a:b], export_wh[a:b], sigma_wh[a:b], gap_sigma_wh[a:b])
         for a, b in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
     ]
 
@@ -315,7 +345,7 @@ def _of_channel(
 
 
 def _of_gap(gap: Gap, columns: _Columns, past: Mapping[Key, Past]) -> NDArray[np.float64]:
-    """What a value's variance is multiplied by for the other values of its gap; shape (positions,)."""
+    """A value's covariance with the sum of its gap, over its own variance; at least 1, shape (positions,)."""
     shares, decay = _MODEL.errors(gap.interval_s / 60)
     factor = np.ones(len(gap.positions))
     for ends_us, of_day in zip(columns.beside_us, columns.of_day, strict=True):
@@ -350,6 +380,7 @@ def contribution_of(gap: Gap, filled: Filled, there: NDArray[np.bool_]) -> Contr
             IMPORT: filled.import_wh[there],
             EXPORT: filled.export_wh[there],
             SIGMA: filled.sigma_wh[there],
+            GAP_SIGMA: filled.gap_sigma_wh[there],
         },
         quality=np.full(size, Quality.ESTIMATED, np.uint8),
         cause=Cause.ESTIMATE,

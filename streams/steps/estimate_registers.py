@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 
 import numpy as np
 
-from grid.channels import EXPORT, IMPORT, SIGMA
+from grid.channels import EXPORT, GAP_SIGMA, IMPORT, SIGMA
 from grid.history import Past
 from grid.model import MAX_ENERGY_WH
 from grid.quality import MISSING_WH
@@ -80,15 +80,17 @@ def to_registers(
         Other estimates of the batch; taken up with what is found. Gaps of one unit come in order of their limits.
     """
     size = len(gap.positions)
-    filled = Filled(*(np.full(size, MISSING_WH) for _ in range(3)))
+    filled = Filled(*(np.full(size, MISSING_WH) for _ in range(4)))
     if made is not None:
         at = np.searchsorted(gap.positions, made.positions)
-        for name, column in ((IMPORT, filled.import_wh), (EXPORT, filled.export_wh), (SIGMA, filled.sigma_wh)):
+        columns = filled.import_wh, filled.export_wh, filled.sigma_wh, filled.gap_sigma_wh
+        for name, column in zip((IMPORT, EXPORT, SIGMA, GAP_SIGMA), columns, strict=True):
             column[at] = made.channels[name]
     for i, position in enumerate(gap.positions.tolist()):
-        found = _of_register(gap, position, int(filled.import_wh[i]), int(filled.sigma_wh[i]), past, fresh, zone)
+        prior = int(filled.import_wh[i]), int(filled.sigma_wh[i]), int(filled.gap_sigma_wh[i])
+        found = _of_register(gap, position, prior, past, fresh, zone)
         if found is not None:
-            filled.import_wh[i], filled.sigma_wh[i] = found
+            filled.import_wh[i], filled.sigma_wh[i], filled.gap_sigma_wh[i] = found
         if filled.import_wh[i] != MISSING_WH:
             fresh[(gap.key, position, True)] = gap.at_us, int(filled.import_wh[i])
     there = filled.import_wh != MISSING_WH
@@ -96,9 +98,12 @@ def to_registers(
 
 
 def _of_register(
-    gap: Gap, position: int, prior: int, sigma: int, past: Mapping[Key, Past], fresh: Fresh, zone: tzinfo
-) -> tuple[int, int] | None:
-    """Energy and deviation of a gap's member by registers; None where they don't tell."""
+    gap: Gap, position: int, prior: tuple[int, int, int], past: Mapping[Key, Past], fresh: Fresh, zone: tzinfo
+) -> tuple[int, int, int] | None:
+    """Energy, deviation and that of the gap, of a gap's member by registers; None where they don't tell.
+
+    `prior` is the same without registers.
+    """
     span = _span(gap, position, past, zone)
     if span is None:
         return None
@@ -118,13 +123,14 @@ def _of_register(
     open_ = {end: level if weight is None or not sum(known) else float(weight) for end, weight in weights.items()}
     share = open_[gap.observed_at_us] / sum(open_.values())
     if len(open_) == 1:
-        return rest, _LEAST_SIGMA_WH
+        return rest, _LEAST_SIGMA_WH, 0
     energy = round(rest * share)
-    if prior == MISSING_WH:
-        return energy, max(energy, _LEAST_SIGMA_WH)
+    expected, sigma, of_gap = prior
+    if expected == MISSING_WH:
+        return energy, max(energy, _LEAST_SIGMA_WH), 0
     # Errors grow with the energy, which the register tells, and the sum of all open ones is known.
-    scaled = sigma * math.sqrt(energy / prior if prior > 0 else 1.0) * math.sqrt(1.0 - share)
-    return energy, max(math.ceil(scaled), _LEAST_SIGMA_WH)
+    scale = math.sqrt(energy / expected if expected > 0 else 1.0) * math.sqrt(1.0 - share)
+    return energy, max(math.ceil(sigma * scale), _LEAST_SIGMA_WH), math.ceil(of_gap * scale)
 
 
 def _span(gap: Gap, position: int, past: Mapping[Key, Past], zone: tzinfo) -> tuple[int, int, int] | None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid.block import DAYS_S
-from grid.channels import CLOSING, EXPORT, IMPORT, OPENING, SIGMA
+from grid.channels import CLOSING, EXPORT, GAP_SIGMA, IMPORT, OPENING, SIGMA
 from grid.model import MAX_ENERGY_WH
 from grid.quality import COUNTED, MAX_SEQUENCE, MISSING_WH, NO_PRECEDENCE, Quality, precedence
 from grid.roster import Part, Roster, UnitView
@@ -231,6 +231,8 @@ def _put(
         quality[[p for p in split if use[p]]] |= np.uint8(Quality.ESTIMATED)
         if SIGMA in rows.channels:
             rows.channels[SIGMA][part][open_] = MISSING_WH
+        if GAP_SIGMA in rows.channels:
+            rows.channels[GAP_SIGMA][part][open_] = MISSING_WH
 
 
 def _doubt(rows: BlockRows, part: slice, counted: NDArray[np.bool_], derived: NDArray[np.int64]) -> None:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from grid.channels import IMPORT
+from grid.channels import EXPORT, IMPORT
 from grid.limits import Limits
 from grid.line_network import LineNetwork
 from grid.loss_rules import LossRules
+from grid.quality import MISSING_WH
 from grid.roster import Roster, UnitView
 from grid.rows import (
     BALANCE_COLUMNS,
@@ -198,7 +199,9 @@ class _Batch:
             part = rows.part(r)
             key = (int(rows.unit_id[r]), int(rows.observed_at_us[r]), int(rows.interval_s[r]))
             energies, held = rows.channels[IMPORT][part], rows.precedence[IMPORT][part]
-            gap = gap_of(self._views[r], self._rosters[r], key, int(published_us[r]), energies, held, final=final)
+            given = rows.channels[EXPORT][part] if EXPORT in rows.channels else np.full(len(energies), MISSING_WH)
+            limit_us = int(published_us[r])
+            gap = gap_of(self._views[r], self._rosters[r], key, limit_us, energies, given, held, final=final)
             if gap is not None:
                 self._gaps.append(gap)
 

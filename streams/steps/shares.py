@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from grid.channels import CHANNELS, EXPORT, IMPORT, LOSS, SIGMA, SIGMA_SYSTEMATIC
+from grid.channels import CHANNELS, EXPORT, GAP_SIGMA, IMPORT, LOSS, SIGMA, SIGMA_SYSTEMATIC
 from grid.quality import MISSING_WH, NO_PRECEDENCE, Quality
 from grid.roster import Part, Roster
 from grid.rows import BlockRows
@@ -37,7 +37,7 @@ def energies_of_unit(
     instant of the interval, which is the most that it can be for instants that are equally likely.
     """
     size = len(rows.quality)
-    names = (IMPORT, EXPORT, LOSS, SIGMA, SIGMA_SYSTEMATIC)
+    names = (IMPORT, EXPORT, LOSS, SIGMA, SIGMA_SYSTEMATIC, GAP_SIGMA)
     own = {name: rows.channels[name] if name in rows.channels else CHANNELS[name].blank(size) for name in names}
     partial = {
         int(r): of_row
@@ -78,8 +78,9 @@ def _take_share(
     split = moved * math.sqrt((1 - fraction) / fraction)
     held = 0 if own[SIGMA][at] == MISSING_WH else int(own[SIGMA][at]) * fraction
     own[SIGMA][at] = math.ceil(math.hypot(split, held))
-    if own[SIGMA_SYSTEMATIC][at] != MISSING_WH:
-        own[SIGMA_SYSTEMATIC][at] = math.floor(own[SIGMA_SYSTEMATIC][at] * fraction)
+    for name in (SIGMA_SYSTEMATIC, GAP_SIGMA):
+        if own[name][at] != MISSING_WH:
+            own[name][at] = math.floor(own[name][at] * fraction)
 
 
 def lapsed_wh(rows: BlockRows, r: int, roster: Roster, own: Mapping[str, NDArray[np.int64]]) -> int:

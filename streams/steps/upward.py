@@ -78,7 +78,8 @@ def tell(
         {
             "loss_wh": np.where(own_known, balance.loss_wh[numbers], MISSING_WH),
             "technical_milli_wh": _whole(own_technical, known),
-            "sold_sigma_wh": _up(balance.sigma_wh[numbers]),
+            # As it counts in a sum over time: one figure for both, as of gateways.
+            "sold_sigma_wh": _up(np.hypot(balance.sigma_wh[numbers], balance.gap_sigma_wh[numbers])),
             "sold_systematic_wh": _up(balance.systematic_sigma_wh[numbers]),
         },
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from benchmarks.loss_city import Month, make_month, plan_city
 from benchmarks.loss_meters import class_errors
-from benchmarks.loss_score import Periods, classes_of, local_days, periods_of, shares_within
+from benchmarks.loss_score import Periods, classes_of, intervals_of, local_days, periods_of, shares_within
 from benchmarks.loss_settle import FIGURES, Stated, settle_month
 from grid.block import Block
 from grid.limits import Limits
@@ -192,6 +192,11 @@ def test_ends_remain_at_the_edges_of_each_stretch() -> None:
     assert period.ends_sigma_wh[0, 0] == pytest.approx((4 * 0.5 * 16) ** 0.5)
     # Of 13² = 3² + 4² + 12² the last is new each time.
     assert period.sigma_wh[0, 0] == pytest.approx((12**2 + 32 + 4 * 12**2) ** 0.5)
+    # What estimates of longer gaps add to a sum is none of an interval's own.
+    longer = replace(stated, gap_sigma_wh=nothing + 5)
+    with_gaps = periods_of(longer, *of_truth, np.zeros(5, np.int64), 900, [UnitKind.AREA], Thresholds())
+    assert with_gaps.sigma_wh[0, 0] == pytest.approx((12**2 + 32 + 4 * (12**2 + 5**2)) ** 0.5)
+    assert intervals_of(longer, *of_truth).sigma_wh[there].tolist() == [13.0] * 4
     # Four of five intervals are too few, and all of them too unsure for a class.
     assert not period.computable[0, 0]
     assert period.judged[0, 0] == 0.0

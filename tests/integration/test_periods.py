@@ -55,6 +55,7 @@ def publish(
     sigma_wh: float = 50.0,
     systematic_sigma_wh: float = 40.0,
     ends_sigma_wh: float = 20.0,
+    gap_sigma_wh: float = 0.0,
     technical_wh: float | None = 100.0,
     recorded_s: float = -2.0,
 ) -> None:
@@ -66,7 +67,7 @@ def publish(
     columns = (
         "unit_id, observed_at, interval_s, revision, inflow_wh, outflow_wh, loss_wh, members_loss_wh, uncontracted_wh,"
         "sigma_wh, coverage, computable, status, published_at, generation_wh, estimated_wh, technical_wh, averaging_wh,"
-        "technical_sigma_wh, systematic_sigma_wh, ends_sigma_wh, class, reasons"
+        "technical_sigma_wh, systematic_sigma_wh, ends_sigma_wh, gap_sigma_wh, class, reasons"
     )
     this = "unit_id = (select unit_id from grid.unit where code = %(unit)s) and observed_at = %(end)s"
     this += " and interval_s = %(interval_s)s"
@@ -81,7 +82,7 @@ def publish(
             insert into loss.balance ({columns}, received_at, recorded_at)
             select unit_id, %(end)s, %(interval_s)s, %(revision)s, %(inflow)s, %(outflow)s, %(loss)s, 7, 0, %(sigma)s,
               1, %(computable)s, %(status)s, %(published)s, 0, 0, %(technical)s, %(technical)s, %(technical)s,
-              %(shared)s, %(ends)s, 'normal', 0, %(published)s, now() + %(recorded_s)s * interval '1 second'
+              %(shared)s, %(ends)s, %(of_gap)s, 'normal', 0, %(published)s, now() + %(recorded_s)s * interval '1 second'
             from grid.unit where code = %(unit)s
             """.encode(),
             {
@@ -97,6 +98,7 @@ def publish(
                 "technical": technical_wh,
                 "shared": systematic_sigma_wh,
                 "ends": ends_sigma_wh,
+                "of_gap": gap_sigma_wh,
                 "recorded_s": recorded_s,
             },
         )
@@ -222,6 +224,21 @@ def test_days_of_23_and_25_hours(connection: Connection, day: date, hours: int) 
     row = standing(connection, "A2")
     assert (row["covered_s"], row["loss_wh"]) == ((hours - 1) * 3_600, 400 * (hours - 1))
     assert row["published_at"] == row["ends_at"] + timedelta(days=1)
+
+
+def test_what_gaps_add_counts_in_a_day_and_in_its_month_once(connection: Connection) -> None:
+    day = date(2026, 6, 1)
+    fill(connection, "A1", day)
+    # Two hours of an estimate whose errors hang together, the second published anew.
+    for hour, gap_wh, revisions in ((8, 30.0, 1), (9, 40.0, 2)):
+        end = datetime(2026, 6, 1, hour, tzinfo=BERLIN).astimezone(UTC)
+        for again in range(revisions):
+            published_at = end + timedelta(minutes=2 + again)
+            publish(connection, "A1", end, gap_sigma_wh=gap_wh, published_at=published_at)
+    refresh(connection)
+    expected_wh = ((40 * 24) ** 2 + 500 * 24 + 400 + 30**2 + 40**2) ** 0.5
+    assert standing(connection)["sigma_wh"] == pytest.approx(expected_wh)
+    assert standing(connection, period="month")["sigma_wh"] == pytest.approx(expected_wh)
 
 
 def test_a_day_from_its_registers(connection: Connection) -> None:

@@ -89,6 +89,7 @@ def balances_of(rows: BlockRows, status: int = 1) -> BalanceRows:
         ("total_sigma_wh", figures / 19),
         ("total_systematic_sigma_wh", figures / 23),
         ("export_sigma_wh", figures / 29),
+        ("gap_sigma_wh", figures / 31),
         ("loss_class", figures % 4),
         ("reasons", figures * 3),
         ("status", np.full(k, status)),

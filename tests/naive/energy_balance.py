@@ -18,6 +18,7 @@ class Member(NamedTuple):
     extra_sigma_wh: int = MISSING
     quality: int = 0
     extra_systematic_wh: int = MISSING
+    gap_sigma_wh: int = MISSING
 
 
 class Result(NamedTuple):
@@ -37,12 +38,18 @@ class Result(NamedTuple):
     ends_sigma_wh: float
     sold_sigma_wh: float
     sold_systematic_sigma_wh: float
+    gap_sigma_wh: float
     coverage: float
     complete: bool
     gateways_complete: bool
 
 
-def balance(members: list[Member], clock_share: float = 0.0, start_wh: float = 0.0) -> Result:
+def balance(
+    members: list[Member],
+    clock_share: float = 0.0,
+    start_wh: float = 0.0,
+    power_steps: tuple[float, float] = (1.0, 0.15),
+) -> Result:
     expected = [m for m in members if m.role]
     present = [m for m in expected if m.import_wh != MISSING]
     gateways = [m for m in expected if m.role & 1]
@@ -68,8 +75,11 @@ def balance(members: list[Member], clock_share: float = 0.0, start_wh: float = 0
     def of_shared(m: Member) -> float:
         return float(min(max(m.extra_systematic_wh, 0), max(m.extra_sigma_wh, 0)) * m.multiplier) ** 2
 
+    def of_gap(m: Member) -> float:
+        return float(max(m.gap_sigma_wh, 0) * m.multiplier) ** 2
+
     def of_clock(m: Member) -> float:
-        step = 1.0 if m.role & 2 else 0.15
+        step = power_steps[0 if m.role & 2 else 1]
         return (clock_share * step * (m.import_wh * m.multiplier - given(m))) ** 2
 
     taken = sum(m.import_wh * m.multiplier for m in there)
@@ -83,14 +93,14 @@ def balance(members: list[Member], clock_share: float = 0.0, start_wh: float = 0
     # The class of a part's gateways is known only here, and is told upwards.
     parts = [m for m in there if m.role & 4]
     told_same = math.fsum(of_class(m) for m in parts)
-    told = told_same + math.fsum(of_step(m) for m in parts) + math.fsum(of_extra(m) for m in there)
+    told = told_same + math.fsum(of_step(m) for m in parts) + math.fsum(of_extra(m) + of_gap(m) for m in there)
     idle = [m for m in one_sided if m.role & 2 and m not in ties and m.import_wh == 0 and given(m) == 0]
     uncounted = (0.25 * start_wh * sum(m.multiplier for m in idle)) ** 2
     systematic = math.fsum(of_class(m) for m in one_sided) + uncounted
     ends = math.fsum(of_step(m) for m in one_sided) + clocks
     if any(m.role & 1 for m in one_sided):
         through = sum(m.import_wh * m.multiplier + given(m) for m in one_sided if m.role & 6)
-        ends += clocks + (clock_share * 0.15 * through) ** 2
+        ends += clocks + (clock_share * power_steps[1] * through) ** 2
     customers = [m for m in present if m.role & 2]
     sold = math.fsum(of_class(m) for m in customers) + uncounted
     sold_rest = math.fsum(of_step(m) + of_extra(m) for m in customers) + clocks
@@ -111,6 +121,7 @@ def balance(members: list[Member], clock_share: float = 0.0, start_wh: float = 0
         ends_sigma_wh=math.sqrt(ends),
         sold_sigma_wh=math.sqrt(sold + sold_rest),
         sold_systematic_sigma_wh=math.sqrt(sold),
+        gap_sigma_wh=math.sqrt(math.fsum(of_gap(m) for m in one_sided)),
         coverage=len([m for m in present if not m.quality & 2]) / len(expected) if expected else math.nan,
         complete=bool(expected) and len(present) == len(expected),
         gateways_complete=bool(gateways) and len(there) == len(gateways),

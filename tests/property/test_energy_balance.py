@@ -31,6 +31,7 @@ members = st.builds(
     accuracy_class=st.sampled_from([0.2, 0.5, 1.0, 2.0]),
     extra_sigma_wh=st.one_of(st.just(MISSING), st.integers(0, 10**6)),
     quality=st.sampled_from([0, 0, 2, 4, 8, 10]),
+    gap_sigma_wh=st.one_of(st.just(MISSING), st.integers(0, 10**6)),
 ).map(_shared)
 
 
@@ -42,28 +43,35 @@ areas = st.lists(members, max_size=3).flatmap(
 
 
 @settings(deadline=None)
-@given(st.lists(st.lists(members, max_size=20), max_size=8), st.sampled_from([0.0, 0.01, 0.2]), st.floats(0.0, 20.0))
+@given(
+    st.lists(st.lists(members, max_size=20), max_size=8),
+    st.sampled_from([0.0, 0.01, 0.2]),
+    st.floats(0.0, 20.0),
+    st.sampled_from([(1.0, 0.15), (0.3, 0.2), (0.0, 0.0)]),
+)
 def test_agrees_with_plain_python_to_the_watt_hour(
-    units: list[list[Member]], clock_share: float, start_wh: float
+    units: list[list[Member]], clock_share: float, start_wh: float, power_steps: tuple[float, float]
 ) -> None:
-    _agrees(units, clock_share, start_wh)
+    _agrees(units, clock_share, start_wh, power_steps)
 
 
 @settings(deadline=None)
 @given(st.lists(areas, max_size=3))
 def test_agrees_with_plain_python_where_nearly_all_are_customers(units: list[list[Member]]) -> None:
-    _agrees(units, 0.01, 5.0)
+    _agrees(units, 0.01, 5.0, (0.3, 0.2))
 
 
 @settings(deadline=None)
 @given(areas, st.lists(members, max_size=9))
 def test_a_unit_comes_to_the_same_bit_by_bit_beside_any_others(unit: list[Member], before: list[Member]) -> None:
-    alone, beside = _balanced([unit], 0.01, 5.0), _balanced([before, unit], 0.01, 5.0)
+    alone, beside = (_balanced(units, 0.01, 5.0, (0.3, 0.2)) for units in ([unit], [before, unit]))
     for field in fields(alone):
         np.testing.assert_array_equal(getattr(alone, field.name), getattr(beside, field.name)[1:], field.name)
 
 
-def _balanced(units: list[list[Member]], clock_share: float, start_wh: float) -> Balance:
+def _balanced(
+    units: list[list[Member]], clock_share: float, start_wh: float, power_steps: tuple[float, float]
+) -> Balance:
     flat = [member for unit in units for member in unit]
     return line_loss(
         np.cumsum([0, *(len(unit) for unit in units)]).astype(np.int64),
@@ -78,13 +86,15 @@ def _balanced(units: list[list[Member]], clock_share: float, start_wh: float) ->
         np.full(len(units), clock_share),
         np.array([m.extra_systematic_wh for m in flat], np.int64),
         np.full(len(units), start_wh),
+        power_steps,
+        np.array([m.gap_sigma_wh for m in flat], np.int64),
     )
 
 
-def _agrees(units: list[list[Member]], clock_share: float, start_wh: float) -> None:
-    result = _balanced(units, clock_share, start_wh)
+def _agrees(units: list[list[Member]], clock_share: float, start_wh: float, power_steps: tuple[float, float]) -> None:
+    result = _balanced(units, clock_share, start_wh, power_steps)
     for u, unit in enumerate(units):
-        expected = balance(unit, clock_share, start_wh)
+        expected = balance(unit, clock_share, start_wh, power_steps)
         assert int(result.generation_wh[u]) == expected.generation_wh
         assert int(result.estimated_wh[u]) == expected.estimated_wh
         assert bool(result.complete[u]) == expected.complete
@@ -97,6 +107,7 @@ def _agrees(units: list[list[Member]], clock_share: float, start_wh: float) -> N
             "sold_systematic_sigma_wh",
             "gateway_extra_sigma_wh",
             "gateway_systematic_sigma_wh",
+            "gap_sigma_wh",
         ):
             assert math.isclose(getattr(result, name)[u], getattr(expected, name), rel_tol=1e-9, abs_tol=1e-9), name
         assert int(result.inflow_wh[u]) == expected.inflow_wh

@@ -16,6 +16,7 @@ from grid.quality import MISSING_WH
 from grid.roster import BEGINNING_US, END_US, Roster
 from grid.rows import BlockRows
 from kernels.averaging import Variation, averaging_loss, fit_variation, own_loss, own_loss_of_ways
+from kernels.energy_balance import POWER_STEPS
 from kernels.transformer_loss import POWER_FACTOR
 from meterline.settings.figures import LossSection
 from streams.steps import technical
@@ -126,7 +127,10 @@ def test_arguments_that_disagree_are_refused() -> None:
 
 def test_the_setting_says_it() -> None:
     plain = LossSection()
-    assert (plain.variation, plain.clock_sigma_s) == (None, LossRules().clock_sigma_s)
+    rules = LossRules()
+    assert (plain.variation, plain.clock_sigma_s) == (None, rules.clock_sigma_s)
+    steps = rules.customer_power_step, rules.unit_power_step
+    assert (plain.customer_power_step, plain.unit_power_step) == steps == POWER_STEPS
     values = {field.name: getattr(VARIATION, field.name) for field in fields(VARIATION)}
     section = LossSection.model_validate({"variation": values})
     assert section.variation is not None

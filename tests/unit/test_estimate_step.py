@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -13,12 +14,14 @@ from grid.memberships import Membership
 from grid.model import UnitKind
 from grid.quality import MISSING_WH, Quality
 from grid.roster import BEGINNING_US, END_US, UnitView
+from streams.estimating import estimates
 from streams.steps.contribution import Key
 from streams.steps.estimate import (
     ESTIMATE_PRECEDENCE,
     OFFLINE,
     ONLINE,
     Gap,
+    Made,
     _columns,
     _of_gap,
     estimate,
@@ -165,6 +168,87 @@ def test_variances_of_a_gap_add_up_to_that_of_its_sum(hours: int, final: bool) -
     assert sum(factors) == pytest.approx(of_sum(hours, 60), rel=1e-9)
 
 
+def test_a_longer_gap_leaves_a_value_s_own_deviation_as_it_is() -> None:
+    at = MONDAY + timedelta(hours=12)
+    alone, within = history(14, at + timedelta(hours=9)), history(14, at + timedelta(hours=9))
+    del alone[(5, us(at), 3_600)]
+    for hour in range(6):
+        del within[(5, us(at) + hour * HOUR_US, 3_600)]
+    (single,) = estimate([gap(at, final=True)], alone, UTC).contributions
+    (longer,) = estimate([gap(at, final=True)], within, UTC).contributions
+    assert single.channels["gap_sigma_wh"].tolist() == [0]
+    sigma, of_gap = int(longer.channels["sigma_wh"][0]), int(longer.channels["gap_sigma_wh"][0])
+    factor = _of_gap(gap(at, final=True), _columns(us(at), 3_600, UTC, True), within)[0]
+    assert factor > 1.5
+    # Both are rounded up to whole watt-hours.
+    assert abs(of_gap - sigma * math.sqrt(factor - 1.0)) < 1.0 + math.sqrt(factor - 1.0)
+
+
+def test_nothing_is_estimated_of_an_area_of_which_nobody_was_heard_but_by_registers() -> None:
+    at = MONDAY + timedelta(hours=12)
+    end_us = us(at)
+    roster = VIEW.roster(end_us, 3_600)
+    none, held = np.full(3, MISSING_WH), np.zeros(3, np.int64)
+    one_heard = np.array([MISSING_WH, MISSING_WH, 700], np.int64)
+    silent, heard = (
+        gap_of(VIEW, roster, (5, end_us, 3_600), end_us + 24 * HOUR_US, energies, none, held, final=True)
+        for energies in (none, one_heard)
+    )
+    assert silent is not None
+    assert heard is not None
+    assert (silent.is_silent, heard.is_silent) == (True, False)
+    rows = history(14, at + timedelta(hours=12))
+    del rows[(5, end_us, 3_600)]
+
+    def made(wanted: Gap, more: dict[Key, Past]) -> Made:
+        return estimates([wanted], lambda keys: {key: held for key, held in (rows | more).items() if key in keys}, UTC)
+
+    assert made(silent, {}).contributions == []
+    assert made(silent, {}).counts["unknown"] == 3
+    assert made(heard, {}).contributions[0].positions.tolist() == [0, 1]
+    # The day's registers show that nothing flowed.
+    day = (5, us(MONDAY) + 24 * HOUR_US, 86_400)
+    measured = [
+        int(sum(rows[(5, us(MONDAY) + h * HOUR_US, 3_600)].import_wh[i] for h in range(1, 25) if h != 12))
+        for i in range(3)
+    ]
+    (c,) = made(silent, {day: row(measured, 0)}).contributions
+    assert c.channels["import_wh"].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("imports", "exports", "is_off"),
+    [
+        ((0, None, 0), (0, None, 0), True),
+        ((0, None, 0), (None, None, None), True),
+        ((0, None, None), (None, None, None), True),
+        ((1, None, 0), (0, None, 0), False),
+        ((0, None, 5), (0, None, 0), False),  # somebody had supply: the master meter is wrong
+        ((0, None, 0), (0, None, 5), False),
+        ((None, None, 0), (None, None, 0), False),  # the master meter wasn't heard
+    ],
+)
+def test_who_is_missing_where_the_master_meter_shows_nothing_took_nothing(
+    imports: tuple[int | None, ...], exports: tuple[int | None, ...], is_off: bool
+) -> None:
+    at = MONDAY + timedelta(hours=12)
+    energies, given = (
+        np.array([MISSING_WH if v is None else v for v in values], np.int64) for values in (imports, exports)
+    )
+    roster, held = VIEW.roster(us(at), 3_600), np.full(3, 7, np.int64)
+    wanted = gap_of(VIEW, roster, (5, us(at), 3_600), us(at) + 24 * HOUR_US, energies, given, held, final=True)
+    assert wanted is not None
+    assert wanted.is_off is is_off
+    rows = history(14, at + timedelta(hours=9))
+    del rows[(5, us(at), 3_600)]
+    (c,) = estimate([wanted], rows, UTC).contributions
+    assert 1 in c.positions
+    of_it = {name: int(values[c.positions.tolist().index(1)]) for name, values in c.channels.items()}
+    assert (of_it["import_wh"] == 0) is is_off
+    if is_off:
+        assert of_it == {"import_wh": 0, "export_wh": 0, "sigma_wh": 1, "gap_sigma_wh": 0}
+
+
 def test_a_gap_that_reaches_beyond_what_is_looked_at_fills_the_local_day() -> None:
     at = MONDAY + timedelta(hours=12)
     factor = _of_gap(gap(at, final=True), _columns(us(at), 3_600, UTC, True), {})[0]
@@ -181,14 +265,14 @@ def test_what_a_meter_feeds_in_is_estimated_too() -> None:
 def test_an_estimate_of_the_provisional_limit_is_a_gap_at_the_final_one() -> None:
     at = us(MONDAY)
     held = np.array([ESTIMATE_PRECEDENCE[ONLINE], 3, ESTIMATE_PRECEDENCE[OFFLINE]], np.int64)
-    energies = np.array([1, MISSING_WH, 2], np.int64)
+    energies, none = np.array([1, MISSING_WH, 2], np.int64), np.full(3, MISSING_WH)
     roster = VIEW.roster(at, 900)
-    early = gap_of(VIEW, roster, (5, at, 900), at, energies, held, final=False)
-    late = gap_of(VIEW, roster, (5, at, 900), at, energies, held, final=True)
+    early = gap_of(VIEW, roster, (5, at, 900), at, energies, none, held, final=False)
+    late = gap_of(VIEW, roster, (5, at, 900), at, energies, none, held, final=True)
     assert early is not None
     assert late is not None
     assert (early.positions.tolist(), late.positions.tolist()) == ([1], [0, 1])
-    assert gap_of(VIEW, roster, (5, at, 86_400), at, energies, held, final=True) is None
+    assert gap_of(VIEW, roster, (5, at, 86_400), at, energies, none, held, final=True) is None
 
 
 def test_the_day_s_energy_is_met_exactly_however_limits_pass() -> None:
