@@ -398,3 +398,12 @@ def test_written_numbers_come_back_exactly(tmp_path: Path, r: float, x: float, b
     assert circuit.lines[0].impedance_ohm == ((complex(r, x),),)
     assert circuit.lines[0].charging_s == ((complex(0.0, b),),)
     assert circuit.loads[0].power_va == (complex(p, -q),)
+
+
+def test_a_resistance_below_zero_would_make_energy_and_is_refused(tmp_path: Path) -> None:
+    below = ((1, 1, -1e-3, 2e-3, 1e-9), *COUPLED[1:])
+    assert "a resistance or conductance in line" in refused(tmp_path, with_code(matrix(*below)))
+    coupled = (COUPLED[0], (2, 1, -3e-4, 4e-4, -2e-10), COUPLED[2])
+    assert line_of(tmp_path, with_code(matrix(*coupled))).impedance_ohm[0][1].real == pytest.approx(-0.03)
+    own = changed(feeder(), line={"ACLineSegment.r": -0.1})
+    assert "a resistance below 0" in refused(tmp_path, own)

@@ -386,3 +386,8 @@ def test_what_a_centre_tapped_secondary_cannot_hold_is_refused(tmp_path: Path) -
 )
 def test_tanks_that_cannot_be_held_are_refused(tmp_path: Path, objects: dict[str, Object], said: str) -> None:
     assert said in refused(tmp_path, objects)
+
+
+def test_a_core_that_feeds_in_is_refused(tmp_path: Path) -> None:
+    core: Object = (CORE, {f"{CORE}.TransformerEnd": "@e1", f"{CORE}.g": -1e-6, f"{CORE}.b": 5e-6})
+    assert "TransformerCoreAdmittance.g is -1e-06, which must not be below 0" in refused(tmp_path, dyn() | {"y": core})

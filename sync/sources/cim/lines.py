@@ -107,8 +107,10 @@ def _own(item: Item, count: int) -> tuple[Matrix, Matrix]:
 
 def _from_sequence(item: Item, kind: str, count: int) -> tuple[Matrix, Matrix]:
     r, x, r0, x0 = (item.needed(f"{kind}.{name}") for name in ("r", "x", "r0", "x0"))
-    g, b = (item.number(f"{kind}.{name}") or 0.0 for name in ("gch", "bch"))
-    g0, b0 = (item.number(f"{kind}.{name}") or 0.0 for name in ("g0ch", "b0ch"))
+    if min(r, r0) < 0:
+        raise item.error("a resistance below 0")
+    g, g0 = (item.passive(f"{kind}.{name}") for name in ("gch", "g0ch"))
+    b, b0 = (item.number(f"{kind}.{name}") or 0.0 for name in ("bch", "b0ch"))
     if count > 3:
         raise item.error("sequence data have no neutral")
     return transposed(complex(r, x), complex(r0, x0), count), transposed(complex(g, b), complex(g0, b0), count)
@@ -131,6 +133,8 @@ def _from_matrix(item: Item, per_length: Item, data: list[Item], count: int) -> 
         r, x = (entry.needed(f"PhaseImpedanceData.{name}") for name in ("r", "x"))
         g, b = (entry.number(f"PhaseImpedanceData.{name}") or 0.0 for name in ("g", "b"))
         z, y = complex(r, x), complex(g, b)
+        if place[0] == place[1] and min(r, g) < 0:
+            raise per_length.error(f"a resistance or conductance in line {entry.line} is below 0")
         if series.setdefault(place, z) != z or shunt.setdefault(place, y) != y:
             raise per_length.error(f"row {place[0] + 1}, column {place[1] + 1} is given twice")
     wanted = [(row, column) for row in range(count) for column in range(row + 1)]

@@ -106,6 +106,19 @@ class Item:
             raise self.error(f"{name} is missing")
         return value
 
+    def passive(self, name: str) -> float:
+        """The resistance or conductance that a property gives, 0 without one.
+
+        Raises
+        ------
+        CimError
+            Not a number, or below 0: it would make energy of nothing.
+        """
+        value = self.number(name) or 0.0
+        if value < 0:
+            raise self.error(f"{name} is {value:g}, which must not be below 0")
+        return value
+
     def positive(self, name: str) -> float:
         """The number above zero that a property gives.
 

@@ -156,7 +156,7 @@ def _admittance(item: Item, kind: str, bank: Item) -> complex:
         sections = bank.number(name) if sections is None else sections
     if sections is None:
         raise bank.error("neither sections nor normalSections is given")
-    return sections * complex(item.number(f"{kind}.gPerSection") or 0.0, item.needed(f"{kind}.bPerSection"))
+    return sections * complex(item.passive(f"{kind}.gPerSection"), item.needed(f"{kind}.bPerSection"))
 
 
 def _powers(site: Site, item: Item, parts: list[Item], kind: str) -> dict[str, complex]:

@@ -229,7 +229,7 @@ def _magnetising(parts: Parts, end: Item, factor: float) -> complex:
     sources = [(core, "TransformerCoreAdmittance") for core in parts.core.get(end.key, [])]
     total = 0j
     for item, kind in sources or [(end, "PowerTransformerEnd")]:
-        total += complex(item.number(f"{kind}.g") or 0.0, -abs(item.number(f"{kind}.b") or 0.0))
+        total += complex(item.passive(f"{kind}.g"), -abs(item.number(f"{kind}.b") or 0.0))
     return total / factor
 
 
