@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import faust
 from aiokafka import AIOKafkaConsumer
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer, Transport
+from faust.transport.producer import ProducerBuffer
 from faust.types import TP, AppT, ChannelT, EventT, Message
 from faust.types.transports import TransportT
 from mode import Service, ServiceT
@@ -106,10 +107,28 @@ class LeanConsumer(FirstStepAtOnce, Consumer):
             self.log.warning("can't go back to what is committed while the flow is suspended: %r", error)
 
 
+class LeanBuffer(ProducerBuffer):
+    """Tells how many messages wait to be sent, which is asked for each that comes, without a look at the settings."""
+
+    @property
+    def size(self) -> int:
+        return self.pending.qsize()
+
+
+class LeanProducer(Producer):
+    """Sends through `LeanBuffer`; in the thread of the event loop, as Faust does by default."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.buffer = LeanBuffer(loop=self.loop, beacon=self.beacon)
+        self.buffer.app = self.app
+
+
 class LeanTransport(Transport):
-    """Kafka by `LeanConsumer`."""
+    """Kafka by `LeanConsumer` and `LeanProducer`."""
 
     Consumer = LeanConsumer
+    Producer = LeanProducer
 
 
 class QueueOfBytes(ThrowableQueue[Any]):
@@ -209,6 +228,9 @@ class LeanApp(faust.App):
 
     def _new_transport(self) -> TransportT:
         return LeanTransport(self.conf.broker_consumer, self)
+
+    def _new_producer_transport(self) -> TransportT:
+        return LeanTransport(self.conf.broker_producer, self)
 
 
 class RawSchema(faust.Schema[bytes, bytes]):

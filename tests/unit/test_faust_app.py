@@ -21,6 +21,7 @@ from streams.faust_app import (
     QUEUE_BYTES,
     FirstStepAtOnce,
     LeanApp,
+    LeanBuffer,
     LeanStream,
     QueueOfBytes,
 )
@@ -305,3 +306,17 @@ def test_a_poll_ends_where_the_group_has_changed_or_the_flow_is_suspended() -> N
             assert taken == [0, 1]
 
     polled(check)
+
+
+def test_what_waits_to_be_sent_is_counted() -> None:
+    async def counted() -> tuple[int, int]:
+        app = LeanApp("test", broker="kafka://127.0.0.1:1", store="memory://", topic_disable_leader=True)
+        buffer = app.producer.buffer
+        assert isinstance(buffer, LeanBuffer)
+        assert buffer.app is app
+        before = buffer.size
+        for _ in range(3):
+            buffer.put(SimpleNamespace())  # type: ignore[arg-type]  # what waits is not looked at
+        return before, buffer.size
+
+    assert asyncio.run(counted()) == (0, 3)
