@@ -42,6 +42,9 @@ _NO_MORE_MOVES = 2_000
 _ALIKE, _LEAST_ALIKE = 4, 0.9
 #: An area is computed anew when its columns or its noise have changed, by this part.
 _SAME_NOISE = 0.1
+#: So many of the largest columns of an area are tried on other phases, from this part of all columns' squares on; and
+#: the log-likelihood that this must gain.
+_LARGEST, _LARGE, _LEAST_GAIN = 6, 0.005, 30.0
 _SIGNS = np.array([[a, b, c] for a in (1.0, -1.0) for b in (1.0, -1.0) for c in (1.0, -1.0)])
 _MOST_SINE = 0.9
 #: Least power factor that is believed, and most reactive energy for active.
@@ -133,27 +136,29 @@ def energy_association(energies: PhaseEnergies, candidate: NDArray[np.bool_]) ->
     recorded = energies.group // 3
     within = candidate | np.eye(areas, dtype=np.bool_)
     members = [np.flatnonzero(np.where(energies.certain, recorded == a, within[recorded, a])) for a in range(areas)]
-    noise = [_Noise(_FIRST, np.ones(len(energy))) for _ in range(areas)]
-    at = energies.group.copy()
-    found: list[_Area] = []
-    changed = [True] * areas
-    for number in range(_ROUNDS):
-        for a in range(areas):
-            if number == 0:
-                found.append(_area(all_, a, members[a], at, noise[a]))
-            elif changed[a]:
-                found[a] = _area(all_, a, members[a], at, noise[a])
-        before, noise = noise, [one.noise for one in found]
-        changed = [abs(new.factor / old.factor - 1.0) > _SAME_NOISE for new, old in zip(noise, before, strict=True)]
-        if number == 0:
-            continue  # which times are far off is known only now
-        moved = _settled(found, at, energies.certain)
-        if number > 2 and np.array_equal(moved, at):
-            break
-        for a in np.unique(np.concatenate([moved[moved != at], at[moved != at]]) // 3).tolist():
-            changed[a] = True
-        at = moved
+    found, at = _rounds(all_, members, energies.group)
     return _said(found, at, energies.certain)
+
+
+def _rounds(all_: _Columns, members: list[Integers], at: Integers) -> tuple[list[_Area], Integers]:
+    """Areas and places when noise and places have been made anew until they stay."""
+    areas, certain = range(len(members)), all_.given.certain
+    noise = [_Noise(_FIRST, np.ones(len(all_.energy))) for _ in areas]
+    found = [_area(all_, a, members[a], at, noise[a]) for a in areas]
+    changed = set(areas)  # which times are far off is known only now
+    for number in range(_ROUNDS):
+        before = [one.noise.factor for one in found]
+        for a in changed:
+            found[a] = _area(all_, a, members[a], at, found[a].noise)
+        changed = {a for a in areas if abs(found[a].noise.factor / before[a] - 1.0) > _SAME_NOISE}
+        moved = _settled(found, at, certain)
+        if number and np.array_equal(moved, at):
+            moved = _one_large(all_, found, at)
+        if number and np.array_equal(moved, at):
+            break
+        changed |= set((np.concatenate([moved[moved != at], at[moved != at]]) // 3).tolist())
+        at = moved
+    return found, at
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -186,6 +191,8 @@ class _Area:
     matrix: Floats
     along: Floats
     noise: _Noise
+    misfit: float
+    """Sum of squares that isn't explained, by reading."""
 
 
 def _filled(energy_wh: Floats) -> tuple[Floats, Floats]:
@@ -292,7 +299,8 @@ def _area(all_: _Columns, area: int, members: Integers, at: Integers, noise: _No
     coefficient = solved[:, -1] - solved[:, stand].sum(axis=1)
     residual = came - columns[:, stand].sum(axis=1) - everything[:, free] @ coefficient
     measured = _measured(residual.reshape(times, 4), there, noise)
-    return _Area(members, left[:-1, :-1], left[:-1, -1], measured)
+    misfit = left[-1, -1] - 2.0 * left[stand, -1].sum() + left[np.ix_(stand, stand)].sum()
+    return _Area(members, left[:-1, :-1], left[:-1, -1], measured, float(misfit) / max(int(there.sum()), 1))
 
 
 def integrated(products: Floats, free: Integers, deviation: Floats, kept: Integers) -> tuple[Floats, Floats]:
@@ -422,6 +430,34 @@ def _settled(found: list[_Area], at: Integers, certain: NDArray[np.bool_]) -> In
         if not fit[column, group] > _MOVED:
             break
         at[column] = group
+    return at
+
+
+def _one_large(all_: _Columns, found: list[_Area], at: Integers) -> Integers:
+    """Places with one large column of each area on another phase, where that explains the area better.
+
+    The angle of a phase's apparent power follows who stands in it, so that a large one seems wrong wherever it isn't
+    yet: the area is looked at as it would be.
+    """
+    size = (all_.energy**2).mean(axis=0)
+    at = at.copy()
+    for area, one in enumerate(found):
+        free = one.members[~all_.given.certain[one.members] & (at[one.members] // 3 == area)]
+        largest = free[np.argsort(-size[free])][:_LARGEST]
+        standing = np.flatnonzero(at // 3 == area)
+        largest = largest[size[largest] > _LARGE * size[standing].sum()]
+        times = int(np.isfinite(all_.given.supply_vah[:, area]).any(axis=1).sum())
+        least, chosen = np.exp(-2.0 * _LEAST_GAIN / max(times, 1)), None
+        least *= _area(all_, area, standing, at, one.noise).misfit if len(largest) else 1.0
+        for column in largest.tolist():
+            for group in range(3 * area, 3 * area + 3):
+                places = at.copy()
+                places[column] = group
+                misfit = _area(all_, area, standing, places, one.noise).misfit
+                if misfit < least:
+                    least, chosen = misfit, (column, group)
+        if chosen is not None:
+            at[chosen[0]] = chosen[1]
     return at
 
 
