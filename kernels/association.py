@@ -29,6 +29,9 @@ _ROUNDS, _MOVED = 6, 1.0
 SURE = 3.6
 #: From this logarithm of a likelihood ratio on energies alone tell where a column is; and the most that voltages weigh.
 _DECIDED, _MOST_BY_VOLTAGE = 20.0, 12.0
+#: Where voltages say by so much that the record is right, energies alone don't make it doubted: customers with one
+#: shape of load may stand for each other.
+_AGAINST = 3.0
 #: Fewer readings say nothing.
 LEAST_SAMPLES = 96
 #: Most meters that are moved at once, and most candidates of which sets are tried.
@@ -124,8 +127,13 @@ def voltage_association(
         start = np.where(decided, by_energy.argmax(axis=1), group)
     fit, correlation = _fit(deviation, known, group, start, allowed, seen, ~decided, area)
     judged = seen
+    against = np.zeros(meters, np.bool_)
     if by_energy is not None:
+        by_voltage = fit
         fit = _together(fit, by_energy, allowed[group])
+        found = np.where(np.isfinite(fit).any(axis=1), fit.argmax(axis=1), group)
+        with np.errstate(invalid="ignore"):
+            against = by_voltage[each, group] - by_voltage[each, found] > _AGAINST
         judged = seen | (~certain & ((by_energy < 0.0) & np.isfinite(by_energy)).any(axis=1))
     best = np.where(np.isfinite(fit).any(axis=1), fit.argmax(axis=1), group)
     told = judged & np.isfinite(fit[each, best])
@@ -140,7 +148,7 @@ def voltage_association(
         np.where(told, correlation[each, best], np.nan),
         samples,
         sure,
-        (best != group) & (sure >= limit),
+        (best != group) & (sure >= limit) & ~against,
     )
 
 
