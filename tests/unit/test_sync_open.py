@@ -8,7 +8,7 @@ from sync.identity.exact import exact_clusters
 from sync.identity.near import match_near
 from sync.identity.scoring import left_open
 from sync.mapping import parse_mapping
-from sync.reading import read_rows
+from sync.reading import Rows, read_rows
 
 SYSTEMS = ("gis", "cim", "pms")
 MAPPING = parse_mapping(
@@ -23,7 +23,7 @@ KNOWN = range(20, 30)
 
 def conflicts(pms: list[int]) -> tuple[list[tuple[str, str | None]], list[str | None]]:
     """Names of PMS that are wrong, with what they should say; and what it lacks."""
-    tables = []
+    tables: list[Rows] = []
     for system in SYSTEMS:
         numbers = pms if system == "pms" else list(KNOWN)
         records = [("switches", f"{system}{n}", {"name": f"Newmill #5 switch {n}"}) for n in numbers]
