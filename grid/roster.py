@@ -137,10 +137,6 @@ class Roster:
         """Position by code of a meter, for a look at a few; made when it is asked for, and not to be changed."""
         return _named(self)
 
-    def by_name(self) -> dict[str, int]:
-        """Position by code of a meter, made anew."""
-        return dict(zip(self.meters.to_pylist(), self.place[:-1].tolist(), strict=True))
-
     def find(self, meters: pa.StringArray) -> NDArray[np.int32]:
         """Position of each meter; −1 for one that isn't a member."""
         number = pc.index_in(meters, value_set=self.meters)
@@ -151,7 +147,7 @@ class Roster:
 
 @lru_cache(maxsize=_NAMED)
 def _named(roster: Roster) -> dict[str, int]:
-    return roster.by_name()
+    return dict(zip(roster.meters.to_pylist(), roster.place[:-1].tolist(), strict=True))
 
 
 @dataclass(slots=True, eq=False)
@@ -181,7 +177,6 @@ class UnitView:
     _edges: Sequence[int] = field(init=False)
     _rosters: dict[tuple[int, int], Roster] = field(init=False, default_factory=dict)
     _last: tuple[Roster, pa.StringArray, NDArray[np.int32]] | None = field(init=False, default=None)
-    _known: tuple[Roster, dict[str, int]] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.members = self._members = Memberships.of(self.members)
@@ -236,29 +231,12 @@ class UnitView:
         A concentrator sends the same meters in the same order, so the last answer is kept.
         """
         last = self._last
-        if last is not None and last[0] is roster:
-            if last[1].equals(meters):
-                return last[2]
-            positions = self._by_name(roster, meters)
-        else:
-            positions = roster.find(meters)
+        if last is not None and last[0] is roster and last[1].equals(meters):
+            return last[2]
+        positions = roster.find(meters)
         kept = roster.meters if roster.meters.equals(meters) else own_strings(meters)
         self._last = (roster, kept, positions)
         return positions
-
-    def _by_name(self, roster: Roster, meters: pa.StringArray) -> NDArray[np.int32]:
-        """As `Roster.find`, in half the time, by names that are held: for a unit whose meters come in parts."""
-        known = self._known
-        if known is None or known[0] is not roster:
-            known = self._known = (roster, roster.by_name())
-        position_of_meter = known[1]
-        return np.array([position_of_meter.get(code, -1) for code in meters.to_pylist()], np.int32)
-
-    @property
-    def names(self) -> int:
-        """How many meters are held by name."""
-        known = self._known
-        return 0 if known is None else len(known[1])
 
 
 def _dense(size: int, members: Memberships, lapses: Lapses, begin_us: int, end_us: int) -> Roster:

@@ -11,13 +11,11 @@ from store.connection import Connection
 from store.views import load_views
 
 #: Bytes of all views that a cache holds, about: a million meters and the lines between them.
-MAX_BYTES = 300_000_000
+MAX_BYTES = 250_000_000
 #: About what one takes: a member with its names, a place in the roster of an interval, a node of a network, a parent;
 #: and a unit and a roster however small they are.
 _MEMBER_BYTES, _PLACE_BYTES, _NODE_BYTES, _PARENT_BYTES = 80, 75, 140, 150
 _UNIT_BYTES, _ROSTER_BYTES = 2_000, 1_300
-#: A meter that is held by name too.
-_NAME_BYTES = 110
 #: Units that are read from the store at a time: what is read takes several times what is kept of it, until it is kept.
 _PIECE = 64
 
@@ -133,7 +131,6 @@ def _bytes(view: UnitView) -> int:
         _UNIT_BYTES
         + len(view.members) * _MEMBER_BYTES
         + view.rosters * (_ROSTER_BYTES + view.size * _PLACE_BYTES)
-        + view.names * _NAME_BYTES
         + nodes * _NODE_BYTES
         + len(view.parents) * _PARENT_BYTES
     )

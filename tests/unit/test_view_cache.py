@@ -11,7 +11,6 @@ import pyarrow as pa
 from grid.memberships import Membership
 from grid.model import Role, UnitKind
 from grid.roster import BEGINNING_US, END_US, Parentage, UnitView
-from streams import view_cache
 from streams.view_cache import MAX_BYTES
 
 NOON_US = 1_780_315_200_000_000
@@ -79,21 +78,7 @@ def test_a_million_meters_fit_and_take_no_more_than_is_counted() -> None:
     assert 10 * counted <= MAX_BYTES
     assert taken / (250 * 400) <= 190, "bytes a meter"
     # Beside what a worker takes without any.
-    assert MAX_BYTES <= 300_000_000
-
-
-def test_meters_that_come_in_parts_are_held_by_name_and_counted() -> None:
-    view = area(1, 400)
-    roster = view.roster(NOON_US, 900)
-    codes = pa.array([*(member.meter for member in view.members), "nobody"], pa.string())
-    parts = [slice(0, 250), slice(250, 401)]
-    expected = [[*range(250)], [*range(250, 400), -1]]
-    before = view_cache._bytes(view)
-    assert view.positions(roster, codes[parts[0]]).tolist() == expected[0]
-    assert view_cache._bytes(view) == before
-    for part, positions in [*zip(parts[::-1], expected[::-1], strict=True)] * 2:
-        assert view.positions(roster, codes[part]).tolist() == positions
-    assert view_cache._bytes(view) == before + 400 * 110
+    assert MAX_BYTES <= 250_000_000
 
 
 def test_threads_may_ask_one_view() -> None:
