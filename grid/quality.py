@@ -61,4 +61,5 @@ def precedence(quality: NDArray[np.uint8], sequence: NDArray[np.int64] | int) ->
     Whether a single channel is there is said by its value: a reading whose energy alone is missing ranks by its other
     flags. `sequence` lies in 0 … `MAX_SEQUENCE` − 1.
     """
-    return np.asarray(_LEAST[quality] + sequence)
+    # Half the time of an index.
+    return np.asarray(_LEAST.take(quality) + sequence)

@@ -10,7 +10,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from grid.block import Block
+from grid.block import Block, filled
 from grid.channels import CHANNELS, CLOSING, EXPORT, IMPORT, SIGMA, Values
 from grid.errors import Reason, Rejection
 from grid.model import MAX_ENERGY_WH
@@ -88,7 +88,7 @@ def from_block(block: Block, view: UnitView, topic: str, original: bytes) -> tup
         received_at_us=block.received_at_us,
         positions=positions,
         precedence=precedence(block.quality, block.sequence),
-        received_us=np.full(len(block), block.received_at_us, np.int64),
+        received_us=filled(len(block), block.received_at_us),
         channels=block.channels,
         quality=block.quality,
     )
