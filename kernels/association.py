@@ -29,6 +29,9 @@ _ROUNDS, _MOVED = 6, 1.0
 SURE = 3.6
 #: From this logarithm of a likelihood ratio on energies alone tell where a column is; and the most that voltages weigh.
 _DECIDED, _MOST_BY_VOLTAGE = 20.0, 12.0
+#: Part of what energies say that counts: times that follow each other aren't independent, nor are meters of one shape
+#: of load.
+_OF_ENERGY = 0.1
 #: Where voltages say by so much that the record is right, energies alone don't make it doubted: customers with one
 #: shape of load may stand for each other.
 _AGAINST = 3.0
@@ -161,12 +164,12 @@ def _without_mean(voltage_v: Floats) -> tuple[Floats, NDArray[np.bool_]]:
 
 
 def _together(by_voltage: Floats, by_energy: Floats, allowed: NDArray[np.bool_]) -> Floats:
-    """Log-likelihood by both: voltages, which a cable shares, never say more than so much."""
+    """Log-likelihood by both: voltages, which a cable shares, say so much at most, and energies count in part."""
     known = np.isfinite(by_voltage)
     highest = np.where(known, by_voltage, -np.inf).max(axis=1, keepdims=True)
     seen = known.any(axis=1, keepdims=True)
     voltage = np.where(seen, np.maximum(by_voltage - np.where(seen, highest, 0.0), -_MOST_BY_VOLTAGE), 0.0)
-    return np.where(allowed & np.isfinite(by_energy), voltage + by_energy, -np.inf)
+    return np.where(allowed & np.isfinite(by_energy), voltage + _OF_ENERGY * by_energy, -np.inf)
 
 
 def _fit(

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kernels.association_gaps import filled, tangent
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
@@ -38,17 +40,10 @@ _FIRST = 10.0
 #: Rounds in which noise is measured and places are looked for anew; log-likelihood that moves a meter while they are.
 _ROUNDS, _MOVED = 10, 10.0
 _NO_MORE_MOVES = 2_000
-#: So many columns that go like another fill its gaps, from this cosine between them on.
-_ALIKE, _LEAST_ALIKE = 4, 0.9
 #: An area is computed anew when its columns or its noise have changed, by this part.
 _SAME_NOISE = 0.1
-#: So many of the largest columns of an area are tried on other phases, from this part of all columns' squares on; and
-#: the log-likelihood that this must gain.
-_LARGEST, _LARGE, _LEAST_GAIN = 6, 0.005, 30.0
 _SIGNS = np.array([[a, b, c] for a in (1.0, -1.0) for b in (1.0, -1.0) for c in (1.0, -1.0)])
 _MOST_SINE = 0.9
-#: Least power factor that is believed, and most reactive energy for active.
-_LEAST_FACTOR, _MOST_TANGENT = 0.05, 3.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,8 +125,8 @@ def energy_association(energies: PhaseEnergies, candidate: NDArray[np.bool_]) ->
     areas = energies.supply_wh.shape[1]
     if candidate.shape != (areas, areas):
         raise ValueError(f"candidate has shape {candidate.shape}, not {(areas, areas)}")
-    energy, variance = _filled(energies.energy_wh)
-    reactive = np.abs(energy) * _tangent(energies.power_factor, energy)
+    energy, variance = filled(energies.energy_wh)
+    reactive = np.abs(energy) * tangent(energies.power_factor, energy)
     all_ = _Columns(energies, energy, variance, reactive)
     recorded = energies.group // 3
     within = candidate | np.eye(areas, dtype=np.bool_)
@@ -152,8 +147,6 @@ def _rounds(all_: _Columns, members: list[Integers], at: Integers) -> tuple[list
             found[a] = _area(all_, a, members[a], at, found[a].noise)
         changed = {a for a in areas if abs(found[a].noise.factor / before[a] - 1.0) > _SAME_NOISE}
         moved = _settled(found, at, certain)
-        if number and np.array_equal(moved, at):
-            moved = _one_large(all_, found, at)
         if number and np.array_equal(moved, at):
             break
         changed |= set((np.concatenate([moved[moved != at], at[moved != at]]) // 3).tolist())
@@ -191,68 +184,6 @@ class _Area:
     matrix: Floats
     along: Floats
     noise: _Noise
-    misfit: float
-    """Sum of squares that isn't explained, by reading."""
-
-
-def _filled(energy_wh: Floats) -> tuple[Floats, Floats]:
-    """Energies with the mean of the readings beside where one is missing, and the variance of that."""
-    times, columns = energy_wh.shape
-    known = np.isfinite(energy_wh)
-    values = np.where(known, energy_wh, 0.0)
-    at = np.arange(times)[:, None]
-    before, after = np.full((times, columns), -1), np.full((times, columns), times)
-    before[1:] = np.maximum.accumulate(np.where(known, at, -1), axis=0)[:-1]
-    after[:-1] = np.minimum.accumulate(np.where(known, at, times)[::-1], axis=0)[::-1][1:]
-    there = before >= 0, after < times
-    sides = [
-        np.take_along_axis(values, np.clip(side, 0, times - 1), axis=0) * has
-        for side, has in zip((before, after), there, strict=True)
-    ]
-    middle = (sides[0] + sides[1]) / np.maximum(there[0].astype(np.float64) + there[1], 1.0)
-    wrong = np.where(known, (values - middle) ** 2, 0.0).sum(axis=0)
-    # How far readings are from the mean of those beside grows with what flows.
-    size = middle**2 + 1.0
-    rate = wrong / np.maximum((known * size).sum(axis=0), 1e-9)
-    gap = np.sqrt(np.clip(after - before - 1, 1, 4))
-    alike, there_too = _alike(values, known)
-    # Those that go together, such as panels under one sky, say more than the readings before and after.
-    wrong_alike = np.where(known & there_too, (values - alike) ** 2, 0.0).sum(axis=0)
-    size_alike = alike**2 + 1.0
-    rate_alike = wrong_alike / np.maximum((known & there_too).astype(np.float64).T @ np.ones(times), 1e-9)
-    mean_size = np.where(known, size, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-    better = there_too & (rate_alike < rate * mean_size)
-    own = np.where(better, alike, middle)
-    mean_alike = np.where(known, size_alike, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-    doubt = np.where(better, rate_alike * size_alike / np.maximum(mean_alike, 1e-9), rate * size * gap)
-    return np.where(known, values, own), np.where(known, 0.0, doubt)
-
-
-def _alike(values: Floats, known: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.bool_]]:
-    """Each column as the mean of those that go most like it, to its own measure; where any of them is known."""
-    products, both = values.T @ values, known.astype(np.float64)
-    squares = (values**2).T @ both  # of a column where another is known
-    alike = products / np.sqrt(np.maximum(squares * squares.T, 1e-9))
-    np.fill_diagonal(alike, -1.0)
-    total, count = np.zeros(values.shape), np.zeros(values.shape)
-    every = np.arange(values.shape[1])
-    for _ in range(min(_ALIKE, values.shape[1] - 1)):
-        other = alike.argmax(axis=0)
-        measure = products[every, other] / np.maximum(squares[other, every], 1e-9)
-        use = known[:, other] & (alike[other, every] > _LEAST_ALIKE)
-        total += np.where(use, values[:, other] * measure, 0.0)
-        count += use
-        alike[other, every] = -1.0
-    return total / np.maximum(count, 1.0), count > 0
-
-
-def _tangent(power_factor: Floats, energy: Floats) -> Floats:
-    """Reactive for active energy; the middle one of a column where nothing is shown."""
-    factor = np.abs(power_factor)
-    shown = np.isfinite(factor) & (factor > _LEAST_FACTOR) & (energy != 0.0)
-    middle = np.array([np.median(f[s]) if s.any() else 1.0 for f, s in zip(factor.T, shown.T, strict=True)])
-    factor = np.clip(np.where(shown, factor, middle), _LEAST_FACTOR, 1.0)
-    return np.asarray(np.minimum(np.sqrt(1.0 / factor**2 - 1.0), _MOST_TANGENT))
 
 
 def _area(all_: _Columns, area: int, members: Integers, at: Integers, noise: _Noise) -> _Area:
@@ -299,8 +230,7 @@ def _area(all_: _Columns, area: int, members: Integers, at: Integers, noise: _No
     coefficient = solved[:, -1] - solved[:, stand].sum(axis=1)
     residual = came - columns[:, stand].sum(axis=1) - everything[:, free] @ coefficient
     measured = _measured(residual.reshape(times, 4), there, noise)
-    misfit = left[-1, -1] - 2.0 * left[stand, -1].sum() + left[np.ix_(stand, stand)].sum()
-    return _Area(members, left[:-1, :-1], left[:-1, -1], measured, float(misfit) / max(int(there.sum()), 1))
+    return _Area(members, left[:-1, :-1], left[:-1, -1], measured)
 
 
 def integrated(products: Floats, free: Integers, deviation: Floats, kept: Integers) -> tuple[Floats, Floats]:
@@ -430,34 +360,6 @@ def _settled(found: list[_Area], at: Integers, certain: NDArray[np.bool_]) -> In
         if not fit[column, group] > _MOVED:
             break
         at[column] = group
-    return at
-
-
-def _one_large(all_: _Columns, found: list[_Area], at: Integers) -> Integers:
-    """Places with one large column of each area on another phase, where that explains the area better.
-
-    The angle of a phase's apparent power follows who stands in it, so that a large one seems wrong wherever it isn't
-    yet: the area is looked at as it would be.
-    """
-    size = (all_.energy**2).mean(axis=0)
-    at = at.copy()
-    for area, one in enumerate(found):
-        free = one.members[~all_.given.certain[one.members] & (at[one.members] // 3 == area)]
-        largest = free[np.argsort(-size[free])][:_LARGEST]
-        standing = np.flatnonzero(at // 3 == area)
-        largest = largest[size[largest] > _LARGE * size[standing].sum()]
-        times = int(np.isfinite(all_.given.supply_vah[:, area]).any(axis=1).sum())
-        least, chosen = np.exp(-2.0 * _LEAST_GAIN / max(times, 1)), None
-        least *= _area(all_, area, standing, at, one.noise).misfit if len(largest) else 1.0
-        for column in largest.tolist():
-            for group in range(3 * area, 3 * area + 3):
-                places = at.copy()
-                places[column] = group
-                misfit = _area(all_, area, standing, places, one.noise).misfit
-                if misfit < least:
-                    least, chosen = misfit, (column, group)
-        if chosen is not None:
-            at[chosen[0]] = chosen[1]
     return at
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from kernels.association import voltage_association
 from kernels.association_energy import PhaseEnergies, energy_association, integrated
+from kernels.association_gaps import filled, tangent
 from tests.naive import association_energy as naive
 
 AREAS, EACH, DAYS, SLOTS = 3, 6, 7, 96
@@ -146,6 +147,28 @@ def test_what_does_not_fit_together_is_refused() -> None:
         replace(given, supply_wh=given.supply_wh[:-1])
     with pytest.raises(ValueError, match="candidate"):
         energy_association(given, np.ones((2, 2), np.bool_))
+
+
+def test_gaps_are_filled_by_what_goes_alike_or_by_the_readings_beside() -> None:
+    random = np.random.default_rng(10)
+    sun = random.uniform(0, 500, TIMES)
+    alone = 300 + 100 * np.sin(np.arange(TIMES) / 20) + random.normal(0, 10, TIMES)
+    true = np.stack([sun, 2 * sun, 0.5 * sun, alone], axis=1)
+    given = np.where(random.random(true.shape) < 0.05, np.nan, true)
+    gap = np.isnan(given)
+    energy, variance = filled(given)
+    np.testing.assert_array_equal(energy[~gap], given[~gap])
+    assert not variance[~gap].any()
+    # Under one sky to a watt-hour, though the readings beside say nothing of it.
+    np.testing.assert_allclose(energy[gap], true[gap], atol=60.0)
+    assert np.median(np.abs(energy[:, :3][gap[:, :3]] - true[:, :3][gap[:, :3]])) < 1.0
+    error = (energy - true)[:, 3][gap[:, 3]]
+    assert 0.5 < (error**2).mean() / variance[:, 3][gap[:, 3]].mean() < 2.0
+
+
+def test_reactive_energy_by_the_power_factor_or_the_meters_usual_one() -> None:
+    factor = np.array([[0.8, np.nan], [np.nan, np.nan], [-0.8, np.nan], [0.6, np.nan]])
+    assert tangent(factor, np.ones((4, 2))).round(6).tolist() == [[0.75, 0], [0.75, 0], [0.75, 0], [1.333333, 0]]
 
 
 def voltages(group: np.ndarray, noise: float) -> np.ndarray:
