@@ -39,6 +39,8 @@ _FREEDOM, _MEDIAN = 5.0, 0.84
 _FIRST = 10.0
 #: Rounds in which noise is measured and places are looked for anew; log-likelihood that moves a meter while they are.
 _ROUNDS, _MOVED = 10, 10.0
+#: Log-likelihoods that differ by less are the same but for rounding.
+_EQUAL = 1e-6
 _NO_MORE_MOVES = 2_000
 #: An area is computed anew when its columns or its noise have changed, by this part.
 _SAME_NOISE = 0.1
@@ -382,6 +384,6 @@ def _said(found: list[_Area], at: Integers, certain: NDArray[np.bool_]) -> Energ
             deviation[one.members, 3 * area + k] = np.where(known, 1.0 / np.sqrt(size), np.nan)
     elsewhere = certain[:, None] & (np.arange(fit.shape[1]) != at[:, None])
     fit[elsewhere] = -np.inf
-    best = np.where(fit.max(axis=1) > 0.0, fit.argmax(axis=1), at)
+    best = np.where(fit.max(axis=1) > _EQUAL, fit.argmax(axis=1), at)
     fit -= fit[np.arange(len(at)), best][:, None]
     return EnergyFit(best.astype(np.int64), fit, share, deviation)

@@ -114,9 +114,9 @@ class Members:
     def __init__(self, rows: BlockRows, rosters: Sequence[Roster]) -> None:
         # Positions that a row has beyond its roster aren't members.
         rest = (np.diff(rows.starts) - [len(roster) for roster in rosters]).tolist()
-        self.role = _joined([roster.role for roster in rosters], rest, 0)
-        self.multiplier = _joined([roster.multiplier for roster in rosters], rest, 1)
-        self.accuracy_class = _joined([roster.accuracy_class for roster in rosters], rest, 0)
+        self.role = _joined([roster.role for roster in rosters], rest, np.uint8(0))
+        self.multiplier = _joined([roster.multiplier for roster in rosters], rest, np.int64(1))
+        self.accuracy_class = _joined([roster.accuracy_class for roster in rosters], rest, np.float64(0))
 
     def any_open(self, rows: BlockRows, numbers: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Whether a member that is a unit isn't final yet, for some rows."""
@@ -126,13 +126,11 @@ class Members:
         return any_by_row(is_open, rows.starts)[numbers]
 
 
-def _joined(parts: Sequence[NDArray[_T]], rest: Sequence[int], blank: int) -> NDArray[_T]:
+def _joined(parts: Sequence[NDArray[_T]], rest: Sequence[int], blank: _T) -> NDArray[_T]:
     """Parts one after another, each with so many times `blank` behind it."""
-    if not any(rest):
-        return np.concatenate(parts)
-    return np.concatenate(
-        [each for part, more in zip(parts, rest, strict=True) for each in (part, np.full(more, blank, part.dtype))]
-    )
+    if any(rest):
+        parts = [each for part, more in zip(parts, rest, strict=True) for each in (part, np.full(more, blank))]
+    return np.concatenate(parts) if parts else np.full(0, blank)
 
 
 def gather(starts: NDArray[np.int64], numbers: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
