@@ -1,4 +1,4 @@
-"""What the comparison of records with voltages and losses reads and keeps; inside the caller's transaction."""
+"""What the comparison of records with voltages, energies and losses reads and keeps, inside a transaction."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ _OUTAGE = 0.5
 _PRIOR = 3.0
 #: A repair counts when it leaves at most this part of the losses' squares, and the next best set this much more.
 _LEAST_MENDED, _CLEARER = 0.5, 1.5
-#: How sure a repair is that no voltage confirms, and what it adds to the logarithm of the odds where one does.
+#: How sure a repair is that nothing else confirms, and what it adds to the logarithm of the odds where something does.
 _REPAIR_ALONE, _REPAIR_ADDS = 0.92, 2.0
 
 
@@ -247,7 +247,7 @@ def is_mended(repair: Repair) -> bool:
 
 
 def with_repair(doubts: Iterable[Doubt], moved: Mapping[str, tuple[str, Repair]]) -> list[Doubt]:
-    """Join what voltages and losses say of an area's meters.
+    """Join what voltages, energies and losses say of an area's meters.
 
     Parameters
     ----------
