@@ -56,7 +56,7 @@ def read_quantities(
         until = min(begin + _PART, end)
         arguments = {"unit_id": unit_id, "begin": begin, "end": until, "interval_s": interval_s}
         with connection.cursor(binary=True) as cursor:
-            parts.append(_quantities(cursor.execute(_SQL["quantities"], arguments).fetchall(), size))
+            parts.append(quantities_of_rows(cursor.execute(_SQL["quantities"], arguments).fetchall(), size))
         begin = until
     return AreaQuantities(
         np.concatenate([one.ends_us for one in parts]),
@@ -67,7 +67,8 @@ def read_quantities(
     )
 
 
-def _quantities(rows: Sequence[tuple[Any, ...]], size: int) -> AreaQuantities:
+def quantities_of_rows(rows: Sequence[tuple[Any, ...]], size: int) -> AreaQuantities:
+    """Rows of the query as arrays; what is estimated, substituted or doubted isn't what a meter counted."""
     small = np.full((7, len(rows), size), _MISSING, np.int16)
     energy_wh = np.full((len(rows), size), MISSING_WH, np.int64)
     for n, row in enumerate(rows):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,10 +10,11 @@ import pytest
 
 from grid.memberships import Membership
 from grid.model import MeteredSide, Role, UnitKind
-from grid.quality import MISSING_WH
+from grid.quality import MISSING_WH, Quality
 from grid.roster import BEGINNING_US, END_US, Plate, UnitView
 from grid.usage import AreaQuantities
 from kernels.association_energy import PhaseEnergies
+from store.usage_association import quantities_of_rows
 from streams.steps import usage_energies
 from streams.steps.usage_energies import NearEnergies
 from streams.steps.usage_records import compare, make_neighbourhood
@@ -23,12 +25,11 @@ AT_US = HOURS * HOUR_S * 1_000_000
 ENDS_US = np.arange(1, HOURS + 1) * HOUR_S * 1_000_000
 
 
-def member(position: int, code: str, role: Role, phases: str | None = None, **more: int) -> Membership:
-    values = {"multiplier": 1, "valid_from_us": BEGINNING_US} | more
-    return Membership(position, code, None, int(role), accuracy_class=1.0, valid_to_us=END_US, phases=phases, **values)
+def member(position: int, code: str, role: Role, phases: str | None = None, multiplier: int = 1) -> Membership:
+    return Membership(position, code, None, int(role), multiplier, 1.0, BEGINNING_US, END_US, phases=phases)
 
 
-def area(code: str, customers: list[str | None], plates: tuple[Plate, ...] = (), multiplier: int = 1) -> UnitView:
+def area(code: str, customers: Sequence[str | None], plates: tuple[Plate, ...] = (), multiplier: int = 1) -> UnitView:
     """A gateway meter, and customers on these phases."""
     members = [member(0, f"{code}-master", Role.GATEWAY, multiplier=multiplier)]
     members += [member(n + 1, f"{code}-m{n}", Role.CUSTOMER, phases) for n, phases in enumerate(customers)]
@@ -131,6 +132,21 @@ def test_what_is_on_from_the_neighbour_belongs_to_the_supply_and_a_member_unit_m
     assert one(replace(view, members=(*view.members, unit)), plain([1.0] * 3)) is None
 
 
+def test_energies_that_no_meter_counted_are_left_out() -> None:
+    flags = [0, Quality.ESTIMATED, Quality.SUSPECT, Quality.SUBSTITUTED, Quality.MISSING, Quality.DERIVED, 0]
+    taken = np.full(8, 100)
+    taken[6] = MISSING_WH
+    given = np.array([30, 0, 0, 0, 0, MISSING_WH, 0, 0])
+    volts = np.array([2_300, 2_310], np.int16)
+    row = (3_600_000_000, volts, *[None] * 6, taken, given, bytes(int(flag) for flag in flags))
+    found = quantities_of_rows([row], 9)
+    none = MISSING_WH  # of the eighth there is no flag, and the ninth came later
+    assert found.energy_wh.tolist() == [[70, none, none, none, none, 100, none, none, none]]
+    assert found.voltage_dv[0].tolist() == [[2_300, 2_310, *[MISSING] * 7]]
+    assert (found.current_ca == MISSING).all()
+    assert found.power_factor_permille.shape == (1, 9)
+
+
 def test_before_a_meter_was_a_member_nothing_is_known() -> None:
     view = area("A", ["A", "ABC"])
     late = replace(view.members[1], valid_from_us=20 * HOUR_S * 1_000_000)
@@ -168,7 +184,7 @@ def test_memory_of_energies_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def two_areas(*, currents: bool, noise: int) -> list[tuple[UnitView, AreaQuantities]]:
     """Areas of 4 meters a phase; A-m1, recorded on B, is on C, and A-m3, of A, on B's phase B. Voltages are noise."""
     random = np.random.default_rng(noise)
-    phases: list[str | None] = list("ABC") * PER_PHASE
+    phases = list("ABC") * PER_PHASE
     use = random.lognormal(0, 0.6, (HOURS, 2, len(phases))) * random.uniform(100, 900, (2, len(phases)))
     true = np.tile(np.arange(len(phases)) % 3, (2, 1)) + np.array([[0], [3]])
     true[0, 1], true[0, 3] = 2, 4
