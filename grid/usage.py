@@ -43,19 +43,28 @@ class AreaIntervals:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class AreaVoltages:
-    """Voltages of an area's meters in intervals of one length, n of them; m positions of the roster.
+class AreaQuantities:
+    """What an area's meters show in intervals of one length, n of them; m positions of the roster.
+
+    Of int16 the type's minimum = missing. What a single-phase meter shows is in the first channel.
 
     Attributes
     ----------
     ends_us
         int64 (n,), rising.
-    voltage_dv
-        int16 (3, n, m) in 0.1 V, by channel; the type's minimum = missing. A single-phase meter's is in the first.
+    voltage_dv, current_ca
+        int16 (3, n, m) in 0.1 V and 0.01 A, by channel.
+    power_factor_permille
+        int16 (n, m).
+    energy_wh
+        int64 (n, m): import less export, before the multiplier; `MISSING_WH` = not read, or doubted.
     """
 
     ends_us: NDArray[np.int64]
     voltage_dv: NDArray[np.int16]
+    current_ca: NDArray[np.int16]
+    power_factor_permille: NDArray[np.int16]
+    energy_wh: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,15 +212,15 @@ def _area(all_: _Columns, area: int, members: Integers, at: Integers, noise: _No
         return np.asarray(np.einsum("tcd,td->tc", whiten, rows)).ravel()
 
     # A column's part in the phase's apparent power is that along the phase's own, at whatever angle that is.
-    columns = np.empty((4 * times, 3 * count))
+    shapes, deviations = _losses(apparent, other, supply)
+    # Of all arrays here the largest by far: made once, and nothing of it twice.
+    everything = np.empty((4 * times, 3 * count + len(shapes) + 1))
     for k in range(3):
         along = cosine[:, k, None] * energy + sine[:, k, None] * reactive
         both = whiten[:, :, k, None] * along[:, None, :] + whiten[:, :, 3, None] * energy[:, None, :]
-        columns[:, k * count : (k + 1) * count] = both.reshape(4 * times, count)
-    shapes, deviations = _losses(apparent, other, supply)
-    lost = np.stack([white(shape) for shape in shapes], axis=1)
-    came = white(supply)
-    everything = np.concatenate([columns, lost, came[:, None]], axis=1)
+        everything[:, k * count : (k + 1) * count] = both.reshape(4 * times, count)
+    for n, shape in enumerate([*shapes, supply], 3 * count):
+        everything[:, n] = white(shape)
     products = everything.T @ everything
     own = [j * count + own for k, own in enumerate(inside) for j in range(3)]
     own_deviation = [np.full(len(own), _OWN if j == k else _OTHER) for k, own in enumerate(inside) for j in range(3)]
@@ -229,8 +229,10 @@ def _area(all_: _Columns, area: int, members: Integers, at: Integers, noise: _No
     kept = np.append(np.arange(3 * count), products.shape[0] - 1)
     left, solved = integrated(products, free, prior, kept)
     stand = np.concatenate([k * count + own for k, own in enumerate(inside)]).astype(np.int64)
-    coefficient = solved[:, -1] - solved[:, stand].sum(axis=1)
-    residual = came - columns[:, stand].sum(axis=1) - everything[:, free] @ coefficient
+    part = np.zeros(everything.shape[1])
+    part[free] = solved[:, -1] - solved[:, stand].sum(axis=1)
+    part[stand] += 1.0
+    residual = everything[:, -1] - everything @ part
     measured = _measured(residual.reshape(times, 4), there, noise)
     return _Area(members, left[:-1, :-1], left[:-1, -1], measured)
 

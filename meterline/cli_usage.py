@@ -89,7 +89,7 @@ def usage_associate(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare each meter's transformer and phase with voltages and losses, and end; the service does so weekly.
+    """Compare meters' transformers and phases with voltages, energies and losses, and end; the service does so weekly.
 
     Example: meterline usage associate --area A-17 --json
     """

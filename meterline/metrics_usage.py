@@ -47,7 +47,7 @@ class UsageMetrics(Collector):
             ("conclusions", "What was concluded of a meter on a day", c.conclusions),
             ("seconds", "Time spent on days", c.seconds),
             ("processor_seconds", "Processor time of it, without the database's", c.processor_s),
-            ("areas_compared", "Areas whose records were compared with voltages and losses", c.records.areas),
+            ("areas_compared", "Areas whose records were compared with voltages, energies and losses", c.records.areas),
             ("records_doubted", "Times that such a comparison contradicted a meter's record", c.records.doubted),
             ("live_intervals", "Intervals that the live rules judged", c.live.intervals),
             ("live_begun", "Findings of live rules and device events that began", c.live.begun),

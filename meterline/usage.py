@@ -115,7 +115,7 @@ def live_settings(settings: Settings) -> LiveSettings:
 
 
 def record_rules(settings: Settings) -> RecordRules:
-    """By what the configuration asks to compare records with voltages and losses."""
+    """By what the configuration asks to compare records with voltages, energies and losses."""
     options = settings.usage
     return RecordRules(options.records_every_d, options.records_d, options.neighbours, options.sure)
 

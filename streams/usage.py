@@ -101,7 +101,7 @@ class RecordRules:
     neighbours
         Areas behind the same feeder with which one is compared at most.
     sure
-        Standard deviations from which on voltages contradict a record.
+        Standard deviations from which on voltages and energies contradict a record.
     """
 
     every_days: int = 7

@@ -1,4 +1,4 @@
-"""The job that compares records with voltages and losses, an area at a time, and says which are doubted.
+"""The job that compares records with voltages, energies and losses, an area at a time, and says which are doubted.
 
 What it finds goes to the list of findings, to alerts, and as `sync.measured_area` to sync, which proposes the move.
 An area is compared as the model has it at the end of the last closed day. Memory is one neighbourhood.
@@ -16,7 +16,7 @@ from grid.finding import Finding
 from grid.model import Role, UnitKind
 from grid.quality import MISSING_WH
 from grid.roster import UnitView
-from kernels import association
+from kernels import association, association_energy
 from kernels.association import Repair, paired_repair
 from store.connection import Connection
 from store.findings import add_findings
@@ -28,7 +28,7 @@ from store.usage_association import (
     read_held_records,
     read_interval_s,
     read_neighbours,
-    read_voltages,
+    read_quantities,
     write_measured,
 )
 from store.usage_findings import FindingValues, add_finding, end_finding, link_alerts, update_finding
@@ -89,7 +89,7 @@ def _compare_area(
     near = read_neighbours(connection, unit_id, end, records.neighbours)
     found = load_views(connection, near)
     views = [own.view, *(found[name] for name in near)]
-    compared, series = _by_voltage(connection, views, begin, end, records.sure)
+    compared, series = _by_series(connection, views, begin, end, records.sure)
     moved = _by_loss(own, [DayReader(connection, view, rules.zone) for view in views[1:]], first, target)
     doubts = with_repair(compared.doubts, moved)
     basis = {
@@ -97,7 +97,7 @@ def _compare_area(
         "to": end.isoformat(),
         "areas": [view.unit for view in views],
         "series": series,
-        "models": {"association": association.VERSION},
+        "models": {"association": association.VERSION, "association_energy": association_energy.VERSION},
         "parameters": {"sure": records.sure, "days": records.days, "neighbours": records.neighbours},
     }
     told = sorted({*compared.meters, *(doubt.meter for doubt in doubts)})
@@ -115,14 +115,14 @@ def _compare_area(
     counts.doubted += len(doubts)
 
 
-def _by_voltage(
+def _by_series(
     connection: Connection, views: Sequence[UnitView], begin: datetime, end: datetime, sure: float
 ) -> tuple[Compared, str | None]:
-    """What voltages say of the first area's meters, and the name of the series."""
+    """What voltages and energies say of the first area's meters, and the name of the series."""
     interval_s = read_interval_s(connection, views[0].unit_id, begin, end)
     if interval_s is None:
         return Compared((), ()), None
-    given = (read_voltages(connection, v.unit_id, v.size, begin, end, interval_s) for v in views)
+    given = (read_quantities(connection, v.unit_id, v.size, begin, end, interval_s) for v in views)
     near = make_neighbourhood(list(zip(views, given, strict=True)), round(end.timestamp()) * 1_000_000, interval_s)
     if near is None:
         return Compared((), ()), None

@@ -176,7 +176,7 @@ class UsageSection(Section):
     low_v: float = Field(207, gt=0, le=1_000)
     high_v: float = Field(253, gt=0, le=1_000)
     overload_share: float = Field(1.0, gt=0, le=10)
-    #: Comparison of records with voltages and losses.
+    #: Comparison of records with voltages, energies and losses.
     records_every_d: int = Field(7, ge=1, le=366)
     records_d: int = Field(28, ge=14, le=92)
     neighbours: int = Field(4, ge=1, le=20)

@@ -51,11 +51,12 @@ group by interval_s
 order by count(*) * interval_s desc, interval_s
 limit 1
 
--- name: voltages
-select grid.us(observed_at), voltage_a_dv, voltage_b_dv, voltage_c_dv
+-- name: quantities
+select
+  grid.us(observed_at), voltage_a_dv, voltage_b_dv, voltage_c_dv, current_a_ca, current_b_ca, current_c_ca,
+  power_factor_permille, import_wh, export_wh, quality
 from telemetry.block
 where unit_id = %(unit_id)s and observed_at > %(begin)s and observed_at <= %(end)s and interval_s = %(interval_s)s
-  and voltage_a_dv is not null
 order by observed_at
 
 -- name: advance

@@ -1,4 +1,4 @@
-"""Records of transformer and phase against what voltages and losses say. Pure.
+"""Records of transformer and phase against what voltages, energies and losses say. Pure.
 
 An area is compared with its neighbours. A column is what one meter shows of one phase; a group is an area's phase.
 Meters on several phases, and the area's gateway meters, are taken to be where they are recorded.
@@ -9,17 +9,17 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from grid.memberships import Membership
 from grid.model import Role
 from grid.roster import UnitView
-from grid.usage import AreaVoltages
+from grid.usage import AreaQuantities
 from kernels.association import SURE, Repair, voltage_association
+from streams.steps.usage_energies import Column, NearEnergies, make_energies, phases_of, rounded, said_by_energy
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -34,7 +34,7 @@ _OUTAGE = 0.5
 _PRIOR = 3.0
 #: A repair counts when it leaves at most this part of the losses' squares, and the next best set this much more.
 _LEAST_MENDED, _CLEARER = 0.5, 1.5
-#: How sure a repair is that no voltage confirms, and what it adds to the logarithm of the odds where one does.
+#: How sure a repair is that nothing else confirms, and what it adds to the logarithm of the odds where something does.
 _REPAIR_ALONE, _REPAIR_ADDS = 0.92, 2.0
 
 
@@ -74,6 +74,8 @@ class Neighbourhood:
         int64 (columns,); of a meter whose phase isn't known, the phase that it goes with most.
     certain, phase_known
         bool (columns,): it stays where it is; its phase is on record.
+    energies
+        None where no transformer's meter is read, or there would be too many columns.
     """
 
     areas: tuple[str, ...]
@@ -82,71 +84,69 @@ class Neighbourhood:
     group: Integers
     certain: NDArray[np.bool_]
     phase_known: NDArray[np.bool_]
+    energies: NearEnergies | None = None
 
     def digest(self) -> str:
-        """Names the series: 16 bytes of BLAKE2b over the voltages and the recorded groups."""
-        hashed = hashlib.blake2b(np.ascontiguousarray(self.voltage_v).tobytes(), digest_size=16)
+        """Names the series: 16 bytes of BLAKE2b over the voltages, the recorded groups and the energies."""
+        hashed = hashlib.blake2b(np.ascontiguousarray(self.voltage_v).data, digest_size=16)
         hashed.update(self.group.tobytes())
+        if self.energies is not None:
+            given = self.energies.energies
+            for values in (given.energy_wh, given.power_factor, given.supply_wh, given.supply_vah):
+                hashed.update(np.ascontiguousarray(values).data)
         return hashed.hexdigest()
 
 
 def make_neighbourhood(
-    areas: Sequence[tuple[UnitView, AreaVoltages]], at_us: int, interval_s: int, most_columns: int = MOST_COLUMNS
+    areas: Sequence[tuple[UnitView, AreaQuantities]], at_us: int, interval_s: int, most_columns: int = MOST_COLUMNS
 ) -> Neighbourhood | None:
     """Columns of an area, the first, and its neighbours as recorded at an instant.
 
     Neighbours that would make too many columns are left out with all that are farther off; None where the area itself
     does.
     """
-    taken: list[tuple[UnitView, AreaVoltages, list[Membership]]] = []
-    columns = 0
-    for view, voltages in areas:
+    taken: list[tuple[UnitView, AreaQuantities]] = []
+    columns: list[Column] = []
+    for view, shown in areas:
         members = [m for m in view.members if m.meter is not None and m.valid_from_us <= at_us < m.valid_to_us]
-        members = [m for m in members if m.role & (Role.CUSTOMER | Role.GATEWAY)]
-        columns += sum(len(_phases(m)) for m in members)
-        if columns > most_columns:
+        own = [
+            Column(len(taken), member, phase)
+            for member in members
+            if member.role & (Role.CUSTOMER | Role.GATEWAY)
+            for phase in phases_of(member)
+        ]
+        if len(columns) + len(own) > most_columns:
             break
-        taken.append((view, voltages, members))
+        taken.append((view, shown))
+        columns += own
     if not taken:
         return None
-    begin_us = min((int(v.ends_us[0]) for _, v, _ in taken if len(v.ends_us)), default=at_us)
+    begin_us = min((int(shown.ends_us[0]) for _, shown in taken if len(shown.ends_us)), default=at_us)
     step_us = interval_s * 1_000_000
-    times = (at_us - begin_us) // step_us + 1
-    voltage_v, group, meters, certain, known = [], [], [], [], []
-    for number, (_, voltages, members) in enumerate(taken):
-        rows = (voltages.ends_us - begin_us) // step_us
-        for member in members:
-            phases = _phases(member)
-            gateway = bool(member.role & Role.GATEWAY)
-            for phase in phases:
-                channel = 0 if len(phases) == 1 else _PHASES.index(phase)
-                column = np.full(times, np.nan)
-                column[rows] = _volts(voltages, channel, member)
-                voltage_v.append(column)
-                group.append(number * 3 + max(_PHASES.find(phase), 0))
-                meters.append(member.meter or "")
-                certain.append(gateway or len(phases) > 1)
-                known.append(phase in _PHASES)
-    matrix = np.stack(voltage_v, axis=1) if voltage_v else np.zeros((times, 0))
+    rows = [(shown.ends_us - begin_us) // step_us for _, shown in taken]
+    voltage_v = np.full(((at_us - begin_us) // step_us + 1, len(columns)), np.nan)
+    for n, column in enumerate(columns):
+        voltage_v[rows[column.area], n] = _volts(taken[column.area][1], column)
+    known = np.array([column.phase in _PHASES for column in columns], np.bool_)
     found = Neighbourhood(
-        tuple(view.unit for view, _, _ in taken), tuple(meters), matrix, np.array(group, np.int64),
-        np.array(certain, np.bool_), np.array(known, np.bool_),
-    )  # fmt: skip
+        tuple(view.unit for view, _ in taken),
+        tuple(column.member.meter or "" for column in columns),
+        voltage_v,
+        np.array([column.area * 3 + max(_PHASES.find(column.phase), 0) for column in columns], np.int64),
+        np.array([column.is_gateway or not column.is_single for column in columns], np.bool_),
+        known,
+    )
     _guess_phases(found)
-    return found
+    return replace(found, energies=make_energies(taken, rows, columns, found.group, len(voltage_v), at_us, interval_s))
 
 
-def _phases(member: Membership) -> str:
-    """Phases of a meter, a column each; of a gateway meter all three, though nobody has written them down."""
-    return member.phases or (_PHASES if member.role & Role.GATEWAY else "?")
-
-
-def _volts(voltages: AreaVoltages, channel: int, member: Membership) -> Floats:
+def _volts(shown: AreaQuantities, column: Column) -> Floats:
     """One meter's voltages where it is read, on line, and a member."""
-    if member.position >= voltages.voltage_dv.shape[2]:
-        return np.full(len(voltages.ends_us), np.nan)
-    raw = voltages.voltage_dv[channel, :, member.position]
-    there = (raw != _MISSING) & (voltages.ends_us > member.valid_from_us)
+    member = column.member
+    if member.position >= shown.voltage_dv.shape[2]:
+        return np.full(len(shown.ends_us), np.nan)
+    raw = shown.voltage_dv[column.channel, :, member.position]
+    there = (raw != _MISSING) & (shown.ends_us > member.valid_from_us)
     middle = float(np.median(raw[there])) if there.any() else 0.0
     return np.where(there & (raw > _OUTAGE * middle), raw / 10.0, np.nan)
 
@@ -174,7 +174,7 @@ def _middle(values: Floats, axis: int) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What voltages say of an area's meters: those that could be told, and the doubted ones."""
+    """What voltages and energies say of an area's meters: those that could be told, and the doubted ones."""
 
     meters: tuple[str, ...]
     doubts: tuple[Doubt, ...]
@@ -183,6 +183,7 @@ class Compared:
 def compare(near: Neighbourhood, interval_s: int, limit: float = SURE) -> Compared:
     """Compare the meters of the first area with its own and its neighbours' phases."""
     groups = 3 * len(near.areas)
+    counted = None if near.energies is None else said_by_energy(near.energies, len(near.meters))
     said = voltage_association(
         near.voltage_v,
         near.group,
@@ -191,37 +192,52 @@ def compare(near: Neighbourhood, interval_s: int, limit: float = SURE) -> Compar
         near.certain,
         limit,
         area=np.arange(groups) // 3,
+        by_energy=None if counted is None else counted.fit,
     )
-    told = np.flatnonzero((near.group < 3) & ~near.certain & np.isfinite(said.own))
+    speaks = np.zeros(len(near.meters), np.bool_) if counted is None else counted.says_something()
+    told = np.flatnonzero((near.group < 3) & ~near.certain & (speaks | np.isfinite(said.own)))
     doubts = []
     for n in told[said.doubted[told]].tolist():
         own, found = int(near.group[n]), int(said.group[n])
         if own // 3 == found // 3 and not near.phase_known[n]:
             continue
-        elsewhere = own // 3 != found // 3
         phase = _PHASES[own % 3] if near.phase_known[n] else None
+        evidence: dict[str, Any] = {
+            "voltage": {
+                "recorded_area": near.areas[own // 3],
+                "recorded_phase": phase,
+                "found_area": near.areas[found // 3],
+                "found_phase": _PHASES[found % 3],
+                "correlation_recorded": rounded(said.own[n], 4),
+                "correlation_found": rounded(said.best[n], 4),
+                "readings": int(said.samples[n]),
+                "sure": round(float(said.sure[n]), 2),
+            },
+        }
+        by_energy = counted is not None and counted.is_decided(n, own, found)
+        if counted is not None and speaks[n]:
+            evidence["energy"] = counted.shown(n, own, found)
         doubts.append(
             Doubt(
                 meter=near.meters[n],
                 area=near.areas[found // 3],
                 phase=_PHASES[found % 3],
                 confidence=_chance(float(said.sure[n]) ** 2 / 2.0 - _PRIOR),
-                reasons=("voltage_follows_another",) if elsewhere else ("voltage_follows_another_phase",),
-                evidence={
-                    "voltage": {
-                        "recorded_area": near.areas[own // 3],
-                        "recorded_phase": phase,
-                        "found_area": near.areas[found // 3],
-                        "found_phase": _PHASES[found % 3],
-                        "correlation_recorded": round(float(said.own[n]), 4),
-                        "correlation_found": round(float(said.best[n]), 4),
-                        "readings": int(said.samples[n]),
-                        "sure": round(float(said.sure[n]), 2),
-                    },
-                },
+                reasons=_reasons(
+                    elsewhere=own // 3 != found // 3,
+                    by_voltage=not by_energy or bool(said.best[n] > said.own[n]),
+                    by_energy=by_energy,
+                ),
+                evidence=evidence,
             )
         )
     return Compared(tuple(near.meters[n] for n in told.tolist()), tuple(doubts))
+
+
+def _reasons(*, elsewhere: bool, by_voltage: bool, by_energy: bool) -> tuple[str, ...]:
+    where = "" if elsewhere else "_phase"
+    said = ((by_voltage, "voltage_follows_another"), (by_energy, "energy_flows_in_another"))
+    return tuple(reason + where for holds, reason in said if holds)
 
 
 def is_mended(repair: Repair) -> bool:
@@ -231,7 +247,7 @@ def is_mended(repair: Repair) -> bool:
 
 
 def with_repair(doubts: Iterable[Doubt], moved: Mapping[str, tuple[str, Repair]]) -> list[Doubt]:
-    """Join what voltages and losses say of an area's meters.
+    """Join what voltages, energies and losses say of an area's meters.
 
     Parameters
     ----------

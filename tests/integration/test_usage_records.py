@@ -1,10 +1,10 @@
-"""Records of transformer and phase against stored voltages and losses: a finding, a conflict and a proposal."""
+"""Records of transformer and phase against stored voltages, energies and losses: finding, conflict and proposal."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from grid.model import Role
+from grid.model import Meter, Role
 from meterline import cli
 from meterline.city import make_city
 from meterline.usage import run_through
@@ -78,8 +78,20 @@ def connection(database: Database, city: City) -> Iterator[Connection]:
         yield opened
 
 
-def put(connection: Connection, city: City, place: Place, *, wrong: bool, voltages: bool) -> None:
-    """Hours of all areas; where records are wrong, the voltages and the gateways say so."""
+def put(
+    connection: Connection,
+    city: City,
+    place: Place,
+    *,
+    wrong: bool,
+    voltages: bool,
+    mute: bool = False,
+    currents: bool = False,
+) -> None:
+    """Hours of all areas; where records are wrong, the voltages and the gateways say so; with currents, by phase.
+
+    `mute`: the meter on another phase shows no voltages.
+    """
     random = np.random.default_rng(8)
     hours = DAYS * 24
     ends = int(BEGIN.timestamp()) + HOUR_S * (1 + np.arange(hours))
@@ -117,13 +129,42 @@ def put(connection: Connection, city: City, place: Place, *, wrong: bool, voltag
                 else:
                     three[0, :, k] = seen[:, phases]
             three[random.random(three.shape) < 0.05] = MISSING_DV
+            if mute:
+                three[:, :, [m.code == place.other_phase for m in of]] = MISSING_DV
             channels = {f"voltage_{p}_dv": three[i] for i, p in enumerate("abc")}
+        if currents:
+            channels |= shown_currents(of, {m: use[m] for m in use if true[m] == n}, phase_of(city, place, wrong=wrong))
         view = load_views(connection, [code])[code]
         import_wh = np.stack(wh, axis=1).astype(np.int64)
         store_readings(connection, view, [m.code for m in of], ends, HOUR_S, import_wh, channels=channels)
     # The areas' lines lose nothing here; what was written within a second isn't looked at yet.
     connection.execute("update loss.balance set technical_wh = 0, recorded_at = now() - interval '2 s'")
     run_through(connection, RULES, TARGET)
+
+
+def phase_of(city: City, place: Place, *, wrong: bool) -> dict[str, str]:
+    """Phases as they are, by meter."""
+    phases = {m.code: m.phases or "ABC" for m in city.recorded.meters}
+    return phases | ({place.other_phase: "C"} if wrong else {})
+
+
+def shown_currents(
+    meters: Sequence[Meter], use: dict[str, np.ndarray], phases: dict[str, str]
+) -> dict[str, np.ndarray]:
+    """Currents by phase at 230 V and power factor 1: those of an area's gateway are what its customers take."""
+    hours = DAYS * 24
+    current = np.full((3, hours, len(meters)), np.nan)
+    for k, m in enumerate(meters):
+        inside = use if m.role & Role.GATEWAY else {m.code: use[m.code]} if m.code in use else {}
+        if m.role & Role.GATEWAY:
+            current[:, :, k] = 0.0
+        for code, wh in inside.items():
+            for phase in phases[code]:
+                channel = 0 if m.code == code and len(phases[code]) == 1 else "ABC".index(phase)
+                current[channel, :, k] = np.nan_to_num(current[channel, :, k]) + wh / len(phases[code]) / 230
+    shown = np.where(np.isnan(current), MISSING_DV, np.rint(100 * np.nan_to_num(current))).astype(np.int16)
+    factor = np.full((hours, len(meters)), 1_000, np.int16)
+    return {f"current_{p}_ca": shown[i] for i, p in enumerate("abc")} | {"power_factor_permille": factor}
 
 
 def compared(connection: Connection, day: timedelta = timedelta()) -> RecordCounts:
@@ -159,7 +200,8 @@ def test_a_wrong_record_becomes_a_finding_a_conflict_and_a_proposal(
     assert (said["recorded_area"], said["found_area"], said["found_phase"]) == (*place.areas[:2], "A")
     assert said["correlation_found"] > said["correlation_recorded"] + 0.2
     assert said["readings"] > 0.9 * DAYS * 24
-    assert moved["reasons"] == ["voltage_follows_another", "mends_two_areas"]
+    assert moved["reasons"] == ["voltage_follows_another", "energy_flows_in_another", "mends_two_areas"]
+    assert moved["energy"]["share_found"] == pytest.approx(1.0, abs=0.2)
     assert moved["repair"]["left"] < 0.5
     assert turned["reasons"] == ["voltage_follows_another_phase"]
     assert (turned["voltage"]["recorded_phase"], turned["voltage"]["found_phase"]) == ("A", "C")
@@ -192,6 +234,27 @@ def test_right_records_are_left_alone(connection: Connection, city: City, place:
     assert counts.meters > 30
     assert findings(connection) == {}
     assert measured(connection) == []
+
+
+@pytest.mark.parametrize("currents", [True, False])
+def test_currents_of_the_areas_meter_tell_a_phase_that_voltages_do_not(
+    connection: Connection, city: City, place: Place, *, currents: bool
+) -> None:
+    put(connection, city, place, wrong=True, voltages=True, mute=True, currents=currents)
+    assert compared(connection).areas == AREAS
+    found = findings(connection)
+    assert found[place.elsewhere]["energy"]["share_found"] == pytest.approx(1.0, abs=0.2)
+    assert set(found) == {place.elsewhere, *([place.other_phase] if currents else [])}
+    if currents:
+        turned = found[place.other_phase]
+        assert turned["reasons"] == ["energy_flows_in_another_phase"]
+        said = turned["voltage"]
+        assert (said["recorded_phase"], said["found_phase"], said["readings"]) == ("A", "C", 0)
+        assert (said["correlation_recorded"], said["correlation_found"]) == (None, None)
+        shares = turned["energy"]
+        assert shares["share_found"] == pytest.approx(1.0, abs=0.2)
+        # The area as a whole counts it in either phase.
+        assert 0.0 < shares["share_recorded"] < shares["share_found"] - 5 * shares["deviation_recorded"]
 
 
 # With 28 days, there is nothing yet of the first half.

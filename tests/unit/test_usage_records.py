@@ -5,8 +5,9 @@ import pytest
 
 from grid.memberships import Membership
 from grid.model import Role, UnitKind
+from grid.quality import MISSING_WH
 from grid.roster import BEGINNING_US, END_US, UnitView
-from grid.usage import AreaVoltages
+from grid.usage import AreaQuantities
 from kernels.association import Repair
 from streams.steps.usage_records import Doubt, Neighbourhood, compare, is_mended, make_neighbourhood, with_repair
 
@@ -25,7 +26,7 @@ def area(code: str, phases: list[str | None], from_us: int = BEGINNING_US) -> Un
     return UnitView(1, code, UnitKind.AREA, tuple(members), ())
 
 
-def voltages(seed: int, true: list[int], groups: np.ndarray) -> AreaVoltages:
+def voltages(seed: int, true: list[int], groups: np.ndarray) -> AreaQuantities:
     """Of a master meter, and of customers on groups' voltages; `groups` (hours, 3 or more) begin with the master's."""
     random = np.random.default_rng(seed)
     dv = np.full((3, HOURS, 1 + len(true)), MISSING, np.int16)
@@ -33,7 +34,9 @@ def voltages(seed: int, true: list[int], groups: np.ndarray) -> AreaVoltages:
         dv[phase, :, 0] = np.rint(10 * (groups[:, phase] + random.normal(0, 0.3, HOURS)))
     for n, g in enumerate(true):
         dv[0, :, n + 1] = np.rint(10 * (groups[:, g] + random.normal(0, 0.3, HOURS)))
-    return AreaVoltages(np.arange(1, HOURS + 1) * HOUR_S * 1_000_000, dv)
+    nothing = np.full(dv.shape, MISSING, np.int16)
+    energy_wh = np.full(dv.shape[1:], MISSING_WH)
+    return AreaQuantities(np.arange(1, HOURS + 1) * HOUR_S * 1_000_000, dv, nothing, nothing[0], energy_wh)
 
 
 def two_areas() -> np.ndarray:
