@@ -187,6 +187,13 @@ class _Area:
     along: Floats
     noise: _Noise
 
+    def left(self, area: int, at: Integers) -> tuple[Floats, NDArray[np.bool_], Integers]:
+        """Products with what columns that stand here leave (3n,), which those are, and each one's column there (n,)."""
+        count = len(self.members)
+        here = at[self.members] // 3 == area
+        stand = (at[self.members] % 3) * count + np.arange(count)
+        return self.along - self.matrix[:, stand[here]].sum(axis=1), here, stand
+
 
 def _area(all_: _Columns, area: int, members: Integers, at: Integers, noise: _Noise) -> _Area:
     """The likelihood of an area with the columns that stand there at the time, and its noise as they leave it."""
@@ -337,10 +344,7 @@ def _table(found: list[_Area], at: Integers) -> Floats:
     leaving = np.zeros(columns)
     left = []
     for area, one in enumerate(found):
-        count = len(one.members)
-        here = at[one.members] // 3 == area
-        stand = (at[one.members] % 3) * count + np.arange(count)
-        along = one.along - one.matrix[:, stand[here]].sum(axis=1)
+        along, here, stand = one.left(area, at)
         left.append((along, here, stand))
         leaving[one.members[here]] = 0.5 * np.diag(one.matrix)[stand[here]] + along[stand[here]]
     for area, (one, (along, here, stand)) in enumerate(zip(found, left, strict=True)):
@@ -372,9 +376,7 @@ def _said(found: list[_Area], at: Integers, certain: NDArray[np.bool_]) -> Energ
     share, deviation = np.full(fit.shape, np.nan), np.full(fit.shape, np.nan)
     for area, one in enumerate(found):
         count = len(one.members)
-        here = at[one.members] // 3 == area
-        stand = (at[one.members] % 3) * count + np.arange(count)
-        along = one.along - one.matrix[:, stand[here]].sum(axis=1)
+        along, here, stand = one.left(area, at)
         square = np.diag(one.matrix)
         for k in range(3):
             place = k * count + np.arange(count)

@@ -153,37 +153,30 @@ def _bounded(count: Integers) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     return read, candidate
 
 
-def _there(shown: AreaQuantities, member: Membership) -> NDArray[np.bool_]:
-    """Intervals in which a meter is a member."""
-    inside = member.position < shown.energy_wh.shape[1]
-    return np.asarray((shown.ends_us > member.valid_from_us) & inside)
+def _of_member(values: NDArray[Any], missing: int, shown: AreaQuantities, member: Membership) -> Floats:
+    """One meter's column of an array (n, m), (n,); NaN where it shows nothing, or isn't a member."""
+    if member.position >= values.shape[1]:
+        return np.full(len(values), np.nan)
+    raw = values[:, member.position]
+    return np.where((raw != missing) & (shown.ends_us > member.valid_from_us), raw.astype(np.float64), np.nan)
 
 
 def _counted_wh(shown: AreaQuantities, member: Membership) -> Floats:
     """What a meter took less what it gave back, (n,)."""
-    there = _there(shown, member)
-    if not there.any():
-        return np.full(len(there), np.nan)
-    raw = shown.energy_wh[:, member.position]
-    return np.where(there & (raw != MISSING_WH), raw.astype(np.float64) * member.multiplier, np.nan)
+    return _of_member(shown.energy_wh, MISSING_WH, shown, member) * member.multiplier
 
 
 def _factor(shown: AreaQuantities, member: Membership) -> Floats:
-    there = _there(shown, member)
-    if not there.any():
-        return np.full(len(there), np.nan)
-    raw = shown.power_factor_permille[:, member.position]
-    return np.where(there & (raw != _MISSING), raw / 1_000.0, np.nan)
+    return _of_member(shown.power_factor_permille, _MISSING, shown, member) / 1_000.0
 
 
 def _apparent_va(shown: AreaQuantities, member: Membership) -> Floats:
     """Voltage times current as the meter shows them, (n, 3)."""
-    there = _there(shown, member)
-    if not there.any():
-        return np.full((len(there), 3), np.nan)
-    volts, amperes = shown.voltage_dv[:, :, member.position].T, shown.current_ca[:, :, member.position].T
-    known = there[:, None] & (volts != _MISSING) & (amperes != _MISSING)
-    return np.where(known, volts.astype(np.float64) * amperes / 1_000.0, np.nan)
+    volts, amperes = (
+        np.stack([_of_member(values, _MISSING, shown, member) for values in channels], axis=1)
+        for channels in (shown.voltage_dv, shown.current_ca)
+    )
+    return volts * amperes / 1_000.0
 
 
 def _share(shown: AreaQuantities, column: Column) -> Floats | None:
