@@ -44,7 +44,7 @@ where delivery_id in (
   select n.delivery_id
   from unnest(%(targets)s::text[]) t(target)
   cross join lateral (
-    select o.delivery_id
+    select o.delivery_id, o.due_at, o.sequence
     from sync.delivery o
     where o.target = t.target
       and o.delivered_at is null
@@ -62,6 +62,7 @@ where delivery_id in (
   where not exists (
     select from sync.delivery g where g.target = t.target and g.delivered_at is null and g.due_at = 'infinity'
   )
+  order by n.due_at, n.sequence
   limit %(limit)s
 )
 returning d.delivery_id, d.target, d.payload, d.attempts
