@@ -117,6 +117,16 @@ is_current() {
     [[ $(wanted_stamp .venv/bin/python "$1") == "$(<".venv/$1.stamp")" ]]
 }
 
+# Numba compiles a function anew when its own file has changed, but not when only one that it calls has: what it has
+# kept goes when any of these files is another.
+drop_stale_kernels() {
+  local stamp
+  stamp=$(grep -rlE --include='*.py' --exclude-dir='.?*' '\bnumba\b' . | LC_ALL=C sort | xargs sha256sum | sha256sum)
+  [[ $(cat .meterline/kernels.stamp 2>/dev/null) != "$stamp" ]] || return 0
+  find . -name '.?*' -prune -o \( -name '*.nbi' -o -name '*.nbc' \) -exec rm -f {} +
+  echo "$stamp" >.meterline/kernels.stamp
+}
+
 setup() {
   local kind=$1 packages
   {
@@ -127,6 +137,7 @@ setup() {
     flock 9
     # What serves the tests serves a run as well: test.lock holds all of run.lock.
     is_current "$kind" || { [[ $kind == run ]] && is_current test; } || make_venv "$kind"
+    drop_stale_kernels
     if [[ $kind == test ]] && ! has_browser; then
       echo "meterline: installing a browser for the tests" >&2
       as_root .venv/bin/python -m playwright install-deps chromium &&

@@ -45,18 +45,25 @@ def read_arrived(connection: Connection, target: str, limit: int) -> list[Arrive
     return [Arrived(*row) for row in connection.execute(_SQL["to_read"], {"target": target, "limit": limit})]
 
 
-def read_pending(connection: Connection, target: str, but: Sequence[UUID], limit: int) -> list[dict[str, Any]]:
-    """Notices of what is on its way to a target: owed, arrived and not read back, or not relayed yet.
+def read_pending(
+    connection: Connection, target: str, codes: Sequence[str], but: Sequence[UUID], limit: int
+) -> tuple[int, list[dict[str, Any]]]:
+    """How many notices are on their way to a target (owed, arrived and not read back, or not relayed yet), and those
+    of them that may concern some entities.
 
     Parameters
     ----------
+    codes
+        Of the entities.
     but
         Deliveries that are just being read back.
     limit
-        Of each of the three.
+        Of each of the three, as many as are looked at.
     """
-    arguments = {"target": target, "but": list(but), "limit": limit, "topic": GRID_CHANGE}
-    return [row[0] for row in connection.execute(_SQL["pending"], arguments)]
+    arguments = {"target": target, "codes": list(codes), "but": list(but), "limit": limit, "topic": GRID_CHANGE}
+    row = connection.execute(_SQL["pending"], arguments).fetchone()
+    assert row is not None  # noqa: S101  # a count
+    return row[0], row[1]
 
 
 def count_owed(connection: Connection, target: str) -> int:

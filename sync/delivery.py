@@ -57,7 +57,10 @@ class Subscriber:
 
 
 def keys_of(notice: Mapping[str, Any]) -> tuple[list[Key], list[str]]:
-    """The entities that a notice concerns, and the units with which all that belongs to them was loaded; pure."""
+    """The entities that a notice concerns, and the units with which all that belongs to them was loaded; pure.
+
+    The units of a payload are those whose loss it changes: what is said of them stays as it was.
+    """
     data = notice["data"]
     listed = data.get("entities") or (data.get("payload") or {}).get("entities") or ()
     keys = [Key(kind, code) for kind, code in listed]
@@ -67,7 +70,6 @@ def keys_of(notice: Mapping[str, Any]) -> tuple[list[Key], list[str]]:
         if data["aggregatetype"] in MODEL_KINDS:
             keys.append(Key(data["aggregatetype"], data["aggregateid"]))
         keys += [Key(kind, payload[name]) for name, kind in _NAMED.items() if isinstance(payload.get(name), str)]
-        keys += [Key("unit", unit) for unit in payload.get("units") or ()]
         if data["type"] == "unit.loaded":
             loaded.append(data["aggregateid"])
     return list(dict.fromkeys(keys)), loaded
@@ -143,11 +145,12 @@ def settled(
     but
         Deliveries that are just being read back.
     """
-    if all(each.agrees for each in compared):
+    differing = [each.key.code for each in compared if not each.agrees]
+    if not differing:
         return list(compared)
-    notices = read_pending(connection, subscriber.name, but, _PENDING)
+    on_way, notices = read_pending(connection, subscriber.name, differing, but, _PENDING)
     # With so much on its way nobody can say which of it explains what.
-    if len(notices) >= _PENDING:
+    if on_way >= _PENDING:
         return [each for each in compared if each.agrees]
     pending = {key for notice in notices for key in _all_keys(connection, notice)}
     return [each for each in compared if each.agrees or each.key not in pending]

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
-from grid.document import Document, Key, canonical, digest_of
+import msgspec
+
+from grid.document import Document, Key, digest_of
 from store.deliveries import Attempt
 
 
@@ -71,4 +73,8 @@ class Carrier(Protocol):
 
 def whole_digest(body: Mapping[str, Any]) -> bytes:
     """Digest of a target that holds whole documents."""
-    return digest_of(canonical(body))
+    try:
+        return digest_of(msgspec.json.encode(body, order="deterministic"))
+    except UnicodeEncodeError:
+        # Half a surrogate pair, of which a target's answer may be made: no document has it.
+        return digest_of(repr(body).encode("utf-8", "backslashreplace"))

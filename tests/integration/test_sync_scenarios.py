@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from grid.document import Document, Key
+from grid.document import MODEL_KINDS, Document, Key
 from grid.network import SwitchPosition
 from store.connection import Connection, connect
 from store.sync_documents import pages_of, read_documents
@@ -23,6 +23,7 @@ from sync.change import (
     apply_change,
     read_change,
 )
+from sync.delivery import keys_of
 from sync.load import load_grid
 from tests.small_grid import small_model
 
@@ -39,15 +40,31 @@ def connection(database: Any) -> Iterator[Connection]:
 
 
 def change(connection: Connection, **said: Any) -> AppliedChange:
-    """Make a change, and see that the same again changes nothing."""
+    """Make a change; see that the same again changes nothing, and that targets are sent each document it changed."""
     wanted = read_change(json.dumps(said).encode())
     before = connection.execute("select max(id) from grid.outbox").fetchone()
+    held = documents(connection)
     applied = apply_change(connection, wanted)
     assert applied.outbox_id is not None
     assert before is not None
     assert applied.outbox_id > before[0]
+    told = connection.execute(
+        "select aggregatetype, aggregateid, type, payload from grid.outbox where id = %s", [applied.outbox_id]
+    ).fetchone()
+    assert told is not None
+    keys, loaded = keys_of({"data": dict(zip(("aggregatetype", "aggregateid", "type", "payload"), told, strict=True))})
+    now = documents(connection)
+    assert {key for key in {**held, **now} if held.get(key) != now.get(key)} <= set(keys)
+    assert not loaded
     assert apply_change(connection, wanted).outbox_id is None
     return applied
+
+
+def documents(connection: Connection) -> dict[Key, dict[str, Any]]:
+    """All that targets hold of the model."""
+    return {
+        each.key: dict(each.body) for kind in MODEL_KINDS for page in pages_of(connection, kind, 1_000) for each in page
+    }
 
 
 def refuses(connection: Connection, error: type[ChangeError], match: str, **said: Any) -> None:

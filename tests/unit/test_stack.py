@@ -314,6 +314,26 @@ def test_scripts_are_sound_bash(script: str) -> None:
     subprocess.run(["bash", "-n", str(ROOT / script)], check=True)
 
 
+def test_compiled_kernels_go_when_a_source_of_theirs_changes(tmp_path: Path) -> None:
+    kept = tmp_path / "kernels" / "__pycache__" / "caller.f-1.py311.nbi"
+    kept.parent.mkdir(parents=True)
+    (tmp_path / ".meterline").mkdir()
+    called = tmp_path / "kernels" / "called.py"
+
+    def kept_after(source: str) -> bool:
+        called.write_text(source)
+        script = f'set -euo pipefail; source "{ROOT}/deploy/setup.sh"; drop_stale_kernels'
+        subprocess.run(["bash", "-c", script], check=True, cwd=tmp_path)
+        found = kept.exists()
+        kept.touch()
+        return found
+
+    assert not kept_after("import numba\n")
+    assert kept_after("import numba\n")
+    assert not kept_after("import numba  # another\n")
+    assert kept_after("import numba  # another\n")
+
+
 def test_compose_follows_its_schema_and_names_versions() -> None:
     package = find_spec("check_jsonschema")
     assert package is not None

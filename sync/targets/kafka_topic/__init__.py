@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+import msgspec
 from kafka import TopicPartition
 from kafka.errors import KafkaError
 
@@ -81,8 +82,7 @@ class KafkaTopic:
                 "datacontenttype": "application/json",
                 "data": {"kind": document.key.kind, "code": document.key.code, "body": dict(document.body)},
             }
-            value = json.dumps(event, ensure_ascii=False).encode()
-            yield self._topic, value, _text(document.key).encode(), _HEADERS
+            yield self._topic, msgspec.json.encode(event), _text(document.key).encode(), _HEADERS
         for key in parcel.removed:
             yield self._topic, None, _text(key).encode(), []
 

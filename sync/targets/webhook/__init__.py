@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from grid.document import Document, Key
 from store.deliveries import Attempt, Outgoing, Send, Target
 from sync.targets.contract import Parcel, TargetError, whole_digest
@@ -46,8 +48,7 @@ class WebhookCopy:
                 *({"kind": key.kind, "code": key.code, "body": None} for key in parcel.removed),
             ],
         }
-        body = json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
-        return Outgoing(parcel.delivery_id, self._target, body, parcel.attempt)
+        return Outgoing(parcel.delivery_id, self._target, msgspec.json.encode(told), parcel.attempt)
 
     def expected(self, document: Document) -> bytes | None:
         """The whole document."""
