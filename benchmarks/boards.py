@@ -25,7 +25,6 @@ from typing import Any
 
 import psutil
 import psycopg
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks.boards_database import catch_up, fill
@@ -35,6 +34,7 @@ from deploy.boards.macros import expand
 from deploy.boards.model import Board, Source, variables_of
 from deploy.boards.registry import BOARDS
 from deploy.stack.postgres import superuser_dsn
+from meterline.cli_common import text_console
 from meterline.config import Settings
 
 _MOST_MS = 200.0
@@ -198,7 +198,7 @@ def main() -> int:
             ", ".join(timing.scans),
             style=style,
         )
-    Console().print(table)
+    text_console().print(table)
     built = "built before" if build_s is None else f"built in {build_s:.0f} s (goal {_BUILD_S:.0f} s)"
     print(f"{size / 1e9:.1f} GB, {built}; slowest {max(t.median_ms for t in timings):.0f} ms")
     return 0 if ok else 1

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 import psutil
-from rich.console import Console
 from rich.table import Table
+
+from meterline.cli_common import text_console
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ def main(measure: Callable[[], list[Result]], description: str) -> None:
             _text(r.peer_value),
             _text(r.ratio),
         )
-    Console().print(table)
+    text_console().print(table)
 
 
 def _text(value: float | None) -> str:

@@ -8,11 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, printable, read_instant, read_settings
+from meterline.cli_common import (
+    ConfigOption,
+    JsonOption,
+    fail,
+    print_json,
+    printable,
+    read_instant,
+    read_settings,
+    text_console,
+)
 
 if TYPE_CHECKING:
     from alerts.lifecycle import Action
@@ -86,7 +94,7 @@ def list_(
     if as_json:
         print_json([asdict(row) for row in rows])
     else:
-        Console().print(_table(rows) if rows else "no such alert")
+        text_console().print(_table(rows) if rows else "no such alert")
 
 
 def show(alert_id: AlertArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
@@ -113,7 +121,7 @@ def show(alert_id: AlertArgument, config: ConfigOption = None, as_json: JsonOpti
         }
         print_json(asdict(alert) | parts)
         return
-    Console().print(_table([alert]))
+    text_console().print(_table([alert]))
     for name, value in alert.figures.items():
         print(f"  {name}: {printable(str(value))}")
     for step in history:

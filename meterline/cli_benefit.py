@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from meterline.cli_alert import ByOption
-from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, printable, read_instant, read_settings
+from meterline.cli_common import (
+    ConfigOption,
+    JsonOption,
+    fail,
+    print_json,
+    printable,
+    read_instant,
+    read_settings,
+    text_console,
+)
 
 if TYPE_CHECKING:
     from benefit.parameters import Parameters
@@ -109,7 +118,6 @@ def benefit_show(
     if as_json:
         print_json({**found, "list": entries})
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("organisation", "item", "basis", box=None, header_style="bold")
@@ -122,7 +130,7 @@ def benefit_show(
             f"{row['visits_milli'] / 1_000:,.1f}", f"{row['outage_customer_s'] / 3_600:,.1f}",
             f"{row['co2_g'] / 1_000:,.1f}",
         )  # fmt: skip
-    Console().print(table)
+    text_console().print(table)
     if any(row["sigma_wh"] is None for row in found["by_item"]):
         print("–: how exact that is isn't known; ± of all is that of the avoided losses")
     if found["no_effect_shown"]:
@@ -194,7 +202,6 @@ def benefit_model(config: ConfigOption = None, as_json: JsonOption = False) -> N
     if as_json:
         print_json(found)
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("unit", box=None, header_style="bold")
@@ -205,7 +212,7 @@ def benefit_model(config: ConfigOption = None, as_json: JsonOption = False) -> N
             printable(row["unit"] or "(no organisation)"), _money(row["costs_cents"]), _money(row["benefits_cents"]),
             _money(row["npv_cents"]), _years(row["payback_years"]), _years(row["discounted_payback_years"]),
         )  # fmt: skip
-    console = Console()
+    console = text_console()
     console.print(table)
     bars = Table("what is varied", box=None, header_style="bold")
     for title in ("low", "high", "value at low", "value at high"):

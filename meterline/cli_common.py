@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from meterline.config import Settings
 
 ConfigOption = Annotated[
@@ -26,6 +29,8 @@ OpsPortOption = Annotated[
         help="Serve /healthz, /readyz and /metrics on 127.0.0.1; a worker adds its number to the port",
     ),
 ]
+#: Columns of text that goes into a file or to another program.
+_WIDE = 1_000
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text")]
 
 
@@ -33,6 +38,16 @@ def fail(message: str, code: int = 1) -> NoReturn:
     """End with one line on standard error."""
     print(f"meterline: {message}", file=sys.stderr)
     sys.exit(code)
+
+
+def text_console() -> Console:
+    """Where a command's text goes: what isn't shown on a terminal is as wide as it has to be, and nothing is cut."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _WIDE
+    return console
 
 
 def read_settings(config: Path | None, *, quiet: bool = False) -> Settings:

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from meterline import cli_authority, cli_identity, cli_review, cli_sync, cli_sync_indicators, cli_targets
 from meterline.cli_alert import add_commands
 from meterline.cli_alert_desk import holiday_app, maintenance_app
-from meterline.cli_common import ConfigOption, JsonOption, OpsPortOption, fail, print_json, read_settings
+from meterline.cli_common import ConfigOption, JsonOption, OpsPortOption, fail, print_json, read_settings, text_console
 
 if TYPE_CHECKING:
     from meterline.config import Settings
@@ -146,7 +145,7 @@ def _show_backlog(queue: str, config: Path | None, as_json: bool) -> None:
     if as_json:
         print_json([asdict(row) for row in rows])
     elif rows:
-        Console().print(_table(rows))
+        text_console().print(_table(rows))
     else:
         print(f"no target is configured: name one under [[{queue}.webhooks]]")
 

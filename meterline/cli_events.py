@@ -5,12 +5,20 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from grid.device_events import DeviceEventKind
-from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, printable, read_instant, read_settings
+from meterline.cli_common import (
+    ConfigOption,
+    JsonOption,
+    fail,
+    print_json,
+    printable,
+    read_instant,
+    read_settings,
+    text_console,
+)
 
 event_app = typer.Typer(
     no_args_is_help=True, help="What meters report of themselves. Example: meterline event list --kind last_gasp"
@@ -59,4 +67,4 @@ def event_list(
             event.kind,
             str(timedelta(seconds=round((event.received_at - event.observed_at).total_seconds()))),
         )
-    Console().print(table if events else f"no device event since {start:%Y-%m-%d %H:%M} UTC")
+    text_console().print(table if events else f"no device event since {start:%Y-%m-%d %H:%M} UTC")

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, printable, read_instant, read_settings
+from meterline.cli_common import (
+    ConfigOption,
+    JsonOption,
+    fail,
+    print_json,
+    printable,
+    read_instant,
+    read_settings,
+    text_console,
+)
 
 if TYPE_CHECKING:
     from benefit.flow_report import ProcessFlow
@@ -116,7 +125,6 @@ def _read(
 
 
 def _print_flow(flow: ProcessFlow, *, kinds: bool) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -139,7 +147,7 @@ def _print_flow(flow: ProcessFlow, *, kinds: bool) -> None:
                 _hours(s.p50_s), _hours(s.p90_s), _hours(s.spent_s), _hours(s.again_s),
                 "works" if s.working else "waits",
             )  # fmt: skip
-    Console().print(table)
+    text_console().print(table)
     for r in flow.rework:
         print(
             f"    again: {r.action} back to {r.stage}, {printable(r.kind)}: {r.times} times in {r.cases} cases,"

@@ -10,7 +10,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, printable, read_instant, read_settings
+from meterline.cli_common import (
+    ConfigOption,
+    JsonOption,
+    fail,
+    print_json,
+    printable,
+    read_instant,
+    read_settings,
+    text_console,
+)
 from meterline.cli_trace import grid_trace
 
 grid_app = typer.Typer(
@@ -47,7 +56,7 @@ def grid_show(
     if as_json:
         print_json({"at": valid, "known_at": known, "found": found})
         return
-    console = Console()
+    console = text_console()
     for entity in found:
         _show(console, entity)
 

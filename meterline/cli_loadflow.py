@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from meterline.cli_common import JsonOption, fail, print_json, printable
+from meterline.cli_common import JsonOption, fail, print_json, printable, text_console
 
 #: Columns of the table, in this order, those that a network has.
 _PHASES = ("A", "B", "C", "N", "s1", "s2")
@@ -52,7 +51,7 @@ def loadflow(
         return
     for name, value in figures.items():
         print(f"{name:14}{value:,}" if isinstance(value, int) else f"{name:14}{value:,.4f}")
-    Console().print(_table(voltage_pu))
+    text_console().print(_table(voltage_pu))
 
 
 def _table(voltage_pu: dict[str, dict[str, float]]) -> Table:

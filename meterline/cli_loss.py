@@ -12,7 +12,7 @@ import typer
 from grid.loss_class import reason_names
 from grid.model import UnitKind
 from grid.period import PeriodKind, first_day
-from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, printable, read_settings
+from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, printable, read_settings, text_console
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,8 +53,6 @@ def loss(
 
     Example: meterline loss --period day --from 2026-06-01 --to 2026-06-07 --rates --json
     """
-    from rich.console import Console
-
     from meterline.bootstrap import opener
     from meterline.periods import refresh_all
     from store.periods import read_periods, read_rates
@@ -77,7 +75,7 @@ def loss(
     if as_json:
         print_json(plain)
     elif plain:
-        Console().print(table)
+        text_console().print(table)
     else:
         print("nothing is summed up of that time")
 

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, printable, read_settings
+from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, printable, read_settings, text_console
 
 if TYPE_CHECKING:
     from store.points import LastValue
@@ -50,7 +49,7 @@ def points(
             state_of(value, CYCLES_HELD),
             "–" if value.age_s is None else str(timedelta(seconds=round(value.age_s))),
         )
-    Console().print(table if values else "no point is known")
+    text_console().print(table if values else "no point is known")
 
 
 def load_points_file(

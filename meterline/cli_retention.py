@@ -6,10 +6,9 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, read_settings
+from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, read_settings, text_console
 
 retention_app = typer.Typer(
     no_args_is_help=True, help="How long rows are kept. Example: meterline retention run --dry-run"
@@ -65,4 +64,4 @@ def retention_show(config: ConfigOption = None, as_json: JsonOption = False) -> 
         oldest = "" if row.oldest is None else f"{row.oldest:%Y-%m-%d %H:%M}"
         chunks = "" if row.chunks is None else str(row.chunks)
         table.add_row(row.table, str(row.days), oldest, chunks, f"{row.size_bytes / 2**20:,.1f}")
-    Console().print(table)
+    text_console().print(table)

@@ -16,6 +16,7 @@ from meterline.cli_common import (
     printable,
     read_instant,
     read_settings,
+    text_console,
 )
 
 
@@ -38,8 +39,6 @@ def score(
     Example: meterline score --truth ./city/truth --embedded ./city-db --json
     """
     from contextlib import AbstractContextManager, nullcontext
-
-    from rich.console import Console
 
     from meterline.embedded import embedded_database
     from meterline.logs import configure_logs
@@ -71,7 +70,7 @@ def score(
     if as_json:
         print_json(plain(found))
     else:
-        Console().print(render(found))
+        text_console().print(render(found))
 
 
 def _lengths(text: str) -> tuple[int, ...]:

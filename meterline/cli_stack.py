@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, read_settings
+from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, read_settings, text_console
 
 load_app = typer.Typer(no_args_is_help=True, help="Grid models. Example: meterline load demonstration")
 stack_app = typer.Typer(no_args_is_help=True, help="The native stack on this machine. Example: meterline stack status")
@@ -145,7 +145,7 @@ def stack_status(home: HomeOption = _HOME, as_json: JsonOption = False) -> None:
     for process in found:
         up = f"{process.uptime_s:,.0f} s" if process.pid else ""
         table.add_row(process.name, process.state, str(process.pid or ""), up, str(process.port or ""))
-    Console().print(table)
+    text_console().print(table)
 
 
 @stack_app.command("stop")

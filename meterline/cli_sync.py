@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, printable, read_instant, read_settings
+from meterline.cli_common import (
+    ConfigOption,
+    JsonOption,
+    fail,
+    print_json,
+    printable,
+    read_instant,
+    read_settings,
+    text_console,
+)
 
 if TYPE_CHECKING:
     from meterline.config import Settings
@@ -289,7 +298,6 @@ def _files(path: Path, system: str | None) -> list[tuple[Path, str]]:
 
 
 def print_rows(rows: list[dict[str, Any]], as_json: bool, columns: tuple[str, ...], nothing: str) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -301,4 +309,4 @@ def print_rows(rows: list[dict[str, Any]], as_json: bool, columns: tuple[str, ..
         table = Table(*columns, box=None)
         for row in rows:
             table.add_row(*(Text("" if row[c] is None else printable(str(row[c]), 60)) for c in columns))
-        Console().print(table)
+        text_console().print(table)

@@ -16,7 +16,16 @@ from grid.loss_class import LossClass
 from grid.model import UnitKind
 from grid.period import JUDGED_BY, PeriodKind, judge, midnight_us
 from grid.thresholds import Bounds, Threshold, Thresholds
-from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, printable, read_instant, read_settings
+from meterline.cli_common import (
+    ConfigOption,
+    JsonOption,
+    fail,
+    print_json,
+    printable,
+    read_instant,
+    read_settings,
+    text_console,
+)
 from meterline.cli_loss import FromOption, PeriodOption, ToOption, percent, read_days
 
 if TYPE_CHECKING:
@@ -44,7 +53,6 @@ def threshold_list(config: ConfigOption = None, as_json: JsonOption = False) -> 
 
     Example: meterline threshold list --json
     """
-    from rich.console import Console
     from rich.table import Table
 
     from meterline.bootstrap import opener
@@ -70,7 +78,7 @@ def threshold_list(config: ConfigOption = None, as_json: JsonOption = False) -> 
             printable(row.recorded_by),
             printable(row.reason),
         )
-    Console().print(table)
+    text_console().print(table)
 
 
 @threshold_app.command("set")
@@ -262,14 +270,13 @@ def _as_json(row: Recorded) -> dict[str, Any]:
 
 
 def _show(trial: Trial, limit: int) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     classes = Table("class", "as it is", "proposed")
     for c in LossClass:
         name = c.name.lower()
         classes.add_row(name.replace("_", " "), str(trial.now[name]), str(trial.then[name]))
-    console = Console()
+    console = text_console()
     console.print(classes)
     print(f"{len(trial.changes)} of {trial.now.total()} would change")
     if not trial.changes:

@@ -21,6 +21,7 @@ from meterline.cli_common import (
     printable,
     read_instant,
     read_settings,
+    text_console,
 )
 
 if TYPE_CHECKING:
@@ -259,7 +260,6 @@ def _plot(connection: Connection, story: Story, rules: UsageRules, file: Path, r
 
 
 def _print_table(suspects: list[Suspect]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -283,7 +283,7 @@ def _print_table(suspects: list[Suspect]) -> None:
             f"{s.worth_wh / 1_000:.0f}",
             "" if f.alert_id is None else str(f.alert_id),
         )
-    Console().print(table)
+    text_console().print(table)
 
 
 def _through(day: str | None, rules: UsageRules) -> date:

@@ -6,12 +6,20 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from grid.doubt import DoubtRule
-from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, printable, read_instant, read_settings
+from meterline.cli_common import (
+    ConfigOption,
+    JsonOption,
+    fail,
+    print_json,
+    printable,
+    read_instant,
+    read_settings,
+    text_console,
+)
 
 validation_app = typer.Typer(
     no_args_is_help=True, help="Readings that rules find doubtful. Example: meterline validation list --rule spike"
@@ -62,7 +70,7 @@ def validation_list(
             f"{d.value_wh:,}",
             f"{d.limit_wh:,}",
         )
-    Console().print(table if doubts else f"nothing doubtful since {start:%Y-%m-%d %H:%M} UTC")
+    text_console().print(table if doubts else f"nothing doubtful since {start:%Y-%m-%d %H:%M} UTC")
 
 
 @validation_app.command("run")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, printable, read_settings
+from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, printable, read_settings, text_console
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -48,8 +48,6 @@ def why(
 
     Example: meterline why LV1.101 --between 2026-11-01 --and 2026-11-08 --days 7
     """
-    from rich.console import Console
-
     from meterline.bootstrap import opener
     from meterline.why import WhyError, explain
 
@@ -69,7 +67,7 @@ def why(
     if as_json:
         print_json(as_plain(found))
         return
-    console = Console()
+    console = text_console()
     console.print(_table(found))
     for line in _lines(found):
         console.print(line, markup=False, highlight=False, soft_wrap=True)

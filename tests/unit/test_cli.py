@@ -18,11 +18,12 @@ import pytest
 import typer
 from kafka.errors import KafkaTimeoutError
 from rich.console import Console
+from rich.table import Table
 from typer.testing import CliRunner
 
 from deploy.stack import StackError, checks
 from meterline import cli, cli_deliver
-from meterline.cli_common import print_json, printable
+from meterline.cli_common import print_json, printable, text_console
 from meterline.demonstration import PublisherError
 from meterline.failures import explain
 from meterline.schemas import all_schemas
@@ -278,3 +279,16 @@ def test_names_of_targets_are_not_read_as_markup(capsys: pytest.CaptureFixture[s
     rows = [Backlog("a[red]b[/]", 1, 2, datetime(2026, 11, 22, tzinfo=UTC), disabled=False)]
     Console(width=120).print(cli_deliver._table(rows))
     assert "a[red]b[/]" in capsys.readouterr().out
+
+
+def test_text_that_goes_into_a_file_is_not_cut(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = Table("code", "name")
+    table.add_row("A" * 300, "north yard")
+    monkeypatch.delenv("COLUMNS", raising=False)
+    text_console().print(table)
+    assert "A" * 300 in capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", "60")
+    text_console().print(table)
+    assert max(map(len, capsys.readouterr().out.splitlines())) == 60
