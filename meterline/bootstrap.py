@@ -85,6 +85,7 @@ def make_reading_gatherer(settings: Settings, instance: str) -> ReadingGatherer:
     from kafka import KafkaConsumer
 
     from ingest.sources.kafka import ReadingGatherer, ReadingSettings
+    from ingest.sources.kafka.batches import pause_between_looks
     from ingest.sources.kafka.gatherer import GROUP
     from store.places import StoredPlaces
 
@@ -100,6 +101,7 @@ def make_reading_gatherer(settings: Settings, instance: str) -> ReadingGatherer:
         fetch_max_bytes=_FETCH_BYTES,
         reconnect_backoff_max_ms=_RECONNECT_MAX_MS,
     )
+    pause_between_looks(consumer)
     return ReadingGatherer(
         ReadingSettings(int(ingest.reading_linger_s * 1e6), ingest.reading_hold, backfill_after_us(settings)),
         consumer,

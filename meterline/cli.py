@@ -99,11 +99,14 @@ def migrate(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 @ingest_app.command("mqtt")
 def ingest_mqtt(config: ConfigOption = None, ops_port: OpsPortOption = None) -> None:
     """Bring the gateways' messages from MQTT into Kafka until stopped. Example: meterline ingest mqtt"""
-    from meterline.bootstrap import make_bridge, stop_on_signals
-    from meterline.metrics_bridge import BridgeMetrics
-    from meterline.ops import ops_of
+    from meterline.memory import without_collecting
 
-    bridge = make_bridge(read_settings(config))
+    with without_collecting():
+        from meterline.bootstrap import make_bridge, stop_on_signals
+        from meterline.metrics_bridge import BridgeMetrics
+        from meterline.ops import ops_of
+
+        bridge = make_bridge(read_settings(config))
     with ops_of(ops_port, BridgeMetrics(bridge), bridge.idle_reason):
         bridge.run(stop_on_signals())
 
@@ -120,16 +123,18 @@ def ingest_readings(
     """
     from threading import Thread
 
-    from meterline.bootstrap import make_reading_gatherer, opener, stop_on_signals
-    from meterline.memory import keep_freed_memory
-    from meterline.metrics_readings import ReadingMetrics
-    from meterline.ops import ops_of
-    from meterline.reading_state import ReadingStateTeller
+    from meterline.memory import keep_freed_memory, without_collecting
 
-    settings = read_settings(config)
     keep_freed_memory()
-    stop = stop_on_signals()
-    gatherer = make_reading_gatherer(settings, instance)
+    with without_collecting():
+        from meterline.bootstrap import make_reading_gatherer, opener, stop_on_signals
+        from meterline.metrics_readings import ReadingMetrics
+        from meterline.ops import ops_of
+        from meterline.reading_state import ReadingStateTeller
+
+        settings = read_settings(config)
+        stop = stop_on_signals()
+        gatherer = make_reading_gatherer(settings, instance)
     teller = ReadingStateTeller(opener(settings, "meterline-readings"), instance, gatherer)
     Thread(target=teller.run, args=(stop,), name="state", daemon=True).start()
     with ops_of(ops_port, ReadingMetrics(gatherer), gatherer.idle_reason):
