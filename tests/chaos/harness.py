@@ -103,7 +103,7 @@ class Stack:
         """Remove all readings and results, chunks and all; again if a worker that still writes was in the way.
 
         A chunk of results is a week long: one that ends in the future goes too, or they would outlive their readings.
-        All at once: readings that a worker writes in between would lose their result, and it could never write them again.
+        All at once: readings that a worker writes in between would lose their result, and could never be written again.
         """
         tables = ("telemetry.block", "loss.balance", "loss.superseded")
         with psycopg.connect(self.settings.database.conninfo("owner")) as owner:
