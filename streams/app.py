@@ -37,7 +37,7 @@ from store.connection import STORE_ERRORS, Connection
 from streams.backfill import HEARTBEATS, LaneSettings, follow_backfill
 from streams.counters import Counters, Vitals
 from streams.events import EventProcessor
-from streams.faust_app import LeanApp, RawSchema
+from streams.faust_app import FETCH_MAX_BYTES, LeanApp, RawSchema
 from streams.join import Record
 from streams.lag import watch_lag
 from streams.model_changes import follow_changes_of_model
@@ -232,7 +232,7 @@ def _make_app(settings: WorkerSettings) -> faust.App:
         topic_allow_declare=False,
         consumer_group_instance_id=f"{settings.group}-{settings.instance}",
         consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=4 * 1024 * 1024,
+        consumer_max_fetch_size=FETCH_MAX_BYTES,
         broker_max_poll_records=_POLL,
         broker_session_timeout=settings.session_timeout_s,
         # By it a member learns that another one waits for its share.
