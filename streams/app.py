@@ -58,6 +58,8 @@ _REFUSALS = 8
 #: Records that are taken from Kafka's buffers at a time, where they lie compressed: no more than fit between the mark
 #: from which a queue wants no more and its bound, even of the largest blocks.
 _POLL = 200
+#: The longest wait before a store that couldn't be used is tried again: it is what a recovery may take longer.
+_RETRY_S = 2.0
 #: Messages of device events in a batch, and waiting for the next one: each may have thousands of events.
 _EVENTS = 64
 
@@ -371,7 +373,7 @@ async def _until_stored(work: Callable[[], T]) -> T:
     """Run `work` in a thread until the store takes it: what isn't stored is not acknowledged, so nothing is lost."""
     async for attempt in AsyncRetrying(
         retry=retry_if_exception_type(STORE_ERRORS),
-        wait=wait_random_exponential(multiplier=0.2, max=10),
+        wait=wait_random_exponential(multiplier=0.2, max=_RETRY_S),
         before_sleep=lambda state: log.warning(
             "the store can't be used; trying again",
             attempt=state.attempt_number,
