@@ -15,8 +15,8 @@ from tests.chaos.harness import Stack
 
 #: On a machine that others keep busy; what is allowed is judged by who plays.
 _PATIENCE_S = 240.0
-#: Messages that wait for both workers, in less than a session: most of a batch for each.
-_BATCHES = 1_000
+#: Messages that wait for two workers: more than a full batch for each.
+_BATCHES = 2_500
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def play(stack: Stack, name: str, seed: int, folder: Path) -> Played:
             if fault.clean_first:
                 load.goes_on(fault.clean_first)
                 # A full batch takes what it takes, whatever is in it: on a busy machine they come in any case.
-                with stack.paused("worker-0"), stack.paused("worker-1"):
+                with stack.paused("postgres"):
                     load.goes_on(_BATCHES)
                 # What has come must also have been settled: on a busy machine a fresh worker is still behind.
                 stack.until_settled(time.time(), _PATIENCE_S)
