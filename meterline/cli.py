@@ -4,45 +4,56 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
-from meterline import cli_points, cli_stack
-from meterline.cli_acceptance import acceptance_app
-from meterline.cli_alert_desk import finding_app, workorder_app
-from meterline.cli_assess import assess_app
-from meterline.cli_benefit import benefit_app
-from meterline.cli_boards import boards_app
 from meterline.cli_common import ConfigOption, JsonOption, OpsPortOption, fail, print_json, printable, read_settings
-from meterline.cli_console import console, top
-from meterline.cli_council import conference_app, decision_app, matter_app, norm_app, training_app
-from meterline.cli_deliver import alert_app, sync_app
-from meterline.cli_events import event_app
-from meterline.cli_flow import flow_app
-from meterline.cli_grid import grid_app
-from meterline.cli_ingest import gaps_app
-from meterline.cli_loadflow import loadflow
-from meterline.cli_loss import loss
-from meterline.cli_probe import probe
-from meterline.cli_release import release_app
-from meterline.cli_replay import replay
-from meterline.cli_report import report_app
-from meterline.cli_retention import retention_app
-from meterline.cli_rollout import rollout_app
-from meterline.cli_score import score
-from meterline.cli_simulate import simulate
-from meterline.cli_snapshot import snapshot
-from meterline.cli_threshold import threshold_app
-from meterline.cli_ticket import ticket_app
-from meterline.cli_token import token_app
-from meterline.cli_usage import usage_app
-from meterline.cli_validation import validation_app
-from meterline.cli_why import why
-from meterline.cli_worker import worker_app
+from meterline.cli_loading import LoadingGroup
+
+
+class _Commands(LoadingGroup):
+    places: ClassVar[Mapping[str, str]] = {
+        "console": "meterline.cli_console:console",
+        "top": "meterline.cli_console:top",
+        "loss": "meterline.cli_loss:loss",
+        "run": "meterline.cli_stack:run",
+        "probe": "meterline.cli_probe:probe",
+        "replay": "meterline.cli_replay:replay",
+        "score": "meterline.cli_score:score",
+        "simulate": "meterline.cli_simulate:simulate",
+        "why": "meterline.cli_why:why",
+        "doctor": "meterline.cli_stack:doctor",
+        "points": "meterline.cli_points:points",
+        "loadflow": "meterline.cli_loadflow:loadflow",
+        "load": "meterline.cli_stack:load_app",
+        "gaps": "meterline.cli_ingest:gaps_app",
+        "stack": "meterline.cli_stack:stack_app",
+        "worker": "meterline.cli_worker:worker_app",
+        "alert": "meterline.cli_deliver:alert_app",
+        "finding": "meterline.cli_alert_desk:finding_app",
+        "workorder": "meterline.cli_alert_desk:workorder_app",
+        "token": "meterline.cli_token:token_app",
+        "sync": "meterline.cli_deliver:sync_app",
+        "rollout": "meterline.cli_rollout_parts:rollout_app",
+        "ticket": "meterline.cli_ticket:ticket_app",
+        "report": "meterline.cli_report:report_app",
+        "event": "meterline.cli_events:event_app",
+        "validation": "meterline.cli_validation:validation_app",
+        "retention": "meterline.cli_retention:retention_app",
+        "grid": "meterline.cli_grid:grid_app",
+        "threshold": "meterline.cli_threshold:threshold_app",
+        "boards": "meterline.cli_boards:boards_app",
+        "usage": "meterline.cli_usage:usage_app",
+        "flow": "meterline.cli_flow:flow_app",
+        "benefit": "meterline.cli_benefit:benefit_app",
+    }
+
 
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Line loss of a power-distribution utility, in real time. Example: meterline run --for 120 --json",
@@ -52,52 +63,9 @@ rejected_app = typer.Typer(
     no_args_is_help=True, help="Inputs that were not taken. Example: meterline rejected list --reason unknown_meter"
 )
 config_app = typer.Typer(no_args_is_help=True, help="The configuration. Example: meterline config show")
-app.add_typer(cli_stack.load_app, name="load")
 app.add_typer(ingest_app, name="ingest")
 app.add_typer(rejected_app, name="rejected")
-app.add_typer(gaps_app, name="gaps")
 app.add_typer(config_app, name="config")
-app.add_typer(cli_stack.stack_app, name="stack")
-app.add_typer(worker_app, name="worker")
-app.add_typer(alert_app, name="alert")
-app.add_typer(finding_app, name="finding")
-app.add_typer(workorder_app, name="workorder")
-app.add_typer(token_app, name="token")
-app.add_typer(sync_app, name="sync")
-app.add_typer(rollout_app, name="rollout")
-app.add_typer(ticket_app, name="ticket")
-app.add_typer(report_app, name="report")
-rollout_app.add_typer(release_app, name="release")
-rollout_app.add_typer(assess_app, name="assess")
-rollout_app.add_typer(acceptance_app, name="acceptance")
-rollout_app.add_typer(matter_app, name="matter")
-rollout_app.add_typer(conference_app, name="conference")
-rollout_app.add_typer(decision_app, name="decision")
-rollout_app.add_typer(norm_app, name="norm")
-rollout_app.add_typer(training_app, name="training")
-app.add_typer(event_app, name="event")
-app.add_typer(validation_app, name="validation")
-app.add_typer(retention_app, name="retention")
-app.add_typer(grid_app, name="grid")
-app.add_typer(threshold_app, name="threshold")
-app.add_typer(boards_app, name="boards")
-app.add_typer(usage_app, name="usage")
-app.add_typer(flow_app, name="flow")
-app.add_typer(benefit_app, name="benefit")
-boards_app.command()(snapshot)
-app.command()(console)
-app.command()(top)
-app.command()(loss)
-app.command()(cli_stack.run)
-app.command()(probe)
-app.command()(replay)
-app.command()(score)
-app.command()(simulate)
-app.command()(why)
-app.command()(cli_stack.doctor)
-app.command()(cli_points.points)
-app.command()(loadflow)
-cli_stack.load_app.command("points")(cli_points.load_points_file)
 
 
 def main() -> None:
@@ -131,11 +99,14 @@ def migrate(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 @ingest_app.command("mqtt")
 def ingest_mqtt(config: ConfigOption = None, ops_port: OpsPortOption = None) -> None:
     """Bring the gateways' messages from MQTT into Kafka until stopped. Example: meterline ingest mqtt"""
-    from meterline.bootstrap import make_bridge, stop_on_signals
-    from meterline.metrics import BridgeMetrics
-    from meterline.ops import ops_of
+    from meterline.memory import without_collecting
 
-    bridge = make_bridge(read_settings(config))
+    with without_collecting():
+        from meterline.bootstrap import make_bridge, stop_on_signals
+        from meterline.metrics_bridge import BridgeMetrics
+        from meterline.ops import ops_of
+
+        bridge = make_bridge(read_settings(config))
     with ops_of(ops_port, BridgeMetrics(bridge), bridge.idle_reason):
         bridge.run(stop_on_signals())
 
@@ -152,16 +123,18 @@ def ingest_readings(
     """
     from threading import Thread
 
-    from meterline.bootstrap import make_reading_gatherer, opener, stop_on_signals
-    from meterline.memory import keep_freed_memory
-    from meterline.metrics_readings import ReadingMetrics
-    from meterline.ops import ops_of
-    from meterline.reading_state import ReadingStateTeller
+    from meterline.memory import keep_freed_memory, without_collecting
 
-    settings = read_settings(config)
     keep_freed_memory()
-    stop = stop_on_signals()
-    gatherer = make_reading_gatherer(settings, instance)
+    with without_collecting():
+        from meterline.bootstrap import make_reading_gatherer, opener, stop_on_signals
+        from meterline.metrics_readings import ReadingMetrics
+        from meterline.ops import ops_of
+        from meterline.reading_state import ReadingStateTeller
+
+        settings = read_settings(config)
+        stop = stop_on_signals()
+        gatherer = make_reading_gatherer(settings, instance)
     teller = ReadingStateTeller(opener(settings, "meterline-readings"), instance, gatherer)
     Thread(target=teller.run, args=(stop,), name="state", daemon=True).start()
     with ops_of(ops_port, ReadingMetrics(gatherer), gatherer.idle_reason):

@@ -12,6 +12,7 @@ import typer
 
 from deploy.boards.language import Language
 from meterline.cli_common import JsonOption, fail, print_json, printable, read_instant
+from meterline.cli_snapshot import snapshot
 
 if TYPE_CHECKING:
     from deploy.boards.model import Board
@@ -21,6 +22,7 @@ boards_app = typer.Typer(
     no_args_is_help=True,
     help="The boards, and a Grafana that shows them. Example: meterline boards push --url URL --token-file FILE",
 )
+boards_app.command()(snapshot)
 UrlOption = Annotated[str, typer.Option("--url", help="Address of the Grafana, such as https://grafana.example.org")]
 TokenOption = Annotated[
     Path, typer.Option("--token-file", help="File with the token of a service account with the role Editor")

@@ -12,8 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from meterline.cli_common import ConfigOption, JsonOption, fail, print_json, read_settings, text_console
+from meterline.cli_points import load_points_file
 
 load_app = typer.Typer(no_args_is_help=True, help="Grid models. Example: meterline load demonstration")
+load_app.command("points")(load_points_file)
 stack_app = typer.Typer(no_args_is_help=True, help="The native stack on this machine. Example: meterline stack status")
 
 HomeOption = Annotated[

@@ -24,9 +24,13 @@ def worker(
     """
     if context.invoked_subcommand is not None:
         return
-    from meterline.worker import run_worker
+    from meterline.memory import without_collecting
 
-    run_worker(read_settings(config), instance, ops_port)
+    with without_collecting():
+        from meterline.worker import run_worker
+
+        settings = read_settings(config)
+    run_worker(settings, instance, ops_port)
 
 
 @worker_app.command("leave")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import sys
+from collections.abc import Iterator
 
 # Parameters of glibc's mallopt(3).
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
@@ -30,6 +32,20 @@ def keep_freed_memory() -> bool:
     wanted = ((_M_ARENA_MAX, 1), (_M_MMAP_THRESHOLD, _MMAP_BYTES), (_M_TRIM_THRESHOLD, _TRIM_BYTES))
     taken = [mallopt(parameter, value) for parameter, value in wanted]
     return all(taken)
+
+
+@contextlib.contextmanager
+def without_collecting() -> Iterator[None]:
+    """Have no garbage looked for while a program loads what it uses, which stays.
+
+    The collector goes through all that is there again and again as it grows: an eighth of a worker's start.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def share_interpreter() -> None:

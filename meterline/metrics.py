@@ -1,4 +1,4 @@
-"""Metrics of our own programs, read from what they count anyway when somebody asks."""
+"""Metrics of a worker, read from what it counts anyway when somebody asks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ingest.sources.mqtt import Bridge
 from streams.counters import Counters, Histogram, Vitals
 from streams.steps.estimate import KINDS
 
@@ -40,19 +39,6 @@ _HISTOGRAMS: dict[str, tuple[str, Callable[[Counters], Histogram]]] = {
         lambda counters: counters.flush,
     ),
     "batch_records": ("Kafka records in a batch", lambda counters: counters.batch_records),
-}
-
-_GAP_COUNTERS = {
-    "noticed": "Gaps noticed in gateways' numbers",
-    "filled": "Gaps filled",
-    "requested": "Requests to send again",
-    "restarts": "Gateways' counters that started anew",
-    "untracked": "Messages of gateways beyond the number that is followed",
-}
-_GAP_GAUGES = {
-    "open": "Gaps that are open",
-    "open_messages": "Messages missing in open gaps",
-    "given_up": "Open gaps that are no longer asked for",
 }
 
 
@@ -129,39 +115,6 @@ class WorkerMetrics(Collector):
         asked.add_metric(["hit"], now.hits)
         asked.add_metric(["miss"], now.misses)
         yield asked
-
-
-class BridgeMetrics(Collector):
-    """Metrics of the MQTT bridge."""
-
-    def __init__(self, bridge: Bridge) -> None:
-        self._bridge = bridge
-
-    def collect(self) -> Iterable[Metric]:
-        """Called by the registry at each scrape."""
-        bridge = self._bridge
-        counters = {
-            "forwarded": ("Blocks handed to Kafka", bridge.forwarded),
-            "gathered": ("Messages that went into blocks together with others", bridge.gathered),
-            "backfilled": (
-                "Blocks of those forwarded that were old and went to the backfill's lane",
-                bridge.backfilled,
-            ),
-        }
-        gaps = bridge.gap_figures()
-        counters |= {f"gap_{name}": (text, gaps[name]) for name, text in _GAP_COUNTERS.items() if name in gaps}
-        for name, (text, value) in counters.items():
-            yield CounterMetricFamily(f"meterline_bridge_{name}", text, value=value)
-        for name, text in _GAP_GAUGES.items():
-            if name in gaps:
-                yield GaugeMetricFamily(f"meterline_bridge_gaps_{name}", text, value=gaps[name])
-        rejected = CounterMetricFamily("meterline_bridge_rejected", "Inputs refused", labels=["reason"])
-        for reason, count in dict(bridge.reasons).items():
-            rejected.add_metric([reason], count)
-        yield rejected
-        yield GaugeMetricFamily(
-            "meterline_bridge_held_bytes", "Bytes of messages that wait for Kafka", value=bridge.held_bytes
-        )
 
 
 def _buckets(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:

@@ -10,7 +10,7 @@ from faust.worker import Worker
 from grid.network import SwitchPosition
 from meterline.bootstrap import opener
 from meterline.config import Settings, loss_rules
-from meterline.memory import keep_freed_memory, share_interpreter
+from meterline.memory import keep_freed_memory, share_interpreter, without_collecting
 from meterline.metrics import WorkerMetrics
 from meterline.ops import ops_of
 from store.connection import Connection
@@ -26,7 +26,8 @@ def run_worker(settings: Settings, instance: str, ops_port: int | None = None) -
     With `ops_port`, health and metrics are served there; a numbered instance adds its number to it.
     """
     keep_freed_memory()
-    warm_steps()
+    with without_collecting():
+        warm_steps()
     share_interpreter()
     vitals = Vitals()
     # Faust keeps no state of ours: its folder may vanish with the process.

@@ -37,7 +37,7 @@ from store.connection import STORE_ERRORS, Connection
 from streams.backfill import HEARTBEATS, LaneSettings, follow_backfill
 from streams.counters import Counters, Vitals
 from streams.events import EventProcessor
-from streams.faust_app import LeanApp, RawSchema
+from streams.faust_app import FETCH_MAX_BYTES, LeanApp, RawSchema
 from streams.join import Record
 from streams.lag import watch_lag
 from streams.model_changes import follow_changes_of_model
@@ -58,6 +58,8 @@ _REFUSALS = 8
 #: Records that are taken from Kafka's buffers at a time, where they lie compressed: no more than fit between the mark
 #: from which a queue wants no more and its bound, even of the largest blocks.
 _POLL = 200
+#: The longest wait before a store that couldn't be used is tried again: it is what a recovery may take longer.
+_RETRY_S = 2.0
 #: Messages of device events in a batch, and waiting for the next one: each may have thousands of events.
 _EVENTS = 64
 
@@ -232,7 +234,7 @@ def _make_app(settings: WorkerSettings) -> faust.App:
         topic_allow_declare=False,
         consumer_group_instance_id=f"{settings.group}-{settings.instance}",
         consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=4 * 1024 * 1024,
+        consumer_max_fetch_size=FETCH_MAX_BYTES,
         broker_max_poll_records=_POLL,
         broker_session_timeout=settings.session_timeout_s,
         # By it a member learns that another one waits for its share.
@@ -371,7 +373,7 @@ async def _until_stored(work: Callable[[], T]) -> T:
     """Run `work` in a thread until the store takes it: what isn't stored is not acknowledged, so nothing is lost."""
     async for attempt in AsyncRetrying(
         retry=retry_if_exception_type(STORE_ERRORS),
-        wait=wait_random_exponential(multiplier=0.2, max=10),
+        wait=wait_random_exponential(multiplier=0.2, max=_RETRY_S),
         before_sleep=lambda state: log.warning(
             "the store can't be used; trying again",
             attempt=state.attempt_number,

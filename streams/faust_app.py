@@ -22,6 +22,9 @@ QUEUE_BYTES = 32_000_000
 #: Kafka answers as soon as it has so many bytes, compressed, for the worker, or after so long: with the first byte, as
 #: usual, each record that comes alone would cost both a request that names all partitions.
 FETCH_BYTES, FETCH_WAIT_MS = 512 * 1024, 200
+#: What Kafka hands over of one partition at a time, compressed. A worker may have dozens of partitions with a backlog
+#: each, and an answer lies in memory twice while it is read.
+FETCH_MAX_BYTES = 1024 * 1024
 
 
 class _Rest:

@@ -68,7 +68,8 @@ class Fault:
     short
         Whether a round is short enough for each run of the tests.
     growth_max, clean_first
-        Bytes by which no program may grow, beyond what it takes while so many messages are published before.
+        Bytes by which no program may grow, beyond what it takes while so many messages are published before, and for a
+        backlog of some more.
     publish, backfill
         The load, and whether it goes by the backfill's lane.
     around

@@ -103,9 +103,12 @@ class Stack:
         """Remove all readings and results, chunks and all; again if a worker that still writes was in the way.
 
         A chunk of results is a week long: one that ends in the future goes too, or they would outlive their readings.
+        All at once: readings that a worker writes in between would lose their result, and could never be written again.
         """
-        with psycopg.connect(self.settings.database.conninfo("owner"), autocommit=True) as owner:
-            for table in ("telemetry.block", "loss.balance", "loss.superseded"):
+        tables = ("telemetry.block", "loss.balance", "loss.superseded")
+        with psycopg.connect(self.settings.database.conninfo("owner")) as owner:
+            owner.execute(f"lock table {', '.join(tables)} in access exclusive mode".encode())
+            for table in tables:
                 owner.execute(f"select drop_chunks('{table}', older_than => now() + interval '8 days')".encode())
             owner.execute("truncate telemetry.rejected")
         self.poisons = self.poisoned = self.nobodys = 0

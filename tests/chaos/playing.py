@@ -15,6 +15,8 @@ from tests.chaos.harness import Stack
 
 #: On a machine that others keep busy; what is allowed is judged by who plays.
 _PATIENCE_S = 240.0
+#: Messages that wait for two workers: more than a full batch for each.
+_BATCHES = 2_500
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,9 @@ def play(stack: Stack, name: str, seed: int, folder: Path) -> Played:
             time.sleep(chance.uniform(0.0, 1.5))
             if fault.clean_first:
                 load.goes_on(fault.clean_first)
+                # A full batch takes what it takes, whatever is in it: on a busy machine they come in any case.
+                with stack.paused("postgres"):
+                    load.goes_on(_BATCHES)
                 # What has come must also have been settled: on a busy machine a fresh worker is still behind.
                 stack.until_settled(time.time(), _PATIENCE_S)
                 memory.clean_until_now()

@@ -25,7 +25,7 @@ from ingest.requests import sequence_of
 from ingest.resend import Resender
 from ingest.sources.mqtt import Bridge, BridgeSettings, bridge
 from ingest.sources.mqtt.bridge import BridgeError
-from meterline.metrics import BridgeMetrics
+from meterline.metrics_bridge import BridgeMetrics
 from tests.memory_ledger import MemoryLedger
 from tests.waiting import PATIENCE_S
 

@@ -20,7 +20,8 @@ from ingest.resend import Resender
 from ingest.sources.mqtt import Bridge, BridgeSettings
 from meterline.cli import app
 from meterline.config import Settings
-from meterline.metrics import BridgeMetrics, WorkerMetrics
+from meterline.metrics import WorkerMetrics
+from meterline.metrics_bridge import BridgeMetrics
 from meterline.schemas import all_schemas
 from meterline.settings.alerts import AlertWebhookTarget, CalendarSection, ChannelSection, RouteSection, WebhookTarget
 from meterline.verify import Verdict

@@ -13,7 +13,8 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from grid.errors import Reason, Rejection
-from meterline.metrics import BridgeMetrics, WorkerMetrics
+from meterline.metrics import WorkerMetrics
+from meterline.metrics_bridge import BridgeMetrics
 from meterline.ops import serve_ops
 from streams.counters import AGE_EDGES_S, DELAY_EDGES_S, Counters, Histogram, Vitals
 from streams.view_cache import CacheFigures

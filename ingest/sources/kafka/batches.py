@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 _V2 = 2
 #: What one batch may expand to, and from how much on no further one is uncompressed beside those that are.
 MAX_BATCH_BYTES, _ENOUGH_BYTES = 64 << 20, 32 << 20
+_PAUSE_S = 0.1
 #: Java's clients write Snappy in pieces: behind a head of so many bytes, each with its length before it.
 _PIECES, _HEAD = b"\x82SNAPPY\0", 16
 
@@ -45,6 +46,18 @@ class BatchError(Exception):
 def hand_out_batches(consumer: KafkaConsumer) -> None:
     """Have the consumer's `poll` return batches instead of records; its `max_records` then counts batches."""
     consumer._fetcher.PartitionRecords = _Batches  # noqa: SLF001  # see above
+
+
+def pause_between_looks(consumer: KafkaConsumer) -> None:
+    """Have the consumer wait `_PAUSE_S` before it looks again for what it has asked for.
+
+    It wants to be back when the next heartbeat is due, which another task sends anyway. While Kafka doesn't answer the
+    last one that is always now: `poll` took a whole core then, and left something with the request that is out at each
+    turn, 440 MB in the 30 s for which a Kafka slept.
+    """
+    coordinator = consumer._coordinator  # noqa: SLF001  # see above
+    until_next_s = coordinator.time_to_next_poll
+    coordinator.time_to_next_poll = lambda: max(until_next_s(), _PAUSE_S)
 
 
 class _Batches(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka-python has no types

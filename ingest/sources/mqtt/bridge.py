@@ -45,8 +45,8 @@ _ANSWERS_S = 0.005
 _SESSION_EXPIRY_S = 7 * 86_400
 _KAFKA_TIMEOUT_S = 60
 #: Bytes that may wait in memory. Beyond, the bridge stops reading from the broker, which holds the rest.
-_MAX_HELD = 64 << 20
-#: What a message takes beside its topic and its payload: however short they are, no more than 32,768 wait.
+_MAX_HELD = 32 << 20
+#: What a message takes beside its topic and its payload: however short they are, no more than 16,384 wait.
 _MESSAGE_BYTES = 2_048
 
 
