@@ -7,17 +7,21 @@ which is which. What odds any pair has before its features are looked at is lear
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
-#: More than that a feature's odds don't count, so that sums keep what is small beside it.
+#: More than that a pair's features don't count, so that sums keep what is small beside it.
 _MOST = 1e9
-_ROUNDS = 200
-_SETTLED = 1e-7
+#: Of a group the records or things, whichever are fewer: all their sets are gone through.
+_MOST_EXACT = 10
+_ROUNDS = 50
+_SETTLED = 1e-4
 
 
 def pair_up(ratios: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probability of each pair.
+    """Probability of each pair; 0 of one whose features speak against it.
 
     Parameters
     ----------
@@ -34,33 +38,67 @@ def pair_up(ratios: NDArray[np.float64]) -> NDArray[np.float64]:
     Notes
     -----
     Before its features a pair has the odds of matches, over records that match nothing, over things that nothing
-    matches, each counted as found with one more beside. The probabilities are the marginals of the monomer-dimer model
-    by message passing (Bayati, Gamarnik, Katz, Nair, Tetali, "Simple deterministic approximation algorithms for
-    counting matchings", STOC 2007): exact where pairs form no ring, else nearer to "none of these" than the truth. M.
-    Sadinle, "Bayesian estimation of bipartite matchings for record linkage", J. Am. Stat. Assoc. 112 (2017).
+    matches, each counted as found with one more beside: a record that is nothing and a thing without a record seldom
+    meet by chance where there are few of either. M. Sadinle, "Bayesian estimation of bipartite matchings for record
+    linkage", J. Am. Stat. Assoc. 112 (2017).
     """
     records, things = ratios.shape
-    weights = np.minimum(ratios, _MOST)
-    to_things, to_records = np.ones_like(weights), np.ones_like(weights)
-    matches = min(records, things) / 2
+    weights = np.where(ratios > 1, np.minimum(ratios, _MOST), 0.0)
+    groups = [np.ix_(rows, columns) for rows, columns in _groups(weights)]
     found = np.zeros_like(weights)
+    matches = min(records, things) / 2
     for _ in range(_ROUNDS):
-        odds = weights * ((matches + 1) / ((records - matches + 1) * (things - matches + 1)))
-        found, to_things, to_records = _pass(odds, to_things, to_records)
+        before = (matches + 1) / ((records - matches + 1) * (things - matches + 1))
+        for group in groups:
+            found[group] = pair_shares(before * weights[group])
         former, matches = matches, float(found.sum())
-        if abs(matches - former) <= _SETTLED * records:
+        if abs(matches - former) <= _SETTLED:
             break
     return found
 
 
-def _pass(
-    odds: NDArray[np.float64], to_things: NDArray[np.float64], to_records: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """What each record and thing tells the other of being free for it, once more; halfway, or they would swing."""
-    of_records, of_things = odds * to_records, odds * to_things
-    rows, columns = of_records.sum(axis=1, keepdims=True), of_things.sum(axis=0, keepdims=True)
-    # Seen from both sides, which agree once all is settled.
-    found = np.minimum(of_records / (1 + rows), of_things / (1 + columns))
-    to_things = np.sqrt(to_things / (1 + np.maximum(rows - of_records, 0)))
-    to_records = np.sqrt(to_records / (1 + np.maximum(columns - of_things, 0)))
-    return found, to_things, to_records
+def pair_shares(odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of each pair the weight of all sets of pairs that it is in, as a share of all sets' weight.
+
+    Of a large group each pair is weighed against all of its rivals at once, which makes it less probable than it is.
+    """
+    rows, columns = odds.shape
+    if rows > columns:
+        return pair_shares(odds.T).T
+    if rows > _MOST_EXACT:
+        return np.asarray(odds / (1 + odds.sum(axis=1, keepdims=True) + odds.sum(axis=0, keepdims=True) - odds))
+    # By column: what the columns before it weigh that have taken a set of rows, and those from it on for what is left.
+    sets = np.arange(2**rows)
+    without = [sets[sets >> row & 1 == 0] for row in range(rows)]
+    before, after = np.zeros((columns + 1, len(sets))), np.ones((columns + 1, len(sets)))
+    before[0, 0] = 1
+    for column in range(columns):
+        before[column + 1] = before[column]
+        for row, free in enumerate(without):
+            before[column + 1, free | 1 << row] += odds[row, column] * before[column, free]
+    for column in reversed(range(columns)):
+        after[column] = after[column + 1]
+        for row, free in enumerate(without):
+            after[column, free] += odds[row, column] * after[column + 1, free | 1 << row]
+    found = np.empty_like(odds)
+    for row, free in enumerate(without):
+        found[row] = odds[row] * np.einsum("cs,cs->c", before[:-1, free], after[1:, free | 1 << row])
+    return np.asarray(found / after[0, 0])
+
+
+def _groups(weights: NDArray[np.float64]) -> Iterator[tuple[list[int], list[int]]]:
+    """Records and things that pairs join, directly or by others."""
+    things = [np.flatnonzero(row).tolist() for row in weights]
+    records = [np.flatnonzero(column).tolist() for column in weights.T]
+    seen: set[int] = set()
+    for first in range(len(things)):
+        if first in seen or not things[first]:
+            continue
+        rows, columns, waiting = {first}, set[int](), [first]
+        while waiting:
+            for column in set(things[waiting.pop()]) - columns:
+                columns.add(column)
+                waiting += set(records[column]) - rows
+                rows.update(records[column])
+        seen |= rows
+        yield sorted(rows), sorted(columns)
