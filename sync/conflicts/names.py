@@ -27,8 +27,8 @@ def compare_names(clusters: Clusters) -> Iterator[Finding]:
                 of = cluster or Cluster(table.mapping.entity, (table.keys[row],))
                 confidence = (of.link((title, row)) or ("", 1.0))[1]
                 one_of = clusters.open_between.get(title, {}).get(row)
-                if not should and one_of is not None and column == "name":
-                    # Nobody else knows its name, and it may mean either.
+                if one_of is not None and column == "name" and (should == "" or (should is None and cluster)):
+                    # It follows no rule, or nobody else knows what it names; and it may mean either.
                     should = " or ".join(sorted(" ".join(each.identity) for each, _ in one_of.among))
                     confidence = round(one_of.probability, 4)
                 if should is not None:
