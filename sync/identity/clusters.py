@@ -185,6 +185,16 @@ class Clusters:
             to.links = {}
         to.links[place] = (method, confidence)
 
+    def target_row(self, table: Rows, relation: str, row: int) -> Place | None:
+        """The row that a row's reference leads to; None where it leads nowhere, or there is none."""
+        led = self._led.get((table.title, relation))
+        if led is None:
+            return None
+        keys, at, _ = led
+        key = keys[row]
+        to = None if key is None else at.get(key)
+        return None if to is None else (f"{table.system}.{table.mapping.refs[relation].dataset}", to)
+
     def target(self, table: Rows, relation: str, row: int) -> Cluster | None:
         """The cluster that a row's reference leads to; None where it leads nowhere, or there is none."""
         led = self._led.get((table.title, relation))

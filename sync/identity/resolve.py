@@ -29,11 +29,11 @@ def resolve(tables: Sequence[Rows], grid: GridView, words: Mapping[str, str]) ->
 
 
 def expect_points(clusters: Clusters, grid: GridView) -> None:
-    """Say which SCADA points there should be: four at each feeder's head, and one of each switch of a feeder."""
+    """Say which SCADA points there should be: four and the breaker at each feeder's head, and one of each switch."""
     if not clusters.titles("point"):
         return
     for feeder in clusters.all["feeder"]:
-        for what in _MEASURED:
+        for what in (*_MEASURED, *(("cb",) if feeder.code in grid.breakers else ())):
             clusters.expect("point", (*feeder.identity, what), feeder)
     breakers = set(grid.breakers.values())
     for switch in clusters.all["switch"]:
