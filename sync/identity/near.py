@@ -9,6 +9,7 @@ import numpy as np
 
 from sync.identity.bipartite import pair_up
 from sync.identity.clusters import Cluster, Clusters, Identity, OneOf
+from sync.identity.ends import Ends
 from sync.identity.scoring import POSSIBLE, SURE, likelihood_ratio
 from sync.mapping import EntityKind
 from sync.naming import distance, plain, render
@@ -40,12 +41,15 @@ def _match(clusters: Clusters, table: Rows, kind: EntityKind, words: Mapping[str
         return
     style = Style(table, clusters)
     shared = _shared_members(clusters, table) if kind == "area" else {}
+    ends = Ends(clusters) if kind == "segment" else None
     ratios = np.empty((len(strays), len(gaps)))
     for i, row in enumerate(strays):
         for j, gap in enumerate(gaps):
             features = _name_features(table, row, gap, style.names(gap), words) | _features(clusters, table, row, gap)
             if kind == "area" and shared:
                 features["members"] = shared.get(row) is gap
+            if ends is not None:
+                features["ends"] = ends.agree((table.title, row), gap)
             ratios[i, j] = likelihood_ratio(features)
     left_open: dict[int, OneOf] = {}
     for row, found in zip(strays, pair_up(ratios), strict=True):

@@ -42,7 +42,7 @@ WEIGHTS: Mapping[str, Weight] = {
     "impedance": Weight(0.98, 0.01),
     "losses": Weight(0.98, 0.15),
     "members": Weight(0.98, 0.0005),
-    "node": Weight(0.98, 0.003),
+    "ends": Weight(0.95, 0.02),
     "normal": Weight(0.99, 0.90),
     "form": Weight(0.98, 0.55),
 }
