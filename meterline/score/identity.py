@@ -78,7 +78,7 @@ def score_identity(
         entity = entities.get(row)
         strangers = any(r[0] != each.system for r in within.get(-1 if entity is None else entity, ()))
         right = entity == others.most_common(1)[0][0]
-        named[each.kind].update({"things": 1, "matched": right, "wrong": strangers and not right})
+        named[each.kind].update({"things": 1, "matched": int(right), "wrong": int(strangers and not right)})
     return IdentityScore(
         {kind: Named(n["things"], n["matched"], n["wrong"]) for kind, n in named.items()}, sum(map(len, shared)), wrong
     )
