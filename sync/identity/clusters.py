@@ -131,6 +131,8 @@ class Clusters:
         self.of: dict[str, list[Cluster | None]] = {t.title: [None] * len(t) for t in self.tables.values()}
         self.adopted: dict[int, Cluster] = {}
         """By meter (`id`) its account, where no reference leads to it; see `sync.identity.accounts`."""
+        self.heads: frozenset[str] = frozenset()
+        """Codes of the breakers at the feeders' heads."""
         self.open_between: dict[str, dict[int, OneOf]] = {}
         """By title the rows that are one of several things that the dataset lacks, nobody can say which."""
         self._led = {

@@ -36,7 +36,8 @@ def _match(clusters: Clusters, table: Rows, kind: EntityKind, words: Mapping[str
     clusters.open_between.pop(table.title, None)
     of = clusters.of[table.title]
     strays = [row for row, cluster in enumerate(of) if cluster is None or _is_stray(clusters, cluster, table.title)]
-    gaps = [c for c in clusters.all[kind] if table.title not in c.titles and _is_known(c, table)]
+    system = {title for title in clusters.titles(kind) if clusters.tables[title].system == table.system}
+    gaps = [c for c in clusters.all[kind] if system.isdisjoint(c.titles) and _is_known(c, table)]
     if not strays or not gaps or len(strays) * len(gaps) > _MOST_PAIRS:
         return
     style = Style(table, clusters)
@@ -71,7 +72,10 @@ def _is_stray(clusters: Clusters, cluster: Cluster, title: str) -> bool:
         return True
     # A switch of that very number that SCADA has a point of is there, though one system alone has a record of it.
     station, number, element = cluster.identity
-    points = (clusters.find("point", (station, number, f"{prefix}{element}")) for prefix in ("sw", "tie"))
+    names = [f"sw{element}", f"tie{element}"]
+    if cluster.code in clusters.heads and element.isdigit():
+        names.append("cb")
+    points = (clusters.find("point", (station, number, name)) for name in names)
     return all(point is None or not point.size for point in points)
 
 
