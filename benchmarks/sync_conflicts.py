@@ -108,7 +108,7 @@ def _plans(rate: float | None, renamed: float | None) -> list[FaultPlan]:
 def _line(row: Mapping[str, Any]) -> str:
     identity = row["identity"]
     named = ", ".join(
-        f"{kind} {of['matched']} of {of['things']} matched, {of['wrong']} wrongly"
+        f"{kind.replace('_', ' ')} {of['matched']} of {of['things']} matched, {of['wrong']} wrongly"
         for kind, of in identity["named"].items()
     )
     return (

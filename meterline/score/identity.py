@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from meterline.score.conflicts import Found
 from twin.truth_files import Inconsistency
 
-#: What keys tell needs no name.
-_BY_KEY = frozenset({"account", "meter"})
-#: What makes a name another one.
-_NAMES = ("renamed", "misspelt")
+#: Kinds of which keys tell the things, whatever their names or addresses are.
+_KEYED = frozenset({"account", "meter"})
+#: What befalls names, and addresses.
+_NAMES = ("renamed", "misspelt", "misspelt_keyed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Named:
     Attributes
     ----------
     things
-        Those that another system has a record of, and that names tell and not keys.
+        Those that another system has a record of.
     matched
         The record is with the others of its thing.
     wrong
@@ -36,7 +36,10 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class IdentityScore:
-    """By kind of inconsistency the things of another name; and all records that are with another system's."""
+    """By kind of inconsistency the things of another name; and all records that are with another system's.
+
+    What has a misspelt address but a key that tells what it is counts as ``misspelt_keyed``.
+    """
 
     named: dict[str, Named]
     records: int
@@ -73,12 +76,13 @@ def score_identity(
         row = (each.system, each.table, each.key)
         kind = kinds.get(row[:2])
         others = Counter(entities[r] for r in of_thing.get((kind or "", each.code), ()) if r[0] != each.system)
-        if each.kind not in named or kind is None or kind in _BY_KEY or not others:
+        name = f"{each.kind}_keyed" if kind in _KEYED else each.kind
+        if name not in named or not others:
             continue
         entity = entities.get(row)
         strangers = any(r[0] != each.system for r in within.get(-1 if entity is None else entity, ()))
         right = entity == others.most_common(1)[0][0]
-        named[each.kind].update({"things": 1, "matched": int(right), "wrong": int(strangers and not right)})
+        named[name].update({"things": 1, "matched": int(right), "wrong": int(strangers and not right)})
     return IdentityScore(
         {kind: Named(n["things"], n["matched"], n["wrong"]) for kind, n in named.items()}, sum(map(len, shared)), wrong
     )
