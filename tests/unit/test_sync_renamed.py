@@ -195,6 +195,9 @@ def test_a_head_s_breaker_isn_t_taken_for_a_switch_without_a_point() -> None:
     feeder.code = "F1"
     expect_points(clusters, grid)
     match_near(clusters, {})
+    head = clusters.find("point", ("nwmll", "5", "cb"))
+    assert head is not None
+    assert head.expected_of is feeder
     assert named(clusters, "scada.points")["P1"] == "cb"
     lacking = clusters.find("point", ("nwmll", "5", "sw8"))
     assert lacking is not None
