@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 #: More than that a pair's features don't count, so that sums keep what is small beside it.
 _MOST = 1e9
-#: Of a group the records or things, whichever are fewer: all their sets are gone through.
-_MOST_EXACT = 10
+#: Of a group the records or things, whichever are fewer, all of whose sets are gone through; and the others.
+_MOST_EXACT, _MOST_OTHERS = 10, 1_000
 _ROUNDS = 50
 _SETTLED = 1e-4
 
@@ -65,7 +65,7 @@ def pair_shares(odds: NDArray[np.float64]) -> NDArray[np.float64]:
     rows, columns = odds.shape
     if rows > columns:
         return pair_shares(odds.T).T
-    if rows > _MOST_EXACT:
+    if rows > _MOST_EXACT or columns > _MOST_OTHERS:
         return np.asarray(odds / (1 + odds.sum(axis=1, keepdims=True) + odds.sum(axis=0, keepdims=True) - odds))
     # By column: what the columns before it weigh that have taken a set of rows, and those from it on for what is left.
     sets = np.arange(2**rows)
