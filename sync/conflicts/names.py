@@ -24,11 +24,14 @@ def compare_names(clusters: Clusters) -> Iterator[Finding]:
                 if name is None:
                     continue
                 should = _should(clusters, cluster, name, spelling)
-                if should is None and cluster is not None and column == "name":
-                    should = _one_of(clusters, title, row)
+                of = cluster or Cluster(table.mapping.entity, (table.keys[row],))
+                confidence = (of.link((title, row)) or ("", 1.0))[1]
+                one_of = clusters.open_between.get(title, {}).get(row)
+                if one_of is not None and column == "name" and (should == "" or (should is None and cluster)):
+                    # It follows no rule, or nobody else knows what it names; and it may mean either.
+                    should = " or ".join(sorted(" ".join(each.identity) for each, _ in one_of.among))
+                    confidence = round(one_of.probability, 4)
                 if should is not None:
-                    of = cluster or Cluster(table.mapping.entity, (table.keys[row],))
-                    confidence = (of.link((title, row)) or ("", 1.0))[1]
                     said: dict[str, str | None] = {f"{title}/{table.keys[row]}": name.raw}
                     yield Finding(
                         ConflictKind.FIELD_DIFFERS, of, column, table.system, table.dataset, table.keys[row], should,
@@ -66,12 +69,6 @@ def _should(clusters: Clusters, cluster: Cluster | None, name: Name, spelling: M
     if cluster.kind in {"segment", "switch", "point"} and parts["element"].casefold() != cluster.identity[-1]:
         return " ".join(cluster.identity)
     return None
-
-
-def _one_of(clusters: Clusters, title: str, row: int) -> str | None:
-    """What the name of a row should say whose own name nobody else knows, and that is one of several things."""
-    among = clusters.open_between.get(title, {}).get(row)
-    return None if among is None else " or ".join(sorted(" ".join(each.identity) for each in among))
 
 
 def _place(clusters: Clusters, cluster: Cluster) -> str | None:

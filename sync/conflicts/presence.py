@@ -9,6 +9,7 @@ from sync.conflicts.finding import ConflictKind, Finding
 from sync.conflicts.values import label
 from sync.identity.clusters import Cluster, Clusters
 from sync.identity.near import feeder_of_cluster
+from sync.identity.scoring import POSSIBLE
 from sync.mapping import EntityKind
 from sync.reading import Rows
 
@@ -49,11 +50,14 @@ def find_missing(clusters: Clusters, told: set[tuple[str, int]]) -> Iterator[Fin
 
 
 def _stood_for(clusters: Clusters) -> set[tuple[str, int]]:
-    """Title and cluster (`id`) of things for all of which there are records, though nobody can say which is which."""
+    """Title and cluster (`id`) of things that rather have a record under another name, though nobody can say which."""
     found: set[tuple[str, int]] = set()
     for title, rows in clusters.open_between.items():
-        counted = Counter(frozenset(id(each) for each in among) for among in rows.values())
-        found |= {(title, each) for among, records in counted.items() if records >= len(among) for each in among}
+        shares: dict[int, float] = defaultdict(float)
+        for one_of in rows.values():
+            for cluster, probability in one_of.among:
+                shares[id(cluster)] += probability
+        found |= {(title, number) for number, share in shares.items() if share >= POSSIBLE}
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import get_args
 
@@ -109,6 +110,18 @@ def _bare(identity: Identity) -> str | Identity:
     return identity[0] if len(identity) == 1 else identity
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class OneOf:
+    """What a record may be: things, each with its probability."""
+
+    among: tuple[tuple[Cluster, float], ...]
+
+    @property
+    def probability(self) -> float:
+        """That it is one of them."""
+        return sum(probability for _, probability in self.among)
+
+
 class Clusters:
     """All clusters; each row is in at most one."""
 
@@ -118,7 +131,9 @@ class Clusters:
         self.of: dict[str, list[Cluster | None]] = {t.title: [None] * len(t) for t in self.tables.values()}
         self.adopted: dict[int, Cluster] = {}
         """By meter (`id`) its account, where no reference leads to it; see `sync.identity.accounts`."""
-        self.open_between: dict[str, dict[int, list[Cluster]]] = {}
+        self.heads: frozenset[str] = frozenset()
+        """Codes of the breakers at the feeders' heads."""
+        self.open_between: dict[str, dict[int, OneOf]] = {}
         """By title the rows that are one of several things that the dataset lacks, nobody can say which."""
         self._led = {
             (table.title, relation): (keys, other.at, self.of[other.title])
@@ -171,6 +186,16 @@ class Clusters:
         if to.links is None:
             to.links = {}
         to.links[place] = (method, confidence)
+
+    def target_row(self, table: Rows, relation: str, row: int) -> Place | None:
+        """The row that a row's reference leads to; None where it leads nowhere, or there is none."""
+        led = self._led.get((table.title, relation))
+        if led is None:
+            return None
+        keys, at, _ = led
+        key = keys[row]
+        to = None if key is None else at.get(key)
+        return None if to is None else (f"{table.system}.{table.mapping.refs[relation].dataset}", to)
 
     def target(self, table: Rows, relation: str, row: int) -> Cluster | None:
         """The cluster that a row's reference leads to; None where it leads nowhere, or there is none."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from grid.present import AreaView, GridView
 from sync.identity.accounts import adopt_accounts
-from sync.identity.clusters import Cluster, Clusters
+from sync.identity.clusters import Cluster, Clusters, Place
 from sync.identity.near import feeder_of_cluster
 from sync.identity.network import Edge, Matched, match_networks
 from sync.mapping import EntityKind
@@ -17,6 +17,8 @@ from sync.reading import Rows
 _NEAR_DEG = 1e-5
 #: What a position counts for, in members that say the same.
 _POSITION_VOTES = 3
+#: So many votes, and such a share of a record's, say clearly which area it is.
+_CLEAR_VOTES, _CLEAR_SHARE = 5, 0.8
 
 
 def find_codes(clusters: Clusters, grid: GridView) -> Matched:
@@ -30,29 +32,14 @@ def find_codes(clusters: Clusters, grid: GridView) -> Matched:
 
 
 def _areas(clusters: Clusters, grid: GridView) -> None:
-    at: dict[tuple[int, int], list[AreaView]] = defaultdict(list)
-    for area in grid.areas:
-        if area.longitude_deg is not None and area.latitude_deg is not None:
-            at[_cell(area.longitude_deg, area.latitude_deg)].append(area)
-    votes: dict[int, Counter[str]] = defaultdict(Counter)
+    of_row = _area_votes(clusters, grid)
+    _part_namesakes(clusters, of_row)
     by_id = {id(cluster): cluster for cluster in clusters.all["area"]}
-    for cluster in clusters.all["area"]:
-        for title, row in cluster.places():
-            places = clusters.tables[title].places
-            if not places or places[row] is None:
-                continue
-            longitude, latitude = places[row][0]  # type: ignore[index]
-            for area in at.get(_cell(longitude, latitude), ()):
-                rating = clusters.tables[title].fields.get("rating_va", [None] * (row + 1))[row]
-                votes[id(cluster)][area.code] += _POSITION_VOTES + (rating == area.rating_va)
-    for cluster in clusters.all["meter"]:
-        meter = None if cluster.code is None else grid.meters.get(cluster.code)
-        if meter is None or meter.unit is None:
-            continue
-        for title, row in cluster.places():
-            area_of = clusters.target(clusters.tables[title], "area", row)
-            if area_of is not None:
-                votes[id(area_of)][meter.unit] += 1
+    votes: dict[int, Counter[str]] = defaultdict(Counter)
+    for (title, row), counted in of_row.items():
+        cluster = clusters.of[title][row]
+        if cluster is not None:
+            votes[id(cluster)].update(counted)
     known = {area.code for area in grid.areas}
     _elect(votes, by_id, known)
     _join_by_code(clusters, votes, by_id)
@@ -64,6 +51,50 @@ def _areas(clusters: Clusters, grid: GridView) -> None:
             if (form := clusters.tables[title].fields.get("kind", [None] * (row + 1))[row]) is not None
         ]
         cluster.form = forms.get(cluster.code or "", said[0] if said else None)
+
+
+def _area_votes(clusters: Clusters, grid: GridView) -> Mapping[Place, Counter[str]]:
+    """Which areas of the model a record is, by its position and by the meters that name it."""
+    at: dict[tuple[int, int], list[AreaView]] = defaultdict(list)
+    for area in grid.areas:
+        if area.longitude_deg is not None and area.latitude_deg is not None:
+            at[_cell(area.longitude_deg, area.latitude_deg)].append(area)
+    votes: dict[Place, Counter[str]] = defaultdict(Counter)
+    for cluster in clusters.all["area"]:
+        for title, row in cluster.places():
+            places = clusters.tables[title].places
+            if not places or places[row] is None:
+                continue
+            longitude, latitude = places[row][0]  # type: ignore[index]
+            for area in at.get(_cell(longitude, latitude), ()):
+                rating = clusters.tables[title].fields.get("rating_va", [None] * (row + 1))[row]
+                votes[title, row][area.code] += _POSITION_VOTES + (rating == area.rating_va)
+    for cluster in clusters.all["meter"]:
+        meter = None if cluster.code is None else grid.meters.get(cluster.code)
+        if meter is None or meter.unit is None:
+            continue
+        for title, row in cluster.places():
+            area_row = clusters.target_row(clusters.tables[title], "area", row)
+            if area_row is not None:
+                votes[area_row][meter.unit] += 1
+    return votes
+
+
+def _part_namesakes(clusters: Clusters, votes: Mapping[Place, Counter[str]]) -> None:
+    """Put records apart that one name brought together, though they clearly are different areas of the model."""
+    for cluster in list(clusters.all["area"]):
+        clear: dict[Place, str] = {}
+        total: Counter[str] = Counter()
+        for place in cluster.places():
+            code, count = next(iter(votes.get(place, Counter()).most_common(1)), ("", 0))
+            if count >= _CLEAR_VOTES and count >= _CLEAR_SHARE * votes[place].total():
+                clear[place] = code
+                total[code] += count
+        for (title, row), code in clear.items():
+            if code != total.most_common(1)[0][0]:
+                key = clusters.tables[title].keys[row]
+                apart = clusters.make("area", (f"{cluster.identity[0]} ({key})",))
+                clusters.move((title, row), apart, "another area than what has its name", 0.98)
 
 
 def _join_by_code(clusters: Clusters, votes: Mapping[int, Counter[str]], by_id: Mapping[int, Cluster]) -> None:

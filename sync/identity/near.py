@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from sync.identity.clusters import Cluster, Clusters, Identity
-from sync.identity.scoring import SURE, assign, left_open, probability
+import numpy as np
+
+from sync.identity.bipartite import pair_up
+from sync.identity.clusters import Cluster, Clusters, Identity, OneOf
+from sync.identity.ends import Ends
+from sync.identity.scoring import POSSIBLE, SURE, likelihood_ratio
 from sync.mapping import EntityKind
 from sync.naming import distance, plain, render
 from sync.reading import Name, Rows, Value
@@ -15,6 +19,10 @@ from sync.reading import Name, Rows, Value
 _KINDS: tuple[EntityKind, ...] = ("substation", "rtu", "feeder", "area", "segment", "switch", "point")
 #: Of all pairs of one dataset; beyond, the name alone chooses who is compared.
 _MOST_PAIRS = 2_000_000
+#: Of several things that a record may be, those that are at least so probable beside the most probable one.
+_WORTH_SAYING = 0.1
+#: What these are called by within their feeder is a number.
+_NUMBERED: frozenset[EntityKind] = frozenset({"segment", "switch", "point"})
 
 
 def match_near(clusters: Clusters, words: Mapping[str, str]) -> None:
@@ -28,25 +36,33 @@ def _match(clusters: Clusters, table: Rows, kind: EntityKind, words: Mapping[str
     clusters.open_between.pop(table.title, None)
     of = clusters.of[table.title]
     strays = [row for row, cluster in enumerate(of) if cluster is None or _is_stray(clusters, cluster, table.title)]
-    gaps = [c for c in clusters.all[kind] if table.title not in c.titles and _is_known(c, table)]
+    system = {title for title in clusters.titles(kind) if clusters.tables[title].system == table.system}
+    gaps = [c for c in clusters.all[kind] if system.isdisjoint(c.titles) and _is_known(c, table)]
     if not strays or not gaps or len(strays) * len(gaps) > _MOST_PAIRS:
         return
     style = Style(table, clusters)
     shared = _shared_members(clusters, table) if kind == "area" else {}
-    scores = []
+    ends = Ends(clusters) if kind == "segment" else None
+    ratios = np.empty((len(strays), len(gaps)))
     for i, row in enumerate(strays):
         for j, gap in enumerate(gaps):
-            features = _name_features(table, row, style.names(gap), words) | _features(clusters, table, row, gap)
+            features = _name_features(table, row, gap, style.names(gap), words) | _features(clusters, table, row, gap)
             if kind == "area" and shared:
                 features["members"] = shared.get(row) is gap
-            scores.append((probability(features, len(gaps)), i, j))
-    assigned = assign(scores)
-    for confidence, i, j in assigned:
-        method = "names, values and relations" if confidence >= SURE else "perhaps: names, values and relations"
-        clusters.move((table.title, strays[i]), gaps[j], method, round(confidence, 4))
-    found, taken = {i for _, i, _ in assigned}, {j for _, _, j in assigned}
-    rivals = left_open([score for score in scores if score[1] not in found and score[2] not in taken])
-    clusters.open_between[table.title] = {strays[i]: [gaps[j] for j in some] for i, some in rivals.items()}
+            if ends is not None:
+                features["ends"] = ends.agree((table.title, row), gap)
+            ratios[i, j] = likelihood_ratio(features)
+    left_open: dict[int, OneOf] = {}
+    for row, found in zip(strays, pair_up(ratios), strict=True):
+        best = int(found.argmax())
+        confidence = float(found[best])
+        if confidence >= POSSIBLE:
+            method = "names, values and relations" if confidence >= SURE else "perhaps: names, values and relations"
+            clusters.move((table.title, row), gaps[best], method, round(confidence, 4))
+        elif found.sum() >= POSSIBLE:
+            some = np.flatnonzero(found >= confidence * _WORTH_SAYING).tolist()
+            left_open[row] = OneOf(tuple((gaps[j], float(found[j])) for j in some))
+    clusters.open_between[table.title] = left_open
 
 
 def _is_stray(clusters: Clusters, cluster: Cluster, title: str) -> bool:
@@ -56,7 +72,10 @@ def _is_stray(clusters: Clusters, cluster: Cluster, title: str) -> bool:
         return True
     # A switch of that very number that SCADA has a point of is there, though one system alone has a record of it.
     station, number, element = cluster.identity
-    points = (clusters.find("point", (station, number, f"{prefix}{element}")) for prefix in ("sw", "tie"))
+    names = [f"sw{element}", f"tie{element}"]
+    if cluster.code in clusters.heads and element.isdigit():
+        names.append("cb")
+    points = (clusters.find("point", (station, number, name)) for name in names)
     return all(point is None or not point.size for point in points)
 
 
@@ -110,7 +129,9 @@ def _parts(kind: EntityKind, identity: Identity) -> list[dict[str, str]]:
     return [named | {"number": n} for n in (identity[1], identity[1].zfill(2))]
 
 
-def _name_features(table: Rows, row: int, names: Sequence[str], words: Mapping[str, str]) -> dict[str, bool | None]:
+def _name_features(
+    table: Rows, row: int, gap: Cluster, names: Sequence[str], words: Mapping[str, str]
+) -> dict[str, bool | None]:
     mine = [
         plain(name.raw, words)
         for names_of in (table.names, table.other_names)
@@ -125,13 +146,25 @@ def _name_features(table: Rows, row: int, names: Sequence[str], words: Mapping[s
         ]
     if not mine or not names:
         return {}
-    best = min(distance(a, b) for a in mine for b in names)
-    if best <= 1:
-        return {"name_near": True}
     # What somebody has put behind the name, such as -2.
     if any(a.startswith(b) and not a[len(b)].isalnum() for a in mine for b in names if len(a) > len(b)):
         return {"name_near": False, "name_begins": True}
-    return {"name_near": False, "name_like": best <= 3}
+    if _is_other_number(table, row, gap):
+        return {"name_near": False}
+    best = min(distance(a, b) for a in mine for b in names)
+    return {"name_near": True} if best <= 1 else {"name_near": False, "name_like": best <= 3}
+
+
+def _is_other_number(table: Rows, row: int, gap: Cluster) -> bool:
+    """Whether a name follows the rule and has another number: how like it is then says no more than its feeder."""
+    name = table.names[row] if gap.kind in _NUMBERED and table.names else None
+    if name is None or name.parts is None or "element" not in name.parts or len(gap.identity) < 3:
+        return False
+    return _digits(name.parts["element"]) != _digits(gap.identity[2])
+
+
+def _digits(text: str) -> str:
+    return "".join(c for c in text if c.isdigit())
 
 
 def _features(clusters: Clusters, table: Rows, row: int, gap: Cluster) -> dict[str, bool | None]:
@@ -148,7 +181,31 @@ def _features(clusters: Clusters, table: Rows, row: int, gap: Cluster) -> dict[s
     ):
         if all(name in table.fields for name in names):
             found[feature] = _agree(clusters, [table.fields[name][row] for name in names], gap, names)
+    if gap.kind == "switch":
+        found["form"] = _same_form(clusters, table, row, gap)
     return found
+
+
+def _same_form(clusters: Clusters, table: Rows, row: int, gap: Cluster) -> bool | None:
+    """Whether a switch is a breaker, a load-break switch or a disconnector in both; None where one doesn't say."""
+    others = [(clusters.tables[title], other) for title, other in gap.places()]
+    forms = {value for each in (table, *(of for of, _ in others)) for value in _forms(each)}
+    mine = _form(table, row, forms)
+    theirs = {form for of, other in others if (form := _form(of, other, forms)) is not None}
+    return mine in theirs if mine is not None and theirs else None
+
+
+def _forms(table: Rows) -> Collection[str]:
+    """What a dataset's column of forms may say; a network model has a dataset of each instead."""
+    column = table.mapping.fields.get("form")
+    return () if column is None or column.values is None else column.values.values()
+
+
+def _form(table: Rows, row: int, forms: Collection[str]) -> Value:
+    said = table.fields.get("form")
+    if said is not None:
+        return said[row]
+    return table.dataset if table.dataset in forms else None
 
 
 def _agree(clusters: Clusters, mine: Sequence[Value], gap: Cluster, names: Sequence[str]) -> bool | None:

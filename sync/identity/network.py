@@ -50,7 +50,7 @@ class Matched:
 
 def match_networks(theirs: Sequence[Edge], ours: Sequence[Edge]) -> Matched:
     """Match two networks; a line has its ends in the same order in both, or not."""
-    their_group, our_group = _groups(theirs), _groups(ours)
+    their_group, our_group = join_nodes(theirs), join_nodes(ours)
     groups, lines = _match_lines(
         [_at_groups(e, their_group) for e in theirs if e.label is not None],
         [_at_groups(e, our_group) for e in ours if e.label is not None],
@@ -64,7 +64,7 @@ def match_networks(theirs: Sequence[Edge], ours: Sequence[Edge]) -> Matched:
     return Matched(edges, places)
 
 
-def _groups(edges: Sequence[Edge]) -> dict[str, str]:
+def join_nodes(edges: Sequence[Edge]) -> dict[str, str]:
     """For each node the one that stands for all that closed switches join to it."""
     parent: dict[str, str] = {}
 

@@ -18,6 +18,7 @@ _MEASURED = ("p", "q", "u", "i")
 def resolve(tables: Sequence[Rows], grid: GridView, words: Mapping[str, str]) -> Clusters:
     """Which rows are the same thing, and what the grid model calls it."""
     clusters = exact_clusters(tables)
+    clusters.heads = frozenset(grid.breakers.values())
     fold_repeated(clusters)
     find_codes(clusters, grid)
     match_near(clusters, words)
@@ -29,23 +30,22 @@ def resolve(tables: Sequence[Rows], grid: GridView, words: Mapping[str, str]) ->
 
 
 def expect_points(clusters: Clusters, grid: GridView) -> None:
-    """Say which SCADA points there should be: four at each feeder's head, and one of each switch of a feeder."""
+    """Say which SCADA points there should be: four and the breaker at each feeder's head, and one of each switch."""
     if not clusters.titles("point"):
         return
     for feeder in clusters.all["feeder"]:
-        for what in _MEASURED:
+        for what in (*_MEASURED, *(("cb",) if feeder.code in grid.breakers else ())):
             clusters.expect("point", (*feeder.identity, what), feeder)
-    breakers = set(grid.breakers.values())
     for switch in clusters.all["switch"]:
         station, number, element = switch.identity
-        name = (station, number, _point_name(clusters, switch, element, breakers))
+        name = (station, number, _point_name(clusters, switch, element))
         # What one system alone knows is expected elsewhere only when SCADA knows it too.
         if station and (len(switch.titles) > 1 or clusters.find("point", name) is not None):
             clusters.expect("point", name, switch)
 
 
-def _point_name(clusters: Clusters, switch: Cluster, element: str, breakers: set[str]) -> str:
-    if switch.code in breakers:
+def _point_name(clusters: Clusters, switch: Cluster, element: str) -> str:
+    if switch.code in clusters.heads:
         return "cb"
     tie = any(
         (name := clusters.tables[title].names[row]) is not None and " tie " in name.raw

@@ -1,7 +1,7 @@
 """How probable it is that two records are the same thing, after Fellegi and Sunter (1969); pure.
 
 Each feature that two records agree or disagree in multiplies the odds by m/u: how often it does so among the same
-things, over how often among others. The odds before any feature are one in as many candidates as there are.
+things, over how often among others.
 """
 
 from __future__ import annotations
@@ -42,24 +42,21 @@ WEIGHTS: Mapping[str, Weight] = {
     "impedance": Weight(0.98, 0.01),
     "losses": Weight(0.98, 0.15),
     "members": Weight(0.98, 0.0005),
-    "node": Weight(0.98, 0.003),
+    "ends": Weight(0.95, 0.02),
     "normal": Weight(0.99, 0.90),
+    "form": Weight(0.98, 0.55),
 }
 
 
-def probability(features: Mapping[str, bool | None], candidates: int) -> float:
-    """Probability that two records are the same.
+def likelihood_ratio(features: Mapping[str, bool | None]) -> float:
+    """How many times as often two records of one thing agree and disagree in this way as two others.
 
     Parameters
     ----------
     features
         Whether they agree, by name of the feature; None where one of them doesn't say.
-    candidates
-        Among how many things the partner is looked for.
     """
-    log_odds = -math.log(max(candidates, 1))
-    log_odds += sum(WEIGHTS[name].log_odds(agrees) for name, agrees in features.items() if agrees is not None)
-    return 1 / (1 + math.exp(-log_odds)) if log_odds > -700 else 0.0
+    return math.exp(sum(WEIGHTS[name].log_odds(agrees) for name, agrees in features.items() if agrees is not None))
 
 
 def assign(scores: Iterable[tuple[float, int, int]]) -> list[tuple[float, int, int]]:
@@ -92,22 +89,3 @@ def assign(scores: Iterable[tuple[float, int, int]]) -> list[tuple[float, int, i
             taken_record.add(record)
             taken_candidate.add(candidate)
     return found
-
-
-def left_open(scores: Iterable[tuple[float, int, int]]) -> dict[int, list[int]]:
-    """Records that surely are one of several candidates, though nobody can say which; and those candidates.
-
-    Parameters
-    ----------
-    scores
-        Of what wasn't assigned: probability, number of the record, number of the candidate.
-    """
-    of_record: dict[int, list[tuple[float, int]]] = defaultdict(list)
-    for score, record, candidate in scores:
-        if score >= POSSIBLE:
-            of_record[record].append((score, candidate))
-    return {
-        record: [candidate for _, candidate in sorted(some)]
-        for record, some in of_record.items()
-        if len(some) > 1 and max(some)[0] >= SURE
-    }

@@ -46,3 +46,24 @@ def one_to_one(scores: list[tuple[float, int, int]], possible: float) -> list[tu
             found.append((shared, record, candidate))
             open_pairs = [s for s in open_pairs if s[1] != record and s[2] != candidate]
     return found
+
+
+def pair_shares(odds: list[list[float]]) -> list[list[float]]:
+    """Probability of each pair when each set of pairs without a common row or column weighs the product of its odds."""
+    width = len(odds[0])
+    total = 0.0
+    shares = [[0.0] * width for _ in odds]
+
+    def go_on(row: int, free: frozenset[int], weight: float, chosen: list[tuple[int, int]]) -> None:
+        nonlocal total
+        if row == len(odds):
+            total += weight
+            for i, j in chosen:
+                shares[i][j] += weight
+            return
+        go_on(row + 1, free, weight, chosen)
+        for j in free:
+            go_on(row + 1, free - {j}, weight * odds[row][j], [*chosen, (row, j)])
+
+    go_on(0, frozenset(range(width)), 1.0, [])
+    return [[share / total for share in row] for row in shares]

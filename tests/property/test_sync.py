@@ -7,17 +7,20 @@ import tempfile
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sync.conflicts.vote import Said, minority
+from sync.identity.bipartite import pair_shares, pair_up
 from sync.identity.linkage import Columns, Field, LinkPlan, blocked_pairs, link
 from sync.identity.network import Edge, match_networks
-from sync.identity.scoring import WEIGHTS, assign, probability
+from sync.identity.scoring import WEIGHTS, assign, likelihood_ratio
 from sync.naming import parse_name, render
 from sync.sources.contract import RawRecord
 from sync.sources.csv_file import read_csv
 from tests.naive.matching import agreeing, differing, one_to_one
+from tests.naive.matching import pair_shares as shares_by_hand
 
 SYSTEMS = ["pms", "gis", "marketing", "cim"]
 
@@ -32,13 +35,34 @@ def test_who_differs_is_as_counted_by_hand(values: list[tuple[str, float]]) -> N
     assert {each.row for each in others} == differing(values, SYSTEMS)
 
 
-@given(st.dictionaries(st.sampled_from(sorted(WEIGHTS)), st.sampled_from([True, False, None])), st.integers(1, 10**6))
-def test_agreement_never_lowers_a_probability(features: dict[str, bool | None], candidates: int) -> None:
-    whole = probability(features, candidates)
-    assert 0 <= whole <= 1
+@given(st.dictionaries(st.sampled_from(sorted(WEIGHTS)), st.sampled_from([True, False, None])))
+def test_agreement_never_lowers_a_likelihood(features: dict[str, bool | None]) -> None:
+    whole = likelihood_ratio(features)
+    assert whole > 0
     for name, agrees in features.items():
         if agrees is not True:
-            assert probability({**features, name: True}, candidates) >= whole
+            assert likelihood_ratio({**features, name: True}) >= whole
+
+
+ODDS = st.integers(1, 4).flatmap(
+    lambda width: st.lists(st.lists(st.floats(0, 1e9), min_size=width, max_size=width), min_size=1, max_size=4)
+)
+
+
+@given(ODDS)
+def test_pairs_share_as_all_sets_of_pairs_say(odds: list[list[float]]) -> None:
+    found = pair_shares(np.array(odds))
+    assert np.allclose(found, shares_by_hand(odds), rtol=1e-9, atol=1e-12)
+
+
+@given(ODDS)
+def test_a_record_is_one_thing_and_a_thing_has_one_record(ratios: list[list[float]]) -> None:
+    found = pair_up(np.array(ratios))
+    assert (found >= 0).all()
+    assert found.sum(axis=0).max() <= 1 + 1e-9
+    assert found.sum(axis=1).max() <= 1 + 1e-9
+    # What both say speaks against these.
+    assert not found[np.array(ratios) <= 1].any()
 
 
 @given(

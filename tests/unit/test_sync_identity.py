@@ -4,7 +4,7 @@ import pytest
 
 from sync.identity.clusters import Cluster, Stations
 from sync.identity.network import Edge, match_networks
-from sync.identity.scoring import assign, probability
+from sync.identity.scoring import assign, likelihood_ratio
 from sync.mapping import MappingError, NameColumn, parse_mapping
 from sync.naming import distance, nearest, parse_name, plain, render, skeleton
 from sync.reading import Names, read_rows
@@ -87,12 +87,11 @@ def test_a_cluster_keeps_its_rows_by_dataset_in_their_order() -> None:
     assert Cluster("feeder", ("s", "1")).identity == ("s", "1")
 
 
-def test_agreement_raises_the_probability_and_candidates_lower_it() -> None:
-    alike = probability({"feeder": True, "rating": True, "name_near": True}, 10)
-    assert probability({"feeder": True, "rating": False, "name_near": True}, 10) < alike
-    assert probability({"feeder": True, "rating": True, "name_near": True}, 10_000) < alike
-    assert probability({"feeder": None}, 1) == 0.5
-    assert probability({}, 4) == pytest.approx(0.2)
+def test_agreement_raises_the_likelihood() -> None:
+    alike = likelihood_ratio({"feeder": True, "rating": True, "name_near": True})
+    assert likelihood_ratio({"feeder": True, "rating": False, "name_near": True}) < alike
+    assert likelihood_ratio({"feeder": True}) == pytest.approx(0.97 / 0.03)
+    assert likelihood_ratio({"feeder": None}) == likelihood_ratio({}) == 1
 
 
 def test_equal_rivals_leave_nothing_sure() -> None:
