@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.association_gaps import filled, tangent
+from kernels.association_gaps import filled, in_step, tangent
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -103,12 +103,16 @@ class EnergyFit:
     share, deviation
         float64 (m, groups): part of what the column counts that is found in the group, if it stands in none, and its
         standard deviation; NaN = not asked or nothing known.
+    in_step
+        bool (m,): another column that may belong to one of the same areas goes up and down with it, so that the two may
+        stand for each other.
     """
 
     group: Integers
     fit: Floats
     share: Floats
     deviation: Floats
+    in_step: NDArray[np.bool_]
 
 
 def energy_association(energies: PhaseEnergies, candidate: NDArray[np.bool_]) -> EnergyFit:
@@ -134,7 +138,10 @@ def energy_association(energies: PhaseEnergies, candidate: NDArray[np.bool_]) ->
     within = candidate | np.eye(areas, dtype=np.bool_)
     members = [np.flatnonzero(np.where(energies.certain, recorded == a, within[recorded, a])) for a in range(areas)]
     found, at = _rounds(all_, members, energies.group)
-    return _said(found, at, energies.certain)
+    may = np.zeros((areas, len(recorded)))
+    for a, own in enumerate(members):
+        may[a, own] = 1.0
+    return _said(found, at, energies.certain, in_step(energies.energy_wh, may.T @ may > 0.0))
 
 
 def _rounds(all_: _Columns, members: list[Integers], at: Integers) -> tuple[list[_Area], Integers]:
@@ -371,7 +378,7 @@ def _settled(found: list[_Area], at: Integers, certain: NDArray[np.bool_]) -> In
     return at
 
 
-def _said(found: list[_Area], at: Integers, certain: NDArray[np.bool_]) -> EnergyFit:
+def _said(found: list[_Area], at: Integers, certain: NDArray[np.bool_], alike: NDArray[np.bool_]) -> EnergyFit:
     fit = _table(found, at)
     share, deviation = np.full(fit.shape, np.nan), np.full(fit.shape, np.nan)
     for area, one in enumerate(found):
@@ -390,4 +397,4 @@ def _said(found: list[_Area], at: Integers, certain: NDArray[np.bool_]) -> Energ
     fit[elsewhere] = -np.inf
     best = np.where(fit.max(axis=1) > _EQUAL, fit.argmax(axis=1), at)
     fit -= fit[np.arange(len(at)), best][:, None]
-    return EnergyFit(best.astype(np.int64), fit, share, deviation)
+    return EnergyFit(best.astype(np.int64), fit, share, deviation, alike)
