@@ -48,7 +48,10 @@ def told(drawn: Drawn, twin: Shown) -> Association:
     """What energies and voltages say together."""
     groups = 3 * len(twin.near)
     by_energy = np.where(drawn.group[:, None] == np.arange(groups), 0.0, -np.inf)
-    by_energy[: len(drawn.energies.group)] = energy_association(drawn.energies, twin.near).fit
+    counted = energy_association(drawn.energies, twin.near)
+    by_energy[: len(drawn.energies.group)] = counted.fit
+    in_step = np.zeros(len(drawn.group), np.bool_)
+    in_step[: len(drawn.energies.group)] = counted.in_step
     return voltage_association(
         drawn.voltage_v,
         drawn.group,
@@ -57,6 +60,7 @@ def told(drawn: Drawn, twin: Shown) -> Association:
         drawn.certain,
         area=np.arange(groups) // 3,
         by_energy=by_energy,
+        in_step=in_step,
     )
 
 

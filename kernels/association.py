@@ -22,18 +22,18 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 #: Of the method; another one may say another thing of the same voltages.
-VERSION = 2
+VERSION = 3
 #: Rounds in which groups are made anew of the meters that belong to them, and the log-likelihood that moves a meter.
 _ROUNDS, _MOVED = 6, 1.0
 #: Standard deviations from which on a record is doubted.
 SURE = 3.6
 #: From this logarithm of a likelihood ratio on energies alone tell where a column is; and the most that voltages weigh.
 _DECIDED, _MOST_BY_VOLTAGE = 20.0, 12.0
-#: Part of what energies say that counts: times that follow each other aren't independent, nor are meters of one shape
-#: of load.
-_OF_ENERGY = 0.1
-#: Where voltages say by so much that the record is right, energies alone don't make it doubted: customers with one
-#: shape of load may stand for each other.
+#: What energies say counts in full so far, as noise of that size is known; part of what is beyond that counts: there it
+#: rests on the model, and times that follow each other aren't independent.
+_IN_FULL, _OF_ENERGY = 5.0, 0.1
+#: Where voltages say by so much that the record is right, energies alone don't make it doubted of one who goes in step
+#: with another: they may stand for each other.
 _AGAINST = 3.0
 #: Fewer readings say nothing.
 LEAST_SAMPLES = 96
@@ -78,6 +78,7 @@ def voltage_association(
     limit: float = SURE,
     area: Integers | None = None,
     by_energy: Floats | None = None,
+    in_step: NDArray[np.bool_] | None = None,
 ) -> Association:
     """Find each meter's group.
 
@@ -102,6 +103,8 @@ def voltage_association(
     by_energy
         float64 (meters, groups): log-likelihood by what was counted, 0 where it is greatest; −inf = not asked. By
         default nothing is known of it.
+    in_step
+        bool (meters,): what is counted goes up and down with what another one counts. By default that may be so of any.
 
     Raises
     ------
@@ -137,6 +140,7 @@ def voltage_association(
         found = np.where(np.isfinite(fit).any(axis=1), fit.argmax(axis=1), group)
         with np.errstate(invalid="ignore"):
             against = by_voltage[each, group] - by_voltage[each, found] > _AGAINST
+        against &= True if in_step is None else in_step
         judged = seen | (~certain & ((by_energy < 0.0) & np.isfinite(by_energy)).any(axis=1))
     best = np.where(np.isfinite(fit).any(axis=1), fit.argmax(axis=1), group)
     told = judged & np.isfinite(fit[each, best])
@@ -164,12 +168,13 @@ def _without_mean(voltage_v: Floats) -> tuple[Floats, NDArray[np.bool_]]:
 
 
 def _together(by_voltage: Floats, by_energy: Floats, allowed: NDArray[np.bool_]) -> Floats:
-    """Log-likelihood by both: voltages, which a cable shares, say so much at most, and energies count in part."""
+    """Log-likelihood by both: voltages, which a cable shares, say so much at most; energies in full only so far."""
     known = np.isfinite(by_voltage)
     highest = np.where(known, by_voltage, -np.inf).max(axis=1, keepdims=True)
     seen = known.any(axis=1, keepdims=True)
     voltage = np.where(seen, np.maximum(by_voltage - np.where(seen, highest, 0.0), -_MOST_BY_VOLTAGE), 0.0)
-    return np.where(allowed & np.isfinite(by_energy), voltage + _OF_ENERGY * by_energy, -np.inf)
+    energy = np.maximum(by_energy, -_IN_FULL) + _OF_ENERGY * np.minimum(by_energy + _IN_FULL, 0.0)
+    return np.where(allowed & np.isfinite(by_energy), voltage + energy, -np.inf)
 
 
 def _fit(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.association_gaps import filled, tangent
+from kernels.association_gaps import filled, in_step, tangent
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -42,6 +42,8 @@ _ROUNDS, _MOVED = 10, 10.0
 #: Log-likelihoods that differ by less are the same but for rounding.
 _EQUAL = 1e-6
 _NO_MORE_MOVES = 2_000
+#: Most that is left of what isn't explained an interval later.
+_MOST_LASTING = 0.95
 #: An area is computed anew when its columns or its noise have changed, by this part.
 _SAME_NOISE = 0.1
 _SIGNS = np.array([[a, b, c] for a in (1.0, -1.0) for b in (1.0, -1.0) for c in (1.0, -1.0)])
@@ -103,12 +105,16 @@ class EnergyFit:
     share, deviation
         float64 (m, groups): part of what the column counts that is found in the group, if it stands in none, and its
         standard deviation; NaN = not asked or nothing known.
+    in_step
+        bool (m,): another column that may belong to one of the same areas goes up and down with it, so that the two may
+        stand for each other.
     """
 
     group: Integers
     fit: Floats
     share: Floats
     deviation: Floats
+    in_step: NDArray[np.bool_]
 
 
 def energy_association(energies: PhaseEnergies, candidate: NDArray[np.bool_]) -> EnergyFit:
@@ -134,20 +140,23 @@ def energy_association(energies: PhaseEnergies, candidate: NDArray[np.bool_]) ->
     within = candidate | np.eye(areas, dtype=np.bool_)
     members = [np.flatnonzero(np.where(energies.certain, recorded == a, within[recorded, a])) for a in range(areas)]
     found, at = _rounds(all_, members, energies.group)
-    return _said(found, at, energies.certain)
+    may = np.zeros((areas, len(recorded)))
+    for a, own in enumerate(members):
+        may[a, own] = 1.0
+    return _said(found, at, energies.certain, in_step(energies.energy_wh, may.T @ may > 0.0))
 
 
 def _rounds(all_: _Columns, members: list[Integers], at: Integers) -> tuple[list[_Area], Integers]:
     """Areas and places when noise and places have been made anew until they stay."""
     areas, certain = range(len(members)), all_.given.certain
-    noise = [_Noise(_FIRST, np.ones(len(all_.energy))) for _ in areas]
+    noise = [_Noise(_FIRST, np.ones(len(all_.energy)), np.zeros(4)) for _ in areas]
     found = [_area(all_, a, members[a], at, noise[a]) for a in areas]
     changed = set(areas)  # which times are far off is known only now
     for number in range(_ROUNDS):
-        before = [one.noise.factor for one in found]
+        before = [one.noise for one in found]
         for a in changed:
             found[a] = _area(all_, a, members[a], at, found[a].noise)
-        changed = {a for a in areas if abs(found[a].noise.factor / before[a] - 1.0) > _SAME_NOISE}
+        changed = {a for a in areas if _differs(found[a].noise, before[a])}
         moved = _settled(found, at, certain)
         if number and np.array_equal(moved, at):
             break
@@ -168,10 +177,19 @@ class _Columns:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Noise:
-    """Of an area: how much larger the covariance is than thought, and how much each time counts."""
+    """Of an area: how much larger the covariance is than thought, and how much each time counts.
+
+    `lasting` (4,) is the part of each figure's noise that is left an interval later (Cochrane & Orcutt 1949).
+    """
 
     factor: float
     weight: Floats
+    lasting: Floats
+
+
+def _differs(one: _Noise, other: _Noise) -> bool:
+    factor = abs(one.factor / other.factor - 1.0)
+    return max(factor, float(np.abs(one.lasting - other.lasting).max())) > _SAME_NOISE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -214,9 +232,14 @@ def _area(all_: _Columns, area: int, members: Integers, at: Integers, noise: _No
     apparent = np.where(there[:, :3], supply[:, :3], apparent)
     whiten = _whiten(_covariance(all_, members, inside, apparent, supply) * noise.factor, there, noise.weight)
 
+    def new(rows: Floats) -> Floats:
+        """What is new each time of rows (t, 4, …), without what the noise before leaves; a column each."""
+        left = noise.lasting.reshape(4, *[1] * (rows.ndim - 2)) * rows[:-1]
+        return np.concatenate([rows[:1], rows[1:] - left]).reshape(4 * times, -1)
+
     def white(rows: Floats) -> Floats:
         """What a column (t, 4) is where noise is one everywhere."""
-        return np.asarray(np.einsum("tcd,td->tc", whiten, rows)).ravel()
+        return new(np.einsum("tcd,td->tc", whiten, rows))[:, 0]
 
     # A column's part in the phase's apparent power is that along the phase's own, at whatever angle that is.
     shapes, deviations = _losses(apparent, other, supply)
@@ -225,7 +248,7 @@ def _area(all_: _Columns, area: int, members: Integers, at: Integers, noise: _No
     for k in range(3):
         along = cosine[:, k, None] * energy + sine[:, k, None] * reactive
         both = whiten[:, :, k, None] * along[:, None, :] + whiten[:, :, 3, None] * energy[:, None, :]
-        everything[:, k * count : (k + 1) * count] = both.reshape(4 * times, count)
+        everything[:, k * count : (k + 1) * count] = new(both)
     for n, shape in enumerate([*shapes, supply], 3 * count):
         everything[:, n] = white(shape)
     products = everything.T @ everything
@@ -334,7 +357,12 @@ def _measured(residual: Floats, there: NDArray[np.bool_], noise: _Noise) -> _Noi
     square = (residual**2).sum(axis=1) / np.where(known, noise.weight, 1.0)
     factor = max(float(np.median(square[known] / rows[known])) / _MEDIAN, 1e-3)
     weight = np.where(known, (_FREEDOM + rows) / (_FREEDOM + square / factor), 0.0)
-    return _Noise(noise.factor * factor, weight)
+    whole = residual.copy()
+    for time in range(1, len(whole)):
+        whole[time] += noise.lasting * whole[time - 1]
+    squares = (whole**2).sum(axis=0)
+    lasting = (whole[1:] * whole[:-1]).sum(axis=0) / np.where(squares > 0.0, squares, 1.0)
+    return _Noise(noise.factor * factor, weight, np.clip(lasting, 0.0, _MOST_LASTING))
 
 
 def _table(found: list[_Area], at: Integers) -> Floats:
@@ -371,7 +399,7 @@ def _settled(found: list[_Area], at: Integers, certain: NDArray[np.bool_]) -> In
     return at
 
 
-def _said(found: list[_Area], at: Integers, certain: NDArray[np.bool_]) -> EnergyFit:
+def _said(found: list[_Area], at: Integers, certain: NDArray[np.bool_], alike: NDArray[np.bool_]) -> EnergyFit:
     fit = _table(found, at)
     share, deviation = np.full(fit.shape, np.nan), np.full(fit.shape, np.nan)
     for area, one in enumerate(found):
@@ -390,4 +418,4 @@ def _said(found: list[_Area], at: Integers, certain: NDArray[np.bool_]) -> Energ
     fit[elsewhere] = -np.inf
     best = np.where(fit.max(axis=1) > _EQUAL, fit.argmax(axis=1), at)
     fit -= fit[np.arange(len(at)), best][:, None]
-    return EnergyFit(best.astype(np.int64), fit, share, deviation)
+    return EnergyFit(best.astype(np.int64), fit, share, deviation, alike)

@@ -1,4 +1,4 @@
-"""What a neighbourhood's missing readings were, and how sure that is: for comparing records with what was counted."""
+"""What a neighbourhood's missing readings were, how sure that is, and who goes in step: for comparing records."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ Floats = NDArray[np.float64]
 
 #: So many columns that go like another fill its gaps, from this cosine between them on.
 _ALIKE, _LEAST_ALIKE = 4, 0.9
+#: Correlation of changes from which on two columns go in step.
+_IN_STEP = 0.9
 #: Least power factor that is believed, and most reactive energy for active.
 _LEAST_FACTOR, _MOST_TANGENT = 0.05, 3.0
 
@@ -74,6 +76,28 @@ def _alike(values: Floats, known: NDArray[np.bool_]) -> tuple[Floats, NDArray[np
         count += use
         alike[other, every] = -1.0
     return total / np.maximum(count, 1.0), count > 0
+
+
+def in_step(energy_wh: Floats, near: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Columns of which another one that is near goes up and down with it, as street lights or panels under one sky do.
+
+    Parameters
+    ----------
+    energy_wh
+        float64 (times, columns); NaN = missing.
+    near
+        bool (columns, columns): which may be taken for each other.
+    """
+    change = np.diff(energy_wh, axis=0)
+    known = np.isfinite(change)
+    count = known.sum(axis=0)
+    change = np.where(known, change, 0.0)
+    change = np.where(known, change - change.sum(axis=0) / np.maximum(count, 1), 0.0)
+    squares = (change**2).T @ known.astype(np.float64)  # of a column where another is known
+    with np.errstate(invalid="ignore", divide="ignore"):
+        together = change.T @ change / np.sqrt(squares * squares.T)
+    np.fill_diagonal(together, 0.0)
+    return np.asarray(((together > _IN_STEP) & near).any(axis=0))
 
 
 def tangent(power_factor: Floats, energy: Floats) -> Floats:

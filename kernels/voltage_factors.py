@@ -20,7 +20,7 @@ Integers = NDArray[np.int64]
 #: A component counts from so much above the greatest that noise makes; and the most that are taken.
 _ABOVE_NOISE, _MOST_FACTORS = 1.02, 40
 #: Parts of a group's scatter that are its area's and all groups'; the rest is its own.
-_OF_AREA, _OF_ALL = 0.3, 0.3
+_OF_AREA, _OF_ALL = 0.1, 0.7
 #: Degrees of freedom: a cable of one's own isn't a sign of another area.
 _FREEDOM = 10.0
 #: Least left of the scatter when a meter is taken out of it.

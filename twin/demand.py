@@ -10,12 +10,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from twin.customers import Customers
 from twin.load import mean_shares
 from twin.network import Point
 from twin.simbench import Profiles
 from twin.steps import Steps
 
 _QUARTER_S = 900
+#: Profiles of whole networks: many customers, who together vary little.
+_OF_MANY = ("lv_", "mv_", "hv_")
 #: Standard deviation of a customer's mean power in a load step about its quarter-hour's, as a share of it.
 _ROUGHNESS = 0.15
 _DAY_S = 86_400
@@ -37,16 +40,18 @@ class Demand:
     """Demand of a network's points.
 
     Consumers with a household's profile take the series of a household of their own, scaled to their profile's energy
-    of a year. All others follow their profile, with variation inside each quarter-hour that leaves its energy as it is.
+    of a year; other customers follow their profile in a way of their own (`twin.customers`). Generators follow theirs
+    as it is, and so does what stands for a whole network. All but households vary inside each quarter-hour, which
+    leaves its energy as it is.
 
     Parameters
     ----------
     points, profiles
         The points, and the profiles that they name.
     households
-        None = households follow their profiles too.
+        None = households follow their profiles as they are.
     seed
-        Of which household each is, and of the variation.
+        Of which household each is, of the other customers, and of the variation.
     shifted_day
         Of the day that an instant runs as, in seconds: on a holiday the Sunday before, for instance. None = its own.
         Generators keep to the sun and the wind of the day itself.
@@ -68,13 +73,18 @@ class Demand:
         self._seed = seed
         self._shifted = shifted or (lambda at_s: at_s)
         self._households = households
-        is_household = [households is not None and not p.generation and p.profile.startswith("H0") for p in points]
+        at_home = np.array([not p.generation and p.profile.startswith("H0") for p in points], np.bool_)
+        is_household = at_home & (households is not None)
+        alike = np.array([p.generation or p.profile.startswith(_OF_MANY) for p in points], np.bool_)
+        varies = ~alike & ~at_home
         self._is_household = np.flatnonzero(is_household)
-        self._others = np.flatnonzero(np.logical_not(is_household))
+        self._varies = np.flatnonzero(varies)
+        self._others = np.flatnonzero(~is_household & ~varies)
         self._generators = np.flatnonzero([p.generation for p in points])
         digests = [hashlib.blake2b(f"{seed}/household/{p.code}".encode(), digest_size=6).digest() for p in points]
         numbers = np.array([int.from_bytes(d, "little") for d in digests], np.int64)
         self._household = numbers[self._is_household]
+        self._customers = Customers(profiles, self._profile[varies], numbers[varies], seed)
         if households is not None:
             yearly_w = profiles.active.mean(axis=0)[self._profile] * self._active_w
             self._scale = yearly_w[self._is_household] / _mean_w(households)
@@ -92,6 +102,11 @@ class Demand:
         self._follow_profiles(others, as_s, rough, active, reactive)
         if np.any(as_s != middle_s):
             self._follow_profiles(self._generators, middle_s, rough, active, reactive)
+        at = self._varies
+        for power, rated, share in zip(
+            (active, reactive), (self._active_w, self._reactive_var), self._customers.shares(as_s), strict=True
+        ):
+            power[:, at] = share * rated[at] * rough[:, at]
         if self._households is not None:
             own = self._household_w(steps, as_s - middle_s) * self._scale
             active[:, self._is_household] = own

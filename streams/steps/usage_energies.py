@@ -236,12 +236,13 @@ def _ratio(apparent_vah: Floats, active_wh: Floats, multiplier: int) -> int | No
 class SaidByEnergy:
     """What energies say of a neighbourhood's columns, (columns, groups); see `kernels.association_energy.EnergyFit`.
 
-    `fit` is 0 and the others NaN of columns whose energies weren't looked at.
+    `fit` is 0, shares are NaN and nothing is `in_step` of columns whose energies weren't looked at.
     """
 
     fit: Floats
     share: Floats
     deviation: Floats
+    in_step: NDArray[np.bool_]
 
     def says_something(self) -> NDArray[np.bool_]:
         """Columns of which places differ, by more than rounding."""
@@ -266,8 +267,10 @@ def said_by_energy(near: NearEnergies, columns: int) -> SaidByEnergy:
     found = energy_association(near.energies, near.candidate)
     fit = np.zeros((columns, found.fit.shape[1]))
     share, deviation = np.full(fit.shape, np.nan), np.full(fit.shape, np.nan)
+    in_step = np.zeros(columns, np.bool_)
     fit[near.column], share[near.column], deviation[near.column] = found.fit, found.share, found.deviation
-    return SaidByEnergy(fit, share, deviation)
+    in_step[near.column] = found.in_step
+    return SaidByEnergy(fit, share, deviation, in_step)
 
 
 def rounded(value: float, digits: int) -> float | None:

@@ -193,6 +193,7 @@ def compare(near: Neighbourhood, interval_s: int, limit: float = SURE) -> Compar
         limit,
         area=np.arange(groups) // 3,
         by_energy=None if counted is None else counted.fit,
+        in_step=None if counted is None else counted.in_step,
     )
     speaks = np.zeros(len(near.meters), np.bool_) if counted is None else counted.says_something()
     told = np.flatnonzero((near.group < 3) & ~near.certain & (speaks | np.isfinite(said.own)))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from kernels.association import voltage_association
-from kernels.association_energy import PhaseEnergies, energy_association, integrated
-from kernels.association_gaps import filled, tangent
+from kernels.association_energy import PhaseEnergies, _measured, _Noise, energy_association, integrated
+from kernels.association_gaps import filled, in_step, tangent
 from tests.naive import association_energy as naive
 
 AREAS, EACH, DAYS, SLOTS = 3, 6, 7, 96
@@ -207,3 +207,49 @@ def test_energies_stand_against_voltages_and_without_them() -> None:
     assert said.group[3] == 0
     with pytest.raises(ValueError, match="by_energy"):
         voltage_association(voltage, given.group, allowed, SLOTS, by_energy=fit[:, :3])
+
+
+def test_who_goes_in_step_with_another_is_known_where_either_may_be() -> None:
+    random = np.random.default_rng(11)
+    lamp = random.normal(0, 1, TIMES).cumsum()
+    true = np.stack([lamp, 3 * lamp, random.normal(0, 1, TIMES).cumsum(), 5 * lamp], axis=1)
+    given = np.where(random.random(true.shape) < 0.05, np.nan, true)
+    near = np.ones((4, 4), np.bool_)
+    near[3, :3] = near[:3, 3] = False
+    assert in_step(given, near).tolist() == [True, True, False, False]
+    given[:, 1] = np.nan
+    assert not in_step(given, near).any()
+
+
+def test_voltages_keep_a_record_only_of_one_who_goes_in_step_with_another() -> None:
+    given = energies(8)
+    moved = wrongly(given, {3: 2})
+    fit = energy_association(moved, EVERYWHERE).fit
+    assert fit[3, 2] < -100.0
+    # Its voltage goes with the recorded group.
+    elsewhere = given.group.copy()
+    elsewhere[3] = 2
+    voltage = voltages(elsewhere, 0.3)
+    allowed = np.ones((GROUPS, GROUPS), np.bool_)
+    for in_step_with in (None, np.ones(len(given.group), np.bool_)):
+        said = voltage_association(voltage, moved.group, allowed, SLOTS, by_energy=fit, in_step=in_step_with)
+        assert not said.doubted.any()
+    alone = np.zeros(len(given.group), np.bool_)
+    said = voltage_association(voltage, moved.group, allowed, SLOTS, by_energy=fit, in_step=alone)
+    assert np.flatnonzero(said.doubted).tolist() == [3]
+    assert said.group[3] == 0
+
+
+def test_what_noise_leaves_to_the_next_interval_is_measured_and_stays_when_it_is_taken_away() -> None:
+    random = np.random.default_rng(12)
+    new = random.normal(0, 2, (8_000, 4))
+    whole = new.copy()
+    for t in range(1, len(whole)):
+        whole[t] += np.array([0.6, 0.0, 0.3, 0.6]) * whole[t - 1]
+    there, weight = np.ones(new.shape, np.bool_), np.ones(len(new))
+    first = _measured(whole, there, _Noise(1.0, weight, np.zeros(4)))
+    np.testing.assert_allclose(first.lasting, [0.6, 0.0, 0.3, 0.6], atol=0.04)
+    # What is new has the variance that the factor says, once the rest is taken away.
+    again = _measured(new, there, _Noise(1.0, weight, first.lasting))
+    np.testing.assert_allclose(again.lasting, first.lasting, atol=0.04)
+    assert again.factor == pytest.approx(4.0, rel=0.1)
