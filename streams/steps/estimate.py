@@ -16,21 +16,14 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 import numpy as np
 from numpy.typing import NDArray
 
-from grid.block import INTERVALS_S
-from grid.channels import EXPORT, GAP_SIGMA, IMPORT, SIGMA
 from grid.history import Past
-from grid.model import MAX_ENERGY_WH, Role, UnitKind
-from grid.quality import MISSING_WH, Quality, precedence
-from grid.roster import Roster, UnitView
+from grid.model import MAX_ENERGY_WH
+from grid.quality import MISSING_WH
 from kernels.estimation import estimate_missing
 from kernels.estimation_model import Model
-from streams.steps.contribution import Cause, Contribution, Key
-
-#: Kinds of unit whose members' missing readings are estimated.
-ESTIMATED_KINDS = (UnitKind.AREA, UnitKind.DEDICATED)
-#: Sequences of estimates: the one that knows both sides takes the place of the other.
-ONLINE, OFFLINE = 0, 1
-ESTIMATE_PRECEDENCE = [int(precedence(np.array([Quality.ESTIMATED], np.uint8), s)[0]) for s in (ONLINE, OFFLINE)]
+from streams.steps.contribution import Contribution, Key
+from streams.steps.estimate_gateway import from_customers
+from streams.steps.gap import Filled, Gap, contribution_of
 
 #: Kinds of estimates, and values that nothing was known of.
 KINDS = ("online", "offline", "unknown")
@@ -45,42 +38,6 @@ _LEAST = 3
 _APART = 16
 _MODEL = Model(days=14)
 _SECOND_US = 1_000_000
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Gap:
-    """Members of a row without a reading when a limit passed.
-
-    Attributes
-    ----------
-    at_us
-        The limit.
-    final
-        Whether it is the final one.
-    positions
-        int64, roster positions.
-    is_silent
-        Nobody of an area was heard. Without supply nobody sends, and what never flowed would count as taken from the
-        line: nothing but registers tells then.
-    is_off
-        An area's master meters were heard, and neither they nor any other member that was took or gave anything: who
-        is missing took nothing either.
-    """
-
-    view: UnitView
-    roster: Roster
-    observed_at_us: int
-    interval_s: int
-    at_us: int
-    final: bool
-    positions: NDArray[np.int64]
-    is_silent: bool = False
-    is_off: bool = False
-
-    @property
-    def key(self) -> Key:
-        """Key of the row."""
-        return self.view.unit_id, self.observed_at_us, self.interval_s
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,51 +58,12 @@ class _Columns:
     target: int
     other_days: NDArray[np.bool_]
     """Which columns are of other days."""
+    days_us: tuple[tuple[int, ...], ...]
+    """Ends of the intervals of other days, by day."""
     beside_us: tuple[tuple[int, ...], tuple[int, ...]]
     """Ends of the intervals before and, offline, after it, the nearest first."""
     of_day: tuple[int, int]
     """How many intervals of the local day lie before it and after it."""
-
-
-def gap_of(
-    view: UnitView,
-    roster: Roster,
-    key: Key,
-    at_us: int,
-    import_wh: NDArray[np.int64],
-    export_wh: NDArray[np.int64],
-    held: NDArray[np.int64],
-    *,
-    final: bool,
-) -> Gap | None:
-    """What a row lacks when a limit passes; None when nothing that is estimated.
-
-    Parameters
-    ----------
-    import_wh, export_wh, held
-        Of the row's positions: the energies, and the precedences by which the imports stand.
-    final
-        An estimate of the provisional limit counts as lacking then.
-    """
-    if view.kind not in ESTIMATED_KINDS or key[2] not in INTERVALS_S:
-        return None
-    size = len(roster)
-    lacks = import_wh[:size] == MISSING_WH
-    if final:
-        lacks |= held[:size] == ESTIMATE_PRECEDENCE[ONLINE]
-    expected = roster.role != 0
-    positions = np.flatnonzero(lacks & expected)
-    if not len(positions):
-        return None
-    is_silent = is_off = False
-    if view.kind is UnitKind.AREA:
-        heard = expected & ~lacks
-        gateways = roster.role & int(Role.GATEWAY) != 0
-        is_silent = not heard.any() and len(positions) > 1
-        is_off = bool(gateways.any() and heard[gateways].all())
-        # A missing export is none.
-        is_off &= not np.any(heard & ((import_wh[:size] != 0) | (export_wh[:size] > 0)))
-    return Gap(view, roster, key[1], key[2], at_us, final, positions, is_silent, is_off)
 
 
 def rows_for(gaps: Iterable[Gap], zone: tzinfo) -> list[Key]:
@@ -195,16 +113,6 @@ def estimate(gaps: Sequence[Gap], past: Mapping[Key, Past], zone: tzinfo) -> Mad
     return Made(contributions, counts)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Filled:
-    """Estimates of a gap's positions, `MISSING_WH` where there is none; `gap_sigma_wh` as the channel."""
-
-    import_wh: NDArray[np.int64]
-    export_wh: NDArray[np.int64]
-    sigma_wh: NDArray[np.int64]
-    gap_sigma_wh: NDArray[np.int64]
-
-
 def _together(gaps: Sequence[Gap]) -> Iterator[list[Gap]]:
     """Gaps of the same interval and kind of limit, which are estimated in one call."""
     groups: dict[tuple[int, int, bool], list[Gap]] = {}
@@ -220,6 +128,7 @@ def _columns(observed_at_us: int, interval_s: int, zone: tzinfo, final: bool) ->
     slot = (begin.hour * 3_600 + begin.minute * 60 + begin.second) // interval_s
     wall = begin.replace(tzinfo=None)
     rows: list[tuple[int, int, int, bool]] = []  # end, slot, kind of day, of another day
+    days: list[tuple[int, ...]] = []
     number = 1_000_000  # slots of what holds nothing: no two are alike
     target = 0
 
@@ -235,7 +144,9 @@ def _columns(observed_at_us: int, interval_s: int, zone: tzinfo, final: bool) ->
         apart(_APART if away in (0, 1) else 1)
         sides = (-1, 0, 1) if final or away else (-1, 0)
         rows.extend((end_us + side * step_us, slot + 1 + side, kind, away != 0) for side in sides)
-        if away == 0:
+        if away:
+            days.append(tuple(end_us + side * step_us for side in sides))
+        else:
             target = len(rows) - len(sides) + 1
     if final:
         apart(1)
@@ -248,6 +159,7 @@ def _columns(observed_at_us: int, interval_s: int, zone: tzinfo, final: bool) ->
         day_type=np.array([row[2] for row in rows], np.int64),
         target=target,
         other_days=np.array([row[3] for row in rows], np.bool_),
+        days_us=tuple(days),
         beside_us=(before, after),
         of_day=((observed_at_us - step_us - midnight[0]) // step_us, (midnight[1] - observed_at_us) // step_us),
     )
@@ -286,10 +198,13 @@ def _fill(gaps: Sequence[Gap], columns: _Columns, past: Mapping[Key, Past]) -> l
     sigma_wh, gap_sigma_wh = (
         np.where(known, np.nan_to_num(values), MISSING_WH).astype(np.int64) for values in (sigma, of_gap)
     )
-    return [
+    found = [
         Filled(import_wh[a:b], export_wh[a:b], sigma_wh[a:b], gap_sigma_wh[a:b])
         for a, b in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
     ]
+    for gap, filled, first in zip(gaps, found, bounds[:-1].tolist(), strict=True):
+        from_customers(gap, filled, factor[first : first + len(gap.positions)], columns.days_us, past)
+    return found
 
 
 def _known(held: Past, gap: Gap) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -362,26 +277,3 @@ def _of_gap(gap: Gap, columns: _Columns, past: Mapping[Key, Past]) -> NDArray[np
         for share, left in zip(shares.tolist(), decay.tolist(), strict=True):
             factor += (1.0 if gap.final else 2.0) * share * left * (1.0 - left**run) / (1.0 - left)
     return factor
-
-
-def contribution_of(gap: Gap, filled: Filled, there: NDArray[np.bool_]) -> Contribution:
-    """Those of a gap's estimates that there are, as a contribution of its limit."""
-    size = int(there.sum())
-    return Contribution(
-        view=gap.view,
-        roster=gap.roster,
-        observed_at_us=gap.observed_at_us,
-        interval_s=gap.interval_s,
-        received_at_us=gap.at_us,
-        positions=gap.positions[there].astype(np.int32),
-        precedence=np.full(size, ESTIMATE_PRECEDENCE[OFFLINE if gap.final else ONLINE]),
-        received_us=np.full(size, gap.at_us),
-        channels={
-            IMPORT: filled.import_wh[there],
-            EXPORT: filled.export_wh[there],
-            SIGMA: filled.sigma_wh[there],
-            GAP_SIGMA: filled.gap_sigma_wh[there],
-        },
-        quality=np.full(size, Quality.ESTIMATED, np.uint8),
-        cause=Cause.ESTIMATE,
-    )

@@ -16,19 +16,9 @@ from grid.quality import MISSING_WH, Quality
 from grid.roster import BEGINNING_US, END_US, UnitView
 from streams.estimating import estimates
 from streams.steps.contribution import Key
-from streams.steps.estimate import (
-    ESTIMATE_PRECEDENCE,
-    OFFLINE,
-    ONLINE,
-    Gap,
-    Made,
-    _columns,
-    _of_gap,
-    estimate,
-    gap_of,
-    rows_for,
-)
+from streams.steps.estimate import Made, _columns, _of_gap, estimate, rows_for
 from streams.steps.estimate_registers import fresh_of, rows_of_day, to_registers
+from streams.steps.gap import ESTIMATE_PRECEDENCE, OFFLINE, ONLINE, Gap, gap_of
 from tests.naive.gap_band import correlation, of_sum
 
 SECOND_US = 1_000_000
