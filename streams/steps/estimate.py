@@ -20,6 +20,7 @@ from grid.history import Past
 from grid.model import MAX_ENERGY_WH
 from grid.quality import MISSING_WH
 from kernels.estimation import estimate_missing
+from kernels.estimation_lasting import Lasting, lasting
 from kernels.estimation_model import Model
 from streams.steps.contribution import Contribution, Key
 from streams.steps.estimate_gateway import from_customers
@@ -30,8 +31,10 @@ KINDS = ("online", "offline", "unknown")
 
 #: Days whose same slots are looked at, before the interval and, offline, after it.
 _BEFORE, _AROUND = range(-14, 0), (*range(-10, 0), *range(1, 5))
-#: How many intervals beside one are looked at to see how long a gap is.
-_REACH = 8
+#: Intervals before and after one that are looked at to see how long a gap is.
+_REACH = (*range(1, 9), 12, 16, 24, 32, 48)
+#: So many of them on either side are of one kind with it.
+_NEAR = 4
 #: Fewer values at the slot and beside it are no history.
 _LEAST = 3
 #: Intervals of nothing that keep what isn't adjacent in time apart.
@@ -59,11 +62,11 @@ class _Columns:
     other_days: NDArray[np.bool_]
     """Which columns are of other days."""
     days_us: tuple[tuple[int, ...], ...]
-    """Ends of the intervals of other days, by day."""
+    """Ends of the intervals of other days, by day, and of those next to it on its own."""
     beside_us: tuple[tuple[int, ...], tuple[int, ...]]
-    """Ends of the intervals before and, offline, after it, the nearest first."""
-    of_day: tuple[int, int]
-    """How many intervals of the local day lie before it and after it."""
+    """Ends of the intervals of `_REACH` before and, offline, after it."""
+    of_days: NDArray[np.int64]
+    """Columns of other days, three a day; shape (days, 3)."""
 
 
 def rows_for(gaps: Iterable[Gap], zone: tzinfo) -> list[Key]:
@@ -91,8 +94,8 @@ def estimate(gaps: Sequence[Gap], past: Mapping[Key, Past], zone: tzinfo) -> Mad
     Errors inside a gap hang together (`kernels.estimation_errors`), and periods add up the variances of their
     intervals. So beside a value's own variance stands what is lacking to its covariance with the sum of its gap: over
     the gap both together add up to the sum's variance. An estimate of the provisional limit takes twice the share of
-    what came before it instead, which adds up to the same as the gap grows. Where a gap reaches farther than was
-    looked, it is taken to fill the local day.
+    what came before it instead, which adds up to the same as the gap grows. A gap isn't cut at midnight: what its parts
+    share counts in both days, and once in their sum.
     """
     contributions = []
     counts = dict.fromkeys(KINDS, 0)
@@ -150,18 +153,18 @@ def _columns(observed_at_us: int, interval_s: int, zone: tzinfo, final: bool) ->
             target = len(rows) - len(sides) + 1
     if final:
         apart(1)
-    before = tuple(observed_at_us - n * step_us for n in range(1, _REACH + 1))
-    after = tuple(observed_at_us + n * step_us for n in range(1, _REACH + 1)) if final else ()
-    midnight = midnight_us(wall.date(), zone), midnight_us(wall.date() + timedelta(days=1), zone)
+    before = tuple(observed_at_us - n * step_us for n in _REACH)
+    after = tuple(observed_at_us + n * step_us for n in _REACH) if final else ()
+    other_days = np.array([row[3] for row in rows], np.bool_)
     return _Columns(
         end_us=tuple(row[0] for row in rows),
         slot=np.array([row[1] for row in rows], np.int64),
         day_type=np.array([row[2] for row in rows], np.int64),
         target=target,
-        other_days=np.array([row[3] for row in rows], np.bool_),
-        days_us=tuple(days),
+        other_days=other_days,
+        days_us=(*days, (*before[:_NEAR], *after[:_NEAR])),
         beside_us=(before, after),
-        of_day=((observed_at_us - step_us - midnight[0]) // step_us, (midnight[1] - observed_at_us) // step_us),
+        of_days=np.flatnonzero(other_days).reshape(-1, 3),
     )
 
 
@@ -175,7 +178,7 @@ def _fill(gaps: Sequence[Gap], columns: _Columns, past: Mapping[Key, Past]) -> l
     sizes = [len(gap.positions) for gap in gaps]
     imports, exports = (np.full((sum(sizes), len(columns.end_us)), MISSING_WH) for _ in range(2))
     doubted = np.zeros(imports.shape, np.bool_)
-    factor = np.ones(sum(sizes))
+    runs = np.zeros((sum(sizes), 2), np.int64)
     bounds = np.concatenate(([0], np.cumsum(sizes)))
     for i, gap in enumerate(gaps):
         part = slice(int(bounds[i]), int(bounds[i + 1]))
@@ -185,10 +188,11 @@ def _fill(gaps: Sequence[Gap], columns: _Columns, past: Mapping[Key, Past]) -> l
                 if held is not None:
                     imports[part, column], exports[part, column] = _known(held, gap)
                     doubted[part, column] = _doubted(held, gap)
-        factor[part] = _of_gap(gap, columns, past)
+        runs[part] = _runs(gap, columns, past)
     _leave_out(doubted, imports, exports, columns)
-    import_wh, variance = _of_channel(imports, columns, gaps[0])
-    export_wh, of_export = _of_channel(exports, columns, gaps[0])
+    lasts, factor = _hang_together(imports, exports, runs, columns, gaps[0])
+    import_wh, variance = _of_channel(imports, columns, gaps[0], lasts)
+    export_wh, of_export = _of_channel(exports, columns, gaps[0], lasts)
     of_export = np.where(export_wh == MISSING_WH, 0.0, of_export)  # who has never had a word of exports has none
     sigma = np.ceil(np.sqrt(variance + of_export))
     of_gap = np.ceil(np.sqrt((variance + of_export) * (factor - 1.0)))
@@ -236,7 +240,7 @@ def _leave_out(
 
 
 def _of_channel(
-    known_wh: NDArray[np.int64], columns: _Columns, gap: Gap
+    known_wh: NDArray[np.int64], columns: _Columns, gap: Gap, lasts: Lasting
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Energies that are estimated from history, and their variances, wider where they rest on few values."""
     count = (known_wh[:, columns.other_days] != MISSING_WH).sum(axis=1)
@@ -253,27 +257,37 @@ def _of_channel(
             online=not gap.final,
             model=_MODEL,
         )
-        few = (count[some] + 1) / (count[some] - 1)
-        energy[some] = filled.energy_wh[:, columns.target]
+        # Values beside each other say much the same: those of one day are worth little more than one.
+        worth = lasts.independent(_by_day(known_wh, columns))[some]
+        few = np.where(worth > 1.0, (worth + 1.0) / np.maximum(worth - 1.0, 1e-9), np.nan)
+        energy[some] = np.where(worth > 1.0, filled.energy_wh[:, columns.target], MISSING_WH)
         variance[some] = filled.variance_wh2[:, columns.target] * few
     return energy, variance
 
 
-def _of_gap(gap: Gap, columns: _Columns, past: Mapping[Key, Past]) -> NDArray[np.float64]:
-    """A value's covariance with the sum of its gap, over its own variance; at least 1, shape (positions,)."""
-    shares, decay = _MODEL.errors(gap.interval_s / 60)
-    factor = np.ones(len(gap.positions))
-    for ends_us, of_day in zip(columns.beside_us, columns.of_day, strict=True):
-        if not ends_us:
-            continue
-        run = np.zeros(len(gap.positions), np.int64)
+def _by_day(known_wh: NDArray[np.int64], columns: _Columns) -> NDArray[np.float64]:
+    """Values of other days, three a day, NaN where not known."""
+    values = known_wh[:, columns.of_days]
+    return np.where(values == MISSING_WH, np.nan, values)
+
+
+def _hang_together(
+    imports: NDArray[np.int64], exports: NDArray[np.int64], runs: NDArray[np.int64], columns: _Columns, gap: Gap
+) -> tuple[Lasting, NDArray[np.float64]]:
+    """How errors of a member's estimates hang together; covariance with the sum of its gap over the own variance."""
+    net = _by_day(imports, columns) - np.nan_to_num(_by_day(exports, columns))
+    lasts = lasting(net, _MODEL, gap.interval_s / 60)
+    return lasts, lasts.factor(runs, 1.0 if gap.final else 2.0)
+
+
+def _runs(gap: Gap, columns: _Columns, past: Mapping[Key, Past]) -> NDArray[np.int64]:
+    """How many intervals are missing before and after one without a reading between; shape (positions, 2)."""
+    runs = np.zeros((len(gap.positions), 2), np.int64)
+    for side, ends_us in enumerate(columns.beside_us):
         goes_on = np.ones(len(gap.positions), np.bool_)
-        for end_us in ends_us:
+        for away, end_us in zip(_REACH, ends_us, strict=False):
             held = past.get((gap.view.unit_id, end_us, gap.interval_s))
             if held is not None:
                 goes_on &= _known(held, gap)[0] == MISSING_WH
-            run += goes_on
-        run = np.minimum(np.where(goes_on, of_day, run), of_day)
-        for share, left in zip(shares.tolist(), decay.tolist(), strict=True):
-            factor += (1.0 if gap.final else 2.0) * share * left * (1.0 - left**run) / (1.0 - left)
-    return factor
+            runs[goes_on, side] = away
+    return runs

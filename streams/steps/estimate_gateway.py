@@ -36,7 +36,7 @@ def from_customers(
     factor
         Of each of the gap's positions, a value's covariance with the sum of its gap over its own variance.
     days
-        Ends of the intervals of other days that estimates rest on, by day.
+        Ends of the intervals that the usual loss is taken from, by day.
     """
     roster = gap.roster
     lacking = np.flatnonzero(roster.role[gap.positions] & int(Role.GATEWAY) != 0)

@@ -46,10 +46,11 @@ def days_of(chance: np.random.Generator, missing: float) -> tuple[dict[Key, Past
     usual = chance.uniform(500.0, 5_000.0, CUSTOMERS)
     rows, wanted = {}, []
     for day in range(-20, 1):
-        level = chance.normal(1.0, 0.3)
-        for hour in range(-3, 4):
+        level = chance.normal(1.0, 0.15)
+        # On the day itself nothing near it, which would say how warm it is.
+        for hour in range(-3, 4) if day else (0,):
             at = AT + timedelta(days=day, hours=hour)
-            taken = np.maximum(usual * (level + chance.normal(0.0, 0.2, CUSTOMERS)), 0.0).astype(np.int64)
+            taken = np.maximum(usual * (level + chance.normal(0.0, 0.3, CUSTOMERS)), 0.0).astype(np.int64)
             lost = LOSS_WH + chance.normal(0.0, 20.0)
             energies = np.array([round((taken.sum() + lost) / RATIO), *taken])
             if at == AT:
@@ -83,7 +84,7 @@ def test_it_takes_what_its_customers_took_and_what_is_usually_lost(final: bool) 
     energy, sigma, of_gap = made(gap_at(view_of(), rows, final=final), rows)[0]
     assert abs(energy - wanted[0]) < 4
     assert 1 <= sigma <= 4
-    assert of_gap == 0
+    assert of_gap <= 8
 
 
 @pytest.mark.parametrize("missing", [0.0, 0.1, 0.3])
@@ -93,9 +94,9 @@ def test_its_stated_deviation_is_that_of_its_error(missing: float) -> None:
     view = view_of()
     for _ in range(150):
         rows, wanted = days_of(chance, missing)
-        energy, sigma, of_gap = made(gap_at(view, rows), rows)[0]
+        energy, sigma, _ = made(gap_at(view, rows), rows)[0]
         errors.append(energy - wanted[0])
-        stated.append(np.hypot(sigma, of_gap))
+        stated.append(sigma)
     assert 0.6 < np.mean(np.square(errors)) / np.mean(np.square(stated)) < 1.4
 
 
