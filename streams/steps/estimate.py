@@ -24,6 +24,7 @@ from kernels.estimation_lasting import Lasting, lasting
 from kernels.estimation_model import Model
 from streams.steps.contribution import Contribution, Key
 from streams.steps.estimate_gateway import from_customers
+from streams.steps.estimate_generation import from_others
 from streams.steps.gap import Filled, Gap, contribution_of
 
 #: Kinds of estimates, and values that nothing was known of.
@@ -193,6 +194,13 @@ def _fill(gaps: Sequence[Gap], columns: _Columns, past: Mapping[Key, Past]) -> l
     lasts, factor = _hang_together(imports, exports, runs, columns, gaps[0])
     import_wh, variance = _of_channel(imports, columns, gaps[0], lasts)
     export_wh, of_export = _of_channel(exports, columns, gaps[0], lasts)
+    for gap, first in zip(gaps, bounds[:-1].tolist(), strict=True):
+        part = slice(first, first + len(gap.positions))
+        told = from_others(gap, columns.days_us, past)
+        if told is not None:
+            surer = told[1] < of_export[part]
+            export_wh[part] = np.where(surer, np.rint(np.nan_to_num(told[0])).astype(np.int64), export_wh[part])
+            of_export[part] = np.where(surer, told[1], of_export[part])
     of_export = np.where(export_wh == MISSING_WH, 0.0, of_export)  # who has never had a word of exports has none
     sigma = np.ceil(np.sqrt(variance + of_export))
     of_gap = np.ceil(np.sqrt((variance + of_export) * (factor - 1.0)))

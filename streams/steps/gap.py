@@ -38,6 +38,8 @@ class Gap:
         line: nothing but registers tells then.
     heard_wh
         What members that were heard took and gave, each by its sign (`signs_of`).
+    heard_export_wh
+        int64, what each position gave, `MISSING_WH` where it wasn't heard; None where nobody gave anything.
     is_off
         An area's master meters were heard, and neither they nor any other member that was took or gave anything: who
         is missing took nothing either.
@@ -53,6 +55,7 @@ class Gap:
     is_silent: bool = False
     is_off: bool = False
     heard_wh: int = 0
+    heard_export_wh: NDArray[np.int64] | None = None
 
     @property
     def key(self) -> Key:
@@ -100,7 +103,9 @@ def gap_of(
         is_off &= not np.any(heard & ((import_wh[:size] != 0) | (export_wh[:size] > 0)))
     net_wh = np.where(lacks, 0, import_wh[:size] - np.maximum(export_wh[:size], 0))
     heard_wh = int(signs_of(roster) @ net_wh)
-    return Gap(view, roster, key[1], key[2], at_us, final, positions, is_silent, is_off, heard_wh)
+    given_wh = np.where(lacks | ~expected, MISSING_WH, export_wh[:size])
+    exports = given_wh if np.any(given_wh > 0) else None
+    return Gap(view, roster, key[1], key[2], at_us, final, positions, is_silent, is_off, heard_wh, exports)
 
 
 def signs_of(roster: Roster) -> NDArray[np.int64]:
