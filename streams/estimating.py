@@ -17,8 +17,9 @@ from store.history import read_history
 from store.validation import doubts_between
 from streams.counters import Counters
 from streams.steps.contribution import Contribution, Key
-from streams.steps.estimate import ESTIMATE_PRECEDENCE, OFFLINE, Gap, Made, estimate, rows_for
+from streams.steps.estimate import Made, estimate, rows_for
 from streams.steps.estimate_registers import day_key, fresh_of, has_registers, rows_of_day, to_registers
+from streams.steps.gap import ESTIMATE_PRECEDENCE, OFFLINE, Gap
 from streams.steps.settle import Settled
 from streams.validation import with_doubts
 

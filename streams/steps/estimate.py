@@ -16,71 +16,32 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 import numpy as np
 from numpy.typing import NDArray
 
-from grid.block import INTERVALS_S
-from grid.channels import EXPORT, GAP_SIGMA, IMPORT, SIGMA
 from grid.history import Past
-from grid.model import MAX_ENERGY_WH, Role, UnitKind
-from grid.quality import MISSING_WH, Quality, precedence
-from grid.roster import Roster, UnitView
+from grid.model import MAX_ENERGY_WH
+from grid.quality import MISSING_WH
 from kernels.estimation import estimate_missing
+from kernels.estimation_lasting import Lasting, lasting
 from kernels.estimation_model import Model
-from streams.steps.contribution import Cause, Contribution, Key
-
-#: Kinds of unit whose members' missing readings are estimated.
-ESTIMATED_KINDS = (UnitKind.AREA, UnitKind.DEDICATED)
-#: Sequences of estimates: the one that knows both sides takes the place of the other.
-ONLINE, OFFLINE = 0, 1
-ESTIMATE_PRECEDENCE = [int(precedence(np.array([Quality.ESTIMATED], np.uint8), s)[0]) for s in (ONLINE, OFFLINE)]
+from streams.steps.contribution import Contribution, Key
+from streams.steps.estimate_gateway import from_customers
+from streams.steps.estimate_generation import from_others
+from streams.steps.gap import Filled, Gap, contribution_of
 
 #: Kinds of estimates, and values that nothing was known of.
 KINDS = ("online", "offline", "unknown")
 
 #: Days whose same slots are looked at, before the interval and, offline, after it.
 _BEFORE, _AROUND = range(-14, 0), (*range(-10, 0), *range(1, 5))
-#: How many intervals beside one are looked at to see how long a gap is.
-_REACH = 8
+#: Intervals before and after one that are looked at to see how long a gap is.
+_REACH = (*range(1, 9), 12, 16, 24, 32, 48)
+#: So many of them on either side are of one kind with it.
+_NEAR = 4
 #: Fewer values at the slot and beside it are no history.
 _LEAST = 3
 #: Intervals of nothing that keep what isn't adjacent in time apart.
 _APART = 16
 _MODEL = Model(days=14)
 _SECOND_US = 1_000_000
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Gap:
-    """Members of a row without a reading when a limit passed.
-
-    Attributes
-    ----------
-    at_us
-        The limit.
-    final
-        Whether it is the final one.
-    positions
-        int64, roster positions.
-    is_silent
-        Nobody of an area was heard. Without supply nobody sends, and what never flowed would count as taken from the
-        line: nothing but registers tells then.
-    is_off
-        An area's master meters were heard, and neither they nor any other member that was took or gave anything: who
-        is missing took nothing either.
-    """
-
-    view: UnitView
-    roster: Roster
-    observed_at_us: int
-    interval_s: int
-    at_us: int
-    final: bool
-    positions: NDArray[np.int64]
-    is_silent: bool = False
-    is_off: bool = False
-
-    @property
-    def key(self) -> Key:
-        """Key of the row."""
-        return self.view.unit_id, self.observed_at_us, self.interval_s
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,51 +62,12 @@ class _Columns:
     target: int
     other_days: NDArray[np.bool_]
     """Which columns are of other days."""
+    days_us: tuple[tuple[int, ...], ...]
+    """Ends of the intervals of other days, by day, and of those next to it on its own."""
     beside_us: tuple[tuple[int, ...], tuple[int, ...]]
-    """Ends of the intervals before and, offline, after it, the nearest first."""
-    of_day: tuple[int, int]
-    """How many intervals of the local day lie before it and after it."""
-
-
-def gap_of(
-    view: UnitView,
-    roster: Roster,
-    key: Key,
-    at_us: int,
-    import_wh: NDArray[np.int64],
-    export_wh: NDArray[np.int64],
-    held: NDArray[np.int64],
-    *,
-    final: bool,
-) -> Gap | None:
-    """What a row lacks when a limit passes; None when nothing that is estimated.
-
-    Parameters
-    ----------
-    import_wh, export_wh, held
-        Of the row's positions: the energies, and the precedences by which the imports stand.
-    final
-        An estimate of the provisional limit counts as lacking then.
-    """
-    if view.kind not in ESTIMATED_KINDS or key[2] not in INTERVALS_S:
-        return None
-    size = len(roster)
-    lacks = import_wh[:size] == MISSING_WH
-    if final:
-        lacks |= held[:size] == ESTIMATE_PRECEDENCE[ONLINE]
-    expected = roster.role != 0
-    positions = np.flatnonzero(lacks & expected)
-    if not len(positions):
-        return None
-    is_silent = is_off = False
-    if view.kind is UnitKind.AREA:
-        heard = expected & ~lacks
-        gateways = roster.role & int(Role.GATEWAY) != 0
-        is_silent = not heard.any() and len(positions) > 1
-        is_off = bool(gateways.any() and heard[gateways].all())
-        # A missing export is none.
-        is_off &= not np.any(heard & ((import_wh[:size] != 0) | (export_wh[:size] > 0)))
-    return Gap(view, roster, key[1], key[2], at_us, final, positions, is_silent, is_off)
+    """Ends of the intervals of `_REACH` before and, offline, after it."""
+    of_days: NDArray[np.int64]
+    """Columns of other days, three a day; shape (days, 3)."""
 
 
 def rows_for(gaps: Iterable[Gap], zone: tzinfo) -> list[Key]:
@@ -173,8 +95,8 @@ def estimate(gaps: Sequence[Gap], past: Mapping[Key, Past], zone: tzinfo) -> Mad
     Errors inside a gap hang together (`kernels.estimation_errors`), and periods add up the variances of their
     intervals. So beside a value's own variance stands what is lacking to its covariance with the sum of its gap: over
     the gap both together add up to the sum's variance. An estimate of the provisional limit takes twice the share of
-    what came before it instead, which adds up to the same as the gap grows. Where a gap reaches farther than was
-    looked, it is taken to fill the local day.
+    what came before it instead, which adds up to the same as the gap grows. A gap isn't cut at midnight: what its parts
+    share counts in both days, and once in their sum.
     """
     contributions = []
     counts = dict.fromkeys(KINDS, 0)
@@ -195,16 +117,6 @@ def estimate(gaps: Sequence[Gap], past: Mapping[Key, Past], zone: tzinfo) -> Mad
     return Made(contributions, counts)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Filled:
-    """Estimates of a gap's positions, `MISSING_WH` where there is none; `gap_sigma_wh` as the channel."""
-
-    import_wh: NDArray[np.int64]
-    export_wh: NDArray[np.int64]
-    sigma_wh: NDArray[np.int64]
-    gap_sigma_wh: NDArray[np.int64]
-
-
 def _together(gaps: Sequence[Gap]) -> Iterator[list[Gap]]:
     """Gaps of the same interval and kind of limit, which are estimated in one call."""
     groups: dict[tuple[int, int, bool], list[Gap]] = {}
@@ -220,6 +132,7 @@ def _columns(observed_at_us: int, interval_s: int, zone: tzinfo, final: bool) ->
     slot = (begin.hour * 3_600 + begin.minute * 60 + begin.second) // interval_s
     wall = begin.replace(tzinfo=None)
     rows: list[tuple[int, int, int, bool]] = []  # end, slot, kind of day, of another day
+    days: list[tuple[int, ...]] = []
     number = 1_000_000  # slots of what holds nothing: no two are alike
     target = 0
 
@@ -235,21 +148,24 @@ def _columns(observed_at_us: int, interval_s: int, zone: tzinfo, final: bool) ->
         apart(_APART if away in (0, 1) else 1)
         sides = (-1, 0, 1) if final or away else (-1, 0)
         rows.extend((end_us + side * step_us, slot + 1 + side, kind, away != 0) for side in sides)
-        if away == 0:
+        if away:
+            days.append(tuple(end_us + side * step_us for side in sides))
+        else:
             target = len(rows) - len(sides) + 1
     if final:
         apart(1)
-    before = tuple(observed_at_us - n * step_us for n in range(1, _REACH + 1))
-    after = tuple(observed_at_us + n * step_us for n in range(1, _REACH + 1)) if final else ()
-    midnight = midnight_us(wall.date(), zone), midnight_us(wall.date() + timedelta(days=1), zone)
+    before = tuple(observed_at_us - n * step_us for n in _REACH)
+    after = tuple(observed_at_us + n * step_us for n in _REACH) if final else ()
+    other_days = np.array([row[3] for row in rows], np.bool_)
     return _Columns(
         end_us=tuple(row[0] for row in rows),
         slot=np.array([row[1] for row in rows], np.int64),
         day_type=np.array([row[2] for row in rows], np.int64),
         target=target,
-        other_days=np.array([row[3] for row in rows], np.bool_),
+        other_days=other_days,
+        days_us=(*days, (*before[:_NEAR], *after[:_NEAR])),
         beside_us=(before, after),
-        of_day=((observed_at_us - step_us - midnight[0]) // step_us, (midnight[1] - observed_at_us) // step_us),
+        of_days=np.flatnonzero(other_days).reshape(-1, 3),
     )
 
 
@@ -263,7 +179,7 @@ def _fill(gaps: Sequence[Gap], columns: _Columns, past: Mapping[Key, Past]) -> l
     sizes = [len(gap.positions) for gap in gaps]
     imports, exports = (np.full((sum(sizes), len(columns.end_us)), MISSING_WH) for _ in range(2))
     doubted = np.zeros(imports.shape, np.bool_)
-    factor = np.ones(sum(sizes))
+    runs = np.zeros((sum(sizes), 2), np.int64)
     bounds = np.concatenate(([0], np.cumsum(sizes)))
     for i, gap in enumerate(gaps):
         part = slice(int(bounds[i]), int(bounds[i + 1]))
@@ -273,10 +189,18 @@ def _fill(gaps: Sequence[Gap], columns: _Columns, past: Mapping[Key, Past]) -> l
                 if held is not None:
                     imports[part, column], exports[part, column] = _known(held, gap)
                     doubted[part, column] = _doubted(held, gap)
-        factor[part] = _of_gap(gap, columns, past)
+        runs[part] = _runs(gap, columns, past)
     _leave_out(doubted, imports, exports, columns)
-    import_wh, variance = _of_channel(imports, columns, gaps[0])
-    export_wh, of_export = _of_channel(exports, columns, gaps[0])
+    lasts, factor = _hang_together(imports, exports, runs, columns, gaps[0])
+    import_wh, variance = _of_channel(imports, columns, gaps[0], lasts)
+    export_wh, of_export = _of_channel(exports, columns, gaps[0], lasts)
+    for gap, first in zip(gaps, bounds[:-1].tolist(), strict=True):
+        part = slice(first, first + len(gap.positions))
+        told = from_others(gap, columns.days_us, past)
+        if told is not None:
+            surer = told[1] < of_export[part]
+            export_wh[part] = np.where(surer, np.rint(np.nan_to_num(told[0])).astype(np.int64), export_wh[part])
+            of_export[part] = np.where(surer, told[1], of_export[part])
     of_export = np.where(export_wh == MISSING_WH, 0.0, of_export)  # who has never had a word of exports has none
     sigma = np.ceil(np.sqrt(variance + of_export))
     of_gap = np.ceil(np.sqrt((variance + of_export) * (factor - 1.0)))
@@ -286,10 +210,13 @@ def _fill(gaps: Sequence[Gap], columns: _Columns, past: Mapping[Key, Past]) -> l
     sigma_wh, gap_sigma_wh = (
         np.where(known, np.nan_to_num(values), MISSING_WH).astype(np.int64) for values in (sigma, of_gap)
     )
-    return [
+    found = [
         Filled(import_wh[a:b], export_wh[a:b], sigma_wh[a:b], gap_sigma_wh[a:b])
         for a, b in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
     ]
+    for gap, filled, first in zip(gaps, found, bounds[:-1].tolist(), strict=True):
+        from_customers(gap, filled, factor[first : first + len(gap.positions)], columns.days_us, past)
+    return found
 
 
 def _known(held: Past, gap: Gap) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -321,7 +248,7 @@ def _leave_out(
 
 
 def _of_channel(
-    known_wh: NDArray[np.int64], columns: _Columns, gap: Gap
+    known_wh: NDArray[np.int64], columns: _Columns, gap: Gap, lasts: Lasting
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Energies that are estimated from history, and their variances, wider where they rest on few values."""
     count = (known_wh[:, columns.other_days] != MISSING_WH).sum(axis=1)
@@ -338,50 +265,37 @@ def _of_channel(
             online=not gap.final,
             model=_MODEL,
         )
-        few = (count[some] + 1) / (count[some] - 1)
-        energy[some] = filled.energy_wh[:, columns.target]
+        # Values beside each other say much the same: those of one day are worth little more than one.
+        worth = lasts.independent(_by_day(known_wh, columns))[some]
+        few = np.where(worth > 1.0, (worth + 1.0) / np.maximum(worth - 1.0, 1e-9), np.nan)
+        energy[some] = np.where(worth > 1.0, filled.energy_wh[:, columns.target], MISSING_WH)
         variance[some] = filled.variance_wh2[:, columns.target] * few
     return energy, variance
 
 
-def _of_gap(gap: Gap, columns: _Columns, past: Mapping[Key, Past]) -> NDArray[np.float64]:
-    """A value's covariance with the sum of its gap, over its own variance; at least 1, shape (positions,)."""
-    shares, decay = _MODEL.errors(gap.interval_s / 60)
-    factor = np.ones(len(gap.positions))
-    for ends_us, of_day in zip(columns.beside_us, columns.of_day, strict=True):
-        if not ends_us:
-            continue
-        run = np.zeros(len(gap.positions), np.int64)
+def _by_day(known_wh: NDArray[np.int64], columns: _Columns) -> NDArray[np.float64]:
+    """Values of other days, three a day, NaN where not known."""
+    values = known_wh[:, columns.of_days]
+    return np.where(values == MISSING_WH, np.nan, values)
+
+
+def _hang_together(
+    imports: NDArray[np.int64], exports: NDArray[np.int64], runs: NDArray[np.int64], columns: _Columns, gap: Gap
+) -> tuple[Lasting, NDArray[np.float64]]:
+    """How errors of a member's estimates hang together; covariance with the sum of its gap over the own variance."""
+    net = _by_day(imports, columns) - np.nan_to_num(_by_day(exports, columns))
+    lasts = lasting(net, _MODEL, gap.interval_s / 60)
+    return lasts, lasts.factor(runs, 1.0 if gap.final else 2.0)
+
+
+def _runs(gap: Gap, columns: _Columns, past: Mapping[Key, Past]) -> NDArray[np.int64]:
+    """How many intervals are missing before and after one without a reading between; shape (positions, 2)."""
+    runs = np.zeros((len(gap.positions), 2), np.int64)
+    for side, ends_us in enumerate(columns.beside_us):
         goes_on = np.ones(len(gap.positions), np.bool_)
-        for end_us in ends_us:
+        for away, end_us in zip(_REACH, ends_us, strict=False):
             held = past.get((gap.view.unit_id, end_us, gap.interval_s))
             if held is not None:
                 goes_on &= _known(held, gap)[0] == MISSING_WH
-            run += goes_on
-        run = np.minimum(np.where(goes_on, of_day, run), of_day)
-        for share, left in zip(shares.tolist(), decay.tolist(), strict=True):
-            factor += (1.0 if gap.final else 2.0) * share * left * (1.0 - left**run) / (1.0 - left)
-    return factor
-
-
-def contribution_of(gap: Gap, filled: Filled, there: NDArray[np.bool_]) -> Contribution:
-    """Those of a gap's estimates that there are, as a contribution of its limit."""
-    size = int(there.sum())
-    return Contribution(
-        view=gap.view,
-        roster=gap.roster,
-        observed_at_us=gap.observed_at_us,
-        interval_s=gap.interval_s,
-        received_at_us=gap.at_us,
-        positions=gap.positions[there].astype(np.int32),
-        precedence=np.full(size, ESTIMATE_PRECEDENCE[OFFLINE if gap.final else ONLINE]),
-        received_us=np.full(size, gap.at_us),
-        channels={
-            IMPORT: filled.import_wh[there],
-            EXPORT: filled.export_wh[there],
-            SIGMA: filled.sigma_wh[there],
-            GAP_SIGMA: filled.gap_sigma_wh[there],
-        },
-        quality=np.full(size, Quality.ESTIMATED, np.uint8),
-        cause=Cause.ESTIMATE,
-    )
+            runs[goes_on, side] = away
+    return runs

@@ -19,7 +19,8 @@ from grid.history import Past
 from grid.model import MAX_ENERGY_WH
 from grid.quality import MISSING_WH
 from streams.steps.contribution import Contribution, Key
-from streams.steps.estimate import ESTIMATE_PRECEDENCE, OFFLINE, ONLINE, Filled, Gap, contribution_of, midnight_us
+from streams.steps.estimate import midnight_us
+from streams.steps.gap import ESTIMATE_PRECEDENCE, OFFLINE, ONLINE, Filled, Gap, contribution_of
 
 _SECOND_US = 1_000_000
 #: A meter of one watt-hour's step tells the last open interval no better than this.

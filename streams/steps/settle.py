@@ -28,7 +28,7 @@ from streams.steps.assemble import assemble, merge_round
 from streams.steps.balance import Members, Standing, balance_rows, gather
 from streams.steps.classify import classify
 from streams.steps.contribution import Cause, Contribution, Key
-from streams.steps.estimate import Gap, gap_of
+from streams.steps.gap import Gap, gap_of
 from streams.steps.publish import Publication
 from streams.steps.registers import carriers_of, derive, keys_around, with_openings
 from streams.steps.upward import Told, messages, tell

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -16,20 +17,10 @@ from grid.quality import MISSING_WH, Quality
 from grid.roster import BEGINNING_US, END_US, UnitView
 from streams.estimating import estimates
 from streams.steps.contribution import Key
-from streams.steps.estimate import (
-    ESTIMATE_PRECEDENCE,
-    OFFLINE,
-    ONLINE,
-    Gap,
-    Made,
-    _columns,
-    _of_gap,
-    estimate,
-    gap_of,
-    rows_for,
-)
+from streams.steps.estimate import Made, estimate, rows_for
 from streams.steps.estimate_registers import fresh_of, rows_of_day, to_registers
-from tests.naive.gap_band import correlation, of_sum
+from streams.steps.gap import ESTIMATE_PRECEDENCE, OFFLINE, ONLINE, Gap, gap_of
+from tests.naive.gap_band import correlation, lasting_part
 
 SECOND_US = 1_000_000
 HOUR_US = 3_600 * SECOND_US
@@ -131,7 +122,8 @@ def test_only_the_final_limit_looks_at_what_follows() -> None:
 
 def test_what_is_read_is_bounded() -> None:
     gaps = [gap(MONDAY + timedelta(hours=12), final=final) for final in (False, True)]
-    assert [len(rows_for([one], UTC)) for one in gaps] == [14 * 3 + 8, 14 * 3 + 16]
+    # Of hours, those a day and two days away are of other days too.
+    assert [len(rows_for([one], UTC)) for one in gaps] == [14 * 3 + 13 - 2, 14 * 3 + 2 * (13 - 2)]
 
 
 def test_a_member_without_history_stays_missing() -> None:
@@ -152,36 +144,51 @@ def test_days_are_local_ones() -> None:
     assert us(at) - 48 * HOUR_US + 3 * HOUR_US not in keys
 
 
+def band(gap_of_it: Gap, rows: dict[Key, Past]) -> tuple[int, int]:
+    """A value's own deviation and that of its gap."""
+    (c,) = estimate([gap_of_it], rows, UTC).contributions
+    return int(c.channels["sigma_wh"][0]), int(c.channels["gap_sigma_wh"][0])
+
+
+def part_of(gap_of_it: Gap, rows: dict[Key, Past]) -> float:
+    """How far its meter is towards one whose errors last, in plain Python."""
+    at, days = gap_of_it.observed_at_us, []
+    for away in sorted({*(range(-10, 5) if gap_of_it.final else range(-14, 0))} - {0}):
+        held = [rows.get((5, at + (24 * away + side) * HOUR_US, 3_600)) for side in (-1, 0, 1)]
+        a, b, c = (float(h.import_wh[1]) if h and h.known_us[1] <= gap_of_it.at_us else None for h in held)
+        days.append((a, b, c))
+    return lasting_part(days, 60)
+
+
 @pytest.mark.parametrize("final", [False, True])
 @pytest.mark.parametrize("hours", [1, 3, 6])
 def test_variances_of_a_gap_add_up_to_that_of_its_sum(hours: int, final: bool) -> None:
-    first = MONDAY + timedelta(hours=9)
+    first = MONDAY + timedelta(hours=21)
     missing = [first + timedelta(hours=n) for n in range(hours)]
-    rows = history(2, first + timedelta(hours=14))
+    rows = history(14, first + timedelta(hours=14), noise=300)
     for end in missing:
         del rows[(5, us(end), 3_600)]
     limit_us = us(first) + 48 * HOUR_US
-    factors = [
-        _of_gap(gap(end, final=final, limit_us=limit_us), _columns(us(end), 3_600, UTC, final), rows)[0]
-        for end in missing
-    ]
-    assert sum(factors) == pytest.approx(of_sum(hours, 60), rel=1e-9)
+    for n, end in enumerate(missing):
+        wanted = gap(end, final=final, limit_us=limit_us)
+        part = part_of(wanted, rows)
+        before, after = (sum(correlation(k, 60, part) for k in range(1, m + 1)) for m in (n, hours - 1 - n))
+        sigma, of_gap = band(wanted, rows)
+        # Both are rounded up to whole watt-hours. At the provisional limit what comes before counts twice.
+        expected = sigma * math.sqrt(before + after if final else 2 * before)
+        assert abs(of_gap - expected) <= 1.0 + math.sqrt(2 * hours)
 
 
-def test_a_longer_gap_leaves_a_value_s_own_deviation_as_it_is() -> None:
+def test_a_longer_gap_leaves_a_value_s_own_deviation_nearly_as_it_is() -> None:
     at = MONDAY + timedelta(hours=12)
     alone, within = history(14, at + timedelta(hours=9)), history(14, at + timedelta(hours=9))
     del alone[(5, us(at), 3_600)]
     for hour in range(6):
         del within[(5, us(at) + hour * HOUR_US, 3_600)]
-    (single,) = estimate([gap(at, final=True)], alone, UTC).contributions
-    (longer,) = estimate([gap(at, final=True)], within, UTC).contributions
-    assert single.channels["gap_sigma_wh"].tolist() == [0]
-    sigma, of_gap = int(longer.channels["sigma_wh"][0]), int(longer.channels["gap_sigma_wh"][0])
-    factor = _of_gap(gap(at, final=True), _columns(us(at), 3_600, UTC, True), within)[0]
-    assert factor > 1.5
-    # Both are rounded up to whole watt-hours.
-    assert abs(of_gap - sigma * math.sqrt(factor - 1.0)) < 1.0 + math.sqrt(factor - 1.0)
+    single, longer = band(gap(at, final=True), alone), band(gap(at, final=True), within)
+    assert single[1] == 0
+    assert longer[1] > 0.5 * longer[0]
+    assert longer[0] < 1.5 * single[0]
 
 
 def test_nothing_is_estimated_of_an_area_of_which_nobody_was_heard_but_by_registers() -> None:
@@ -249,11 +256,18 @@ def test_who_is_missing_where_the_master_meter_shows_nothing_took_nothing(
         assert of_it == {"import_wh": 0, "export_wh": 0, "sigma_wh": 1, "gap_sigma_wh": 0}
 
 
-def test_a_gap_that_reaches_beyond_what_is_looked_at_fills_the_local_day() -> None:
-    at = MONDAY + timedelta(hours=12)
-    factor = _of_gap(gap(at, final=True), _columns(us(at), 3_600, UTC, True), {})[0]
-    both_sides = sum(correlation(n, 60) for n in range(1, 12)) + sum(correlation(n, 60) for n in range(1, 13))
-    assert factor == pytest.approx(1.0 + both_sides, rel=1e-9)
+def test_a_gap_is_not_cut_at_midnight() -> None:
+    at = MONDAY + timedelta(days=5, hours=22)
+    rows = history(20, at + timedelta(days=3), noise=300)
+    wanted = gap(at, final=True, limit_us=us(at) + 72 * HOUR_US)
+    widths = []
+    for reach in (1, 2, 5, 9, 17):
+        heard = {key: held for key, held in rows.items() if abs(key[1] - us(at)) >= reach * HOUR_US}
+        sigma, of_gap = band(wanted, heard)
+        widths.append(of_gap / sigma)
+    assert widths == sorted(widths)
+    assert widths[0] == 0.0
+    assert all(after > before + 0.05 for before, after in itertools.pairwise(widths))
 
 
 def test_what_a_meter_feeds_in_is_estimated_too() -> None:
