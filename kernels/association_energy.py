@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels.association_gaps import filled, in_step, tangent
+from kernels.association_noise import Noise, covariance_of, differs, measured, whitening
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -28,13 +29,6 @@ _OWN, _OTHER = 0.02, 0.01
 #: Of the loss that goes with products of loads, by phase and beyond that of all three; of the gains of the
 #: transformer's meter; of the share of reactive power in the loss; of what is lost always, in watt-hours.
 _LOSS, _LOSS_OF_ALL, _GAIN, _REACTIVE, _ALWAYS_WH = 0.03, 0.01, 0.01, 0.03, 30.0
-#: Noise of what voltage times current shows, as a share and in volt-ampere-hours; of a phase's energies beyond what is
-#: named, as a share; part of a change of load that a clock moves into the next interval.
-_SHOWN, _SHOWN_VAH, _BEYOND, _CLOCK = 0.002, 1.0, 0.0005, 0.0027
-#: Variance of a difference of whole watt-hours.
-_ROUNDED_WH2 = 1.0 / 6.0
-#: Degrees of freedom of what isn't explained, and the median of a square against its mean.
-_FREEDOM, _MEDIAN = 5.0, 0.84
 #: How much larger noise is thought to be at first, while wrong records make it.
 _FIRST = 10.0
 #: Rounds in which noise is measured and places are looked for anew; log-likelihood that moves a meter while they are.
@@ -42,10 +36,6 @@ _ROUNDS, _MOVED = 10, 10.0
 #: Log-likelihoods that differ by less are the same but for rounding.
 _EQUAL = 1e-6
 _NO_MORE_MOVES = 2_000
-#: Most that is left of what isn't explained an interval later.
-_MOST_LASTING = 0.95
-#: An area is computed anew when its columns or its noise have changed, by this part.
-_SAME_NOISE = 0.1
 _SIGNS = np.array([[a, b, c] for a in (1.0, -1.0) for b in (1.0, -1.0) for c in (1.0, -1.0)])
 _MOST_SINE = 0.9
 
@@ -149,14 +139,14 @@ def energy_association(energies: PhaseEnergies, candidate: NDArray[np.bool_]) ->
 def _rounds(all_: _Columns, members: list[Integers], at: Integers) -> tuple[list[_Area], Integers]:
     """Areas and places when noise and places have been made anew until they stay."""
     areas, certain = range(len(members)), all_.given.certain
-    noise = [_Noise(_FIRST, np.ones(len(all_.energy)), np.zeros(4)) for _ in areas]
+    noise = [Noise(_FIRST, np.ones(len(all_.energy)), np.zeros(4)) for _ in areas]
     found = [_area(all_, a, members[a], at, noise[a]) for a in areas]
     changed = set(areas)  # which times are far off is known only now
     for number in range(_ROUNDS):
         before = [one.noise for one in found]
         for a in changed:
             found[a] = _area(all_, a, members[a], at, found[a].noise)
-        changed = {a for a in areas if _differs(found[a].noise, before[a])}
+        changed = {a for a in areas if differs(found[a].noise, before[a])}
         moved = _settled(found, at, certain)
         if number and np.array_equal(moved, at):
             break
@@ -176,23 +166,6 @@ class _Columns:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Noise:
-    """Of an area: how much larger the covariance is than thought, and how much each time counts.
-
-    `lasting` (4,) is the part of each figure's noise that is left an interval later (Cochrane & Orcutt 1949).
-    """
-
-    factor: float
-    weight: Floats
-    lasting: Floats
-
-
-def _differs(one: _Noise, other: _Noise) -> bool:
-    factor = abs(one.factor / other.factor - 1.0)
-    return max(factor, float(np.abs(one.lasting - other.lasting).max())) > _SAME_NOISE
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class _Area:
     """An area's likelihood as a quadratic form of which of its n columns stand in which phase.
 
@@ -203,7 +176,7 @@ class _Area:
     members: Integers
     matrix: Floats
     along: Floats
-    noise: _Noise
+    noise: Noise
 
     def left(self, area: int, at: Integers) -> tuple[Floats, NDArray[np.bool_], Integers]:
         """Products with what columns that stand here leave (3n,), which those are, and each one's column there (n,)."""
@@ -213,7 +186,7 @@ class _Area:
         return self.along - self.matrix[:, stand[here]].sum(axis=1), here, stand
 
 
-def _area(all_: _Columns, area: int, members: Integers, at: Integers, noise: _Noise) -> _Area:
+def _area(all_: _Columns, area: int, members: Integers, at: Integers, noise: Noise) -> _Area:
     """The likelihood of an area with the columns that stand there at the time, and its noise as they leave it."""
     given = all_.given
     energy, reactive = all_.energy[:, members], all_.reactive[:, members]
@@ -230,7 +203,9 @@ def _area(all_: _Columns, area: int, members: Integers, at: Integers, noise: _No
     there[:, :3] &= np.abs(sine) < _MOST_SINE
     # What truly flows, whatever the records say; without currents what they say.
     apparent = np.where(there[:, :3], supply[:, :3], apparent)
-    whiten = _whiten(_covariance(all_, members, inside, apparent, supply) * noise.factor, there, noise.weight)
+    whiten = whitening(
+        covariance_of(energy, all_.variance[:, members], inside, apparent, supply) * noise.factor, there, noise.weight
+    )
 
     def new(rows: Floats) -> Floats:
         """What is new each time of rows (t, 4, …), without what the noise before leaves; a column each."""
@@ -263,8 +238,7 @@ def _area(all_: _Columns, area: int, members: Integers, at: Integers, noise: _No
     part[free] = solved[:, -1] - solved[:, stand].sum(axis=1)
     part[stand] += 1.0
     residual = everything[:, -1] - everything @ part
-    measured = _measured(residual.reshape(times, 4), there, noise)
-    return _Area(members, left[:-1, :-1], left[:-1, -1], measured)
+    return _Area(members, left[:-1, :-1], left[:-1, -1], measured(residual.reshape(times, 4), there, noise))
 
 
 def integrated(products: Floats, free: Integers, deviation: Floats, kept: Integers) -> tuple[Floats, Floats]:
@@ -299,31 +273,6 @@ def _angle(supply: Floats, reactive: Floats) -> tuple[Floats, Floats]:
     return cosine * _SIGNS[apart.argmin(axis=1)], sine
 
 
-def _covariance(
-    all_: _Columns, members: Integers, inside: list[NDArray[np.intp]], apparent: Floats, supply: Floats
-) -> Floats:
-    """Of the three phases' and the whole area's energies, (t, 4, 4), by what is known of their noise."""
-    covariance = np.zeros((len(supply), 4, 4))
-    for k, own in enumerate(inside):
-        energy, variance = all_.energy[:, members[own]], all_.variance[:, members[own]]
-        change = np.diff(energy, axis=0, prepend=energy[:1])
-        # A meter's own error is its phase's and the area's.
-        meters = (variance + (_CLOCK * change) ** 2 + _ROUNDED_WH2).sum(axis=1)
-        covariance[:, k, 3] = covariance[:, 3, k] = meters
-        covariance[:, k, k] = meters + (_SHOWN * apparent[:, k]) ** 2 + _SHOWN_VAH**2
-        covariance[:, 3, 3] += meters + (_BEYOND * apparent[:, k]) ** 2
-    change = np.diff(supply[:, 3], prepend=supply[:1, 3])
-    covariance[:, 3, 3] += (_CLOCK * change) ** 2 + _ROUNDED_WH2 + 1.0
-    return covariance
-
-
-def _whiten(covariance: Floats, there: NDArray[np.bool_], weight: Floats) -> Floats:
-    """Matrices (t, 4, 4) that make noise one and independent; 0 for what is missing."""
-    both = there[:, :, None] & there[:, None, :]
-    factor = np.linalg.cholesky(np.where(both, covariance, np.eye(4)))
-    return np.asarray(np.linalg.inv(factor) * both * np.sqrt(weight)[:, None, None])
-
-
 def _losses(apparent: Floats, reactive: Floats, supply: Floats) -> tuple[list[Floats], list[float]]:
     """What is lost and what the transformer's meter errs by: shapes (t, 4) and deviations of their coefficients."""
     mean = max(float(apparent.mean()), 1.0)
@@ -346,23 +295,6 @@ def _losses(apparent: Floats, reactive: Floats, supply: Floats) -> tuple[list[Fl
     for k in range(3):
         add(reactive[:, k], [k], _REACTIVE)
     return shapes, deviations
-
-
-def _measured(residual: Floats, there: NDArray[np.bool_], noise: _Noise) -> _Noise:
-    """The noise by what is left: its size, and times that are far off count less (Student's t)."""
-    rows = there.sum(axis=1)
-    known = (rows > 0) & (noise.weight > 0.0)
-    if not known.any():
-        return noise
-    square = (residual**2).sum(axis=1) / np.where(known, noise.weight, 1.0)
-    factor = max(float(np.median(square[known] / rows[known])) / _MEDIAN, 1e-3)
-    weight = np.where(known, (_FREEDOM + rows) / (_FREEDOM + square / factor), 0.0)
-    whole = residual.copy()
-    for time in range(1, len(whole)):
-        whole[time] += noise.lasting * whole[time - 1]
-    squares = (whole**2).sum(axis=0)
-    lasting = (whole[1:] * whole[:-1]).sum(axis=0) / np.where(squares > 0.0, squares, 1.0)
-    return _Noise(noise.factor * factor, weight, np.clip(lasting, 0.0, _MOST_LASTING))
 
 
 def _table(found: list[_Area], at: Integers) -> Floats:

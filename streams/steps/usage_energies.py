@@ -153,7 +153,7 @@ def _bounded(count: Integers) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     return read, candidate
 
 
-def _of_member(values: NDArray[Any], missing: int, shown: AreaQuantities, member: Membership) -> Floats:
+def of_member(values: NDArray[Any], missing: int, shown: AreaQuantities, member: Membership) -> Floats:
     """One meter's column of an array (n, m), (n,); NaN where it shows nothing, or isn't a member."""
     if member.position >= values.shape[1]:
         return np.full(len(values), np.nan)
@@ -163,17 +163,17 @@ def _of_member(values: NDArray[Any], missing: int, shown: AreaQuantities, member
 
 def _counted_wh(shown: AreaQuantities, member: Membership) -> Floats:
     """What a meter took less what it gave back, (n,)."""
-    return _of_member(shown.energy_wh, MISSING_WH, shown, member) * member.multiplier
+    return of_member(shown.energy_wh, MISSING_WH, shown, member) * member.multiplier
 
 
 def _factor(shown: AreaQuantities, member: Membership) -> Floats:
-    return _of_member(shown.power_factor_permille, _MISSING, shown, member) / 1_000.0
+    return of_member(shown.power_factor_permille, _MISSING, shown, member) / 1_000.0
 
 
 def _apparent_va(shown: AreaQuantities, member: Membership) -> Floats:
     """Voltage times current as the meter shows them, (n, 3)."""
     volts, amperes = (
-        np.stack([_of_member(values, _MISSING, shown, member) for values in channels], axis=1)
+        np.stack([of_member(values, _MISSING, shown, member) for values in channels], axis=1)
         for channels in (shown.voltage_dv, shown.current_ca)
     )
     return volts * amperes / 1_000.0

@@ -19,7 +19,15 @@ from grid.model import Role
 from grid.roster import UnitView
 from grid.usage import AreaQuantities
 from kernels.association import SURE, Repair, voltage_association
-from streams.steps.usage_energies import Column, NearEnergies, make_energies, phases_of, rounded, said_by_energy
+from streams.steps.usage_energies import (
+    Column,
+    NearEnergies,
+    make_energies,
+    of_member,
+    phases_of,
+    rounded,
+    said_by_energy,
+)
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -142,13 +150,10 @@ def make_neighbourhood(
 
 def _volts(shown: AreaQuantities, column: Column) -> Floats:
     """One meter's voltages where it is read, on line, and a member."""
-    member = column.member
-    if member.position >= shown.voltage_dv.shape[2]:
-        return np.full(len(shown.ends_us), np.nan)
-    raw = shown.voltage_dv[column.channel, :, member.position]
-    there = (raw != _MISSING) & (shown.ends_us > member.valid_from_us)
-    middle = float(np.median(raw[there])) if there.any() else 0.0
-    return np.where(there & (raw > _OUTAGE * middle), raw / 10.0, np.nan)
+    raw = of_member(shown.voltage_dv[column.channel], _MISSING, shown, column.member)
+    known = raw[~np.isnan(raw)]
+    middle = float(np.median(known)) if known.size else 0.0
+    return np.where(raw > _OUTAGE * middle, raw / 10.0, np.nan)
 
 
 def _guess_phases(found: Neighbourhood) -> None:

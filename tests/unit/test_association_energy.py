@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from kernels.association import voltage_association
-from kernels.association_energy import PhaseEnergies, _measured, _Noise, energy_association, integrated
+from kernels.association_energy import PhaseEnergies, energy_association, integrated
 from kernels.association_gaps import filled, in_step, tangent
+from kernels.association_noise import Noise, measured
 from tests.naive import association_energy as naive
 
 AREAS, EACH, DAYS, SLOTS = 3, 6, 7, 96
@@ -247,9 +248,9 @@ def test_what_noise_leaves_to_the_next_interval_is_measured_and_stays_when_it_is
     for t in range(1, len(whole)):
         whole[t] += np.array([0.6, 0.0, 0.3, 0.6]) * whole[t - 1]
     there, weight = np.ones(new.shape, np.bool_), np.ones(len(new))
-    first = _measured(whole, there, _Noise(1.0, weight, np.zeros(4)))
+    first = measured(whole, there, Noise(1.0, weight, np.zeros(4)))
     np.testing.assert_allclose(first.lasting, [0.6, 0.0, 0.3, 0.6], atol=0.04)
     # What is new has the variance that the factor says, once the rest is taken away.
-    again = _measured(new, there, _Noise(1.0, weight, first.lasting))
+    again = measured(new, there, Noise(1.0, weight, first.lasting))
     np.testing.assert_allclose(again.lasting, first.lasting, atol=0.04)
     assert again.factor == pytest.approx(4.0, rel=0.1)
