@@ -6,7 +6,6 @@ itself as time goes by, and two copies can be compared at any time.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -75,8 +74,3 @@ class Document:
 def canonical(body: object) -> bytes:
     """A value as JSON, the same bytes for the same value."""
     return json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
-
-
-def digest_of(data: bytes) -> bytes:
-    """What stands for some bytes when copies are compared: 16 bytes of BLAKE2b."""
-    return hashlib.blake2b(data, digest_size=16).digest()

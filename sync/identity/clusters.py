@@ -136,12 +136,12 @@ class Clusters:
         self.open_between: dict[str, dict[int, OneOf]] = {}
         """By title the rows that are one of several things that the dataset lacks, nobody can say which."""
         self._led = {
-            (table.title, relation): (keys, other.at, self.of[other.title])
+            (table.title, relation): (keys, other)
             for table in self.tables.values()
             for relation, keys in table.refs.items()
             if (other := self.tables.get(f"{table.system}.{table.mapping.refs[relation].dataset}")) is not None
         }
-        """By title and relation what leads to the related rows: keys, where each stands, and their clusters."""
+        """By title and relation what leads to the related rows: keys, and the table in which they stand."""
         self._by_identity: dict[EntityKind, dict[str | Identity, Cluster]] = {kind: {} for kind in get_args(EntityKind)}
         self.all = {kind: found.values() for kind, found in self._by_identity.items()}
         """By kind."""
@@ -192,19 +192,16 @@ class Clusters:
         led = self._led.get((table.title, relation))
         if led is None:
             return None
-        keys, at, _ = led
+        keys, other = led
         key = keys[row]
-        to = None if key is None else at.get(key)
-        return None if to is None else (f"{table.system}.{table.mapping.refs[relation].dataset}", to)
+        to = None if key is None else other.at.get(key)
+        return None if to is None else (other.title, to)
 
     def target(self, table: Rows, relation: str, row: int) -> Cluster | None:
         """The cluster that a row's reference leads to; None where it leads nowhere, or there is none."""
-        led = self._led.get((table.title, relation))
-        if led is not None:
-            keys, at, of = led
-            key = keys[row]
-            to = None if key is None else at.get(key)
-            return None if to is None else of[to]
+        if (table.title, relation) in self._led:
+            place = self.target_row(table, relation, row)
+            return None if place is None else self.of[place[0]][place[1]]
         if relation in table.named:
             name = table.named[relation][row]
             kind = table.mapping.refs[relation].name_of

@@ -15,12 +15,12 @@ from typing import Any
 from uuid import UUID, uuid5
 from xml.sax.saxutils import escape, quoteattr
 
-from grid.document import Document, Key, canonical, digest_of
+from grid.document import Document, Key
 from grid.membership import covers
 from store.deliveries import Attempt, Outcome
 from sync.sources.cim.rdf import CimError, read_model
 from sync.sources.cim.rdf import Item as RdfItem
-from sync.targets.contract import Parcel, TargetError
+from sync.targets.contract import Parcel, TargetError, digest_of
 
 _NAMESPACE = UUID("0d4f6dd9-2f7c-54b3-a5b2-6a5a55f4b0d1")
 _HEAD = (
@@ -181,7 +181,7 @@ def _now(entries: Iterable[Mapping[str, Any]] | None, at: datetime) -> Mapping[s
 
 
 def _digest(item: Item) -> bytes:
-    return digest_of(canonical([item[0], dict(item[1])]))
+    return digest_of([item[0], dict(item[1])])
 
 
 def _mrid(kind: str, code: str) -> str:

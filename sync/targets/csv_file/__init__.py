@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from grid.document import LISTS, VALUES, Document, Key, canonical, digest_of
+from grid.document import LISTS, VALUES, Document, Key, canonical
 from store.deliveries import Attempt, Outcome
-from sync.targets.contract import Parcel, TargetError
+from sync.targets.contract import Parcel, TargetError, digest_of
 
 _FIRST = ("delivery", "number", "code", "list", "lines", "from", "to")
 #: A journal is written anew when it has this many lines, and more than twice those that stand.
@@ -49,7 +49,7 @@ class CsvFolder:
 
     def expected(self, document: Document) -> bytes | None:
         """Its lines, as text."""
-        return _digest(lines_of(document))
+        return digest_of(lines_of(document))
 
     def read(self, keys: Sequence[Key]) -> Mapping[Key, bytes]:
         """As the files are now, whoever wrote them."""
@@ -138,10 +138,6 @@ def _cell(value: Any) -> str:
     return repr(value) if type(value) is int or type(value) is float else canonical(value).decode()
 
 
-def _digest(lines: Sequence[Line]) -> bytes:
-    return digest_of(canonical(lines))
-
-
 class _Version(NamedTuple):
     """What stands of a code, in so many lines; without a digest it was removed."""
 
@@ -211,7 +207,7 @@ class _Journal:
             before = self.standing.get(code)
             if before is None or before.number <= number:
                 self._standing_lines += count - (0 if before is None else before.lines)
-                self.standing[code] = _Version(number, _digest(lines) if lines else None, delivery, count)
+                self.standing[code] = _Version(number, digest_of(lines) if lines else None, delivery, count)
         self._stamp = stamp
 
     def _forget(self) -> None:

@@ -13,7 +13,7 @@ from kafka.errors import KafkaError
 
 from grid.document import Document, Key
 from store.deliveries import Attempt, Outcome
-from sync.targets.contract import Parcel, TargetError, whole_digest
+from sync.targets.contract import Parcel, TargetError, digest_of
 
 SOURCE = "/meterline/sync"
 _WITHIN_S = 10.0
@@ -88,7 +88,7 @@ class KafkaTopic:
 
     def expected(self, document: Document) -> bytes | None:
         """The whole document."""
-        return whole_digest(document.body)
+        return digest_of(document.body)
 
     def read(self, keys: Sequence[Key]) -> Mapping[Key, bytes]:
         """As the topic's last records are."""
@@ -143,7 +143,7 @@ class KafkaTopic:
             body = json.loads(value)["data"]["body"]
         except (ValueError, KeyError, TypeError):
             body = {"unreadable": True}
-        self._seen[key] = whole_digest(body)
+        self._seen[key] = digest_of(body)
 
     def _give_up(self) -> None:
         if self._consumer is not None:

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from grid.document import Document, Key
 from store.deliveries import Attempt, Outcome
-from sync.targets.contract import Parcel, TargetError, whole_digest
+from sync.targets.contract import Parcel, TargetError, digest_of
 
 _TIMEOUT_S = 10
 _PAGE = 5_000
@@ -89,7 +89,7 @@ class PostgresTable:
 
     def expected(self, document: Document) -> bytes | None:
         """The whole document."""
-        return whole_digest(document.body)
+        return digest_of(document.body)
 
     def read(self, keys: Sequence[Key]) -> Mapping[Key, bytes]:
         """From the bodies as they stand in the table, whoever wrote them."""
@@ -99,7 +99,7 @@ class PostgresTable:
         except psycopg.Error as error:
             self._drop()
             raise TargetError(f"{type(error).__name__}: {error}".strip()) from None
-        return {Key(kind, code): whole_digest(body) for kind, code, body in rows}
+        return {Key(kind, code): digest_of(body) for kind, code, body in rows}
 
     def keys(self) -> Iterable[Key]:
         """By kind and code."""

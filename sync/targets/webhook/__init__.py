@@ -10,7 +10,7 @@ import msgspec
 
 from grid.document import Document, Key
 from store.deliveries import Attempt, Outgoing, Send, Target
-from sync.targets.contract import Parcel, TargetError, whole_digest
+from sync.targets.contract import Parcel, TargetError, digest_of
 
 #: Entities asked for in one question.
 _PAGE = 200
@@ -52,7 +52,7 @@ class WebhookCopy:
 
     def expected(self, document: Document) -> bytes | None:
         """The whole document."""
-        return whole_digest(document.body)
+        return digest_of(document.body)
 
     def read(self, keys: Sequence[Key]) -> Mapping[Key, bytes]:
         """What the target answers of them."""
@@ -64,7 +64,7 @@ class WebhookCopy:
             for entity in _entities(answer):
                 key = Key(entity["kind"], entity["code"])
                 if entity.get("body") is not None and key in wanted:
-                    found[key] = whole_digest(entity["body"])
+                    found[key] = digest_of(entity["body"])
         return found
 
     def keys(self) -> Iterable[Key] | None:
