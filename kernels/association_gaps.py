@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from kernels.known import mean_of_known
+
 Floats = NDArray[np.float64]
 
 #: So many columns that go like another fill its gaps, from this cosine between them on.
@@ -90,9 +92,7 @@ def in_step(energy_wh: Floats, near: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """
     change = np.diff(energy_wh, axis=0)
     known = np.isfinite(change)
-    count = known.sum(axis=0)
-    change = np.where(known, change, 0.0)
-    change = np.where(known, change - change.sum(axis=0) / np.maximum(count, 1), 0.0)
+    change = np.where(known, change - mean_of_known(change, axis=0), 0.0)
     squares = (change**2).T @ known.astype(np.float64)  # of a column where another is known
     with np.errstate(invalid="ignore", divide="ignore"):
         together = change.T @ change / np.sqrt(squares * squares.T)

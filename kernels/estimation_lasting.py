@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels.estimation_model import Model
+from kernels.known import mean_of_known
 
 #: What a large meter or the sun is off by fades over so many hours.
 LASTING_HOURS = 5.0
@@ -78,7 +79,7 @@ def lasting(values: NDArray[np.float64], model: Model, interval_minutes: float) 
     shares, decay = model.errors(interval_minutes)
     stays = float(np.exp(-interval_minutes / 60.0 / LASTING_HOURS))
     common, most = float(shares @ decay**2), stays**2
-    off = values - _mean(values, axis=1)[:, None, :]
+    off = values - mean_of_known(values, axis=1)[:, None, :]
     both = ~np.isnan(off[:, :, 0]) & ~np.isnan(off[:, :, 2])
     first, last = (np.where(both, off[:, :, side], 0.0) for side in (0, 2))
     squares = np.sqrt((first**2).sum(axis=1) * (last**2).sum(axis=1))
@@ -89,9 +90,3 @@ def lasting(values: NDArray[np.float64], model: Model, interval_minutes: float) 
     own = np.tanh((before * np.arctanh(common) + sure * z) / (before + sure))
     part = np.clip((own - common) / (most - common), 0.0, 1.0)[:, None] if most > common else np.zeros((len(own), 1))
     return Lasting(np.concatenate([(1.0 - part) * shares, part], axis=1), np.append(decay, stays))
-
-
-def _mean(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-    """Mean of what is known; 0 where nothing is."""
-    there = ~np.isnan(values)
-    return np.asarray(np.where(there, values, 0.0).sum(axis=axis) / np.maximum(there.sum(axis=axis), 1))

@@ -51,14 +51,15 @@ def estimates(gaps: Sequence[Gap], read: Callable[[Sequence[Key]], Mapping[Key, 
         days = {day_key(gap, zone) for gap in page if gap.final}
         past = read(sorted({*rows_for(page, zone), *days}))
         # What nobody was heard of is an outage as likely as a silence: it stays missing where no register tells.
-        told = [gap for gap in page if not gap.is_silent or (gap.final and has_registers(gap, past, zone))]
+        registered = [gap.final and has_registers(gap, past, zone) for gap in page]
+        told = [gap for gap, has in zip(page, registered, strict=True) if has or not gap.is_silent]
         made = estimate(told, past, zone)
         counts.update(made.counts)
         counts["unknown"] += sum(len(gap.positions) for gap in page) - sum(len(gap.positions) for gap in told)
         for c in made.contributions:
             contributions.setdefault(c.key, {})[c.precedence[0] == ESTIMATE_PRECEDENCE[OFFLINE]] = c
-        for gap in told:
-            if gap.final and has_registers(gap, past, zone):
+        for gap, has in zip(page, registered, strict=True):
+            if has:
                 of_registers.setdefault(day_key(gap, zone)[:2], []).append(gap)
     if of_registers:
         fresh = fresh_of([c for both in contributions.values() for c in both.values()])

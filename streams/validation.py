@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from grid.doubt import COUNTS_AFTER_S, Doubt
 from grid.history import NEVER_DOUBTED_US, Past
+from grid.period import midnight_us
 from grid.quality import MISSING_WH
 from store.blocks import Key, to_datetime
 from store.connection import Connection
 from store.history import read_history
 from store.validation import Span, due_units, lock, read_sums, rows_between, write_day
-from streams.steps.estimate import midnight_us
 from streams.steps.validate import Day, DayRules, doubts_of, jumps
 
 #: What was received before a limit may still be on its way through Kafka and the workers for this long.

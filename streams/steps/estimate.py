@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,11 +169,6 @@ def _columns(observed_at_us: int, interval_s: int, zone: tzinfo, final: bool) ->
     )
 
 
-def midnight_us(day: date, zone: tzinfo) -> int:
-    """When a local day begins."""
-    return round(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()) * _SECOND_US
-
-
 def _fill(gaps: Sequence[Gap], columns: _Columns, past: Mapping[Key, Past]) -> list[Filled]:
     """Estimates of gaps of one interval."""
     sizes = [len(gap.positions) for gap in gaps]
@@ -191,9 +186,11 @@ def _fill(gaps: Sequence[Gap], columns: _Columns, past: Mapping[Key, Past]) -> l
                     doubted[part, column] = _doubted(held, gap)
         runs[part] = _runs(gap, columns, past)
     _leave_out(doubted, imports, exports, columns)
-    lasts, factor = _hang_together(imports, exports, runs, columns, gaps[0])
-    import_wh, variance = _of_channel(imports, columns, gaps[0], lasts)
-    export_wh, of_export = _of_channel(exports, columns, gaps[0], lasts)
+    by_day = _by_day(imports, columns), _by_day(exports, columns)
+    lasts = lasting(by_day[0] - np.nan_to_num(by_day[1]), _MODEL, gaps[0].interval_s / 60)
+    factor = lasts.factor(runs, 1.0 if gaps[0].final else 2.0)
+    import_wh, variance = _of_channel(imports, by_day[0], columns, gaps[0], lasts)
+    export_wh, of_export = _of_channel(exports, by_day[1], columns, gaps[0], lasts)
     for gap, first in zip(gaps, bounds[:-1].tolist(), strict=True):
         part = slice(first, first + len(gap.positions))
         told = from_others(gap, columns.days_us, past)
@@ -248,7 +245,7 @@ def _leave_out(
 
 
 def _of_channel(
-    known_wh: NDArray[np.int64], columns: _Columns, gap: Gap, lasts: Lasting
+    known_wh: NDArray[np.int64], by_day: NDArray[np.float64], columns: _Columns, gap: Gap, lasts: Lasting
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Energies that are estimated from history, and their variances, wider where they rest on few values."""
     count = (known_wh[:, columns.other_days] != MISSING_WH).sum(axis=1)
@@ -266,7 +263,7 @@ def _of_channel(
             model=_MODEL,
         )
         # Values beside each other say much the same: those of one day are worth little more than one.
-        worth = lasts.independent(_by_day(known_wh, columns))[some]
+        worth = lasts.independent(by_day)[some]
         few = np.where(worth > 1.0, (worth + 1.0) / np.maximum(worth - 1.0, 1e-9), np.nan)
         energy[some] = np.where(worth > 1.0, filled.energy_wh[:, columns.target], MISSING_WH)
         variance[some] = filled.variance_wh2[:, columns.target] * few
@@ -277,15 +274,6 @@ def _by_day(known_wh: NDArray[np.int64], columns: _Columns) -> NDArray[np.float6
     """Values of other days, three a day, NaN where not known."""
     values = known_wh[:, columns.of_days]
     return np.where(values == MISSING_WH, np.nan, values)
-
-
-def _hang_together(
-    imports: NDArray[np.int64], exports: NDArray[np.int64], runs: NDArray[np.int64], columns: _Columns, gap: Gap
-) -> tuple[Lasting, NDArray[np.float64]]:
-    """How errors of a member's estimates hang together; covariance with the sum of its gap over the own variance."""
-    net = _by_day(imports, columns) - np.nan_to_num(_by_day(exports, columns))
-    lasts = lasting(net, _MODEL, gap.interval_s / 60)
-    return lasts, lasts.factor(runs, 1.0 if gap.final else 2.0)
 
 
 def _runs(gap: Gap, columns: _Columns, past: Mapping[Key, Past]) -> NDArray[np.int64]:

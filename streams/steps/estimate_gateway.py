@@ -7,7 +7,7 @@ the usual one and no finding: its row has no class.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,11 @@ from grid.model import MAX_ENERGY_WH, Role, UnitKind
 from grid.quality import MISSING_WH
 from grid.roster import UNCONTRACTED
 from kernels.consensus import consensus
+from kernels.known import mean_of_known
 from kernels.member_error import STEP_VARIANCE
 from streams.steps.contribution import Key
 from streams.steps.gap import Filled, Gap, signs_of
+from streams.steps.past_days import on_other_days
 
 #: Fewer days on which the master meter was heard, or fewer values of a member, tell nothing.
 _LEAST = 3
@@ -76,49 +78,29 @@ def usual_loss(
     sign = signs_of(gap.roster)
     members = np.flatnonzero(sign)
     members = members[members != gateway]
-    rows, day = _nets(gap, gateway, days, past)
+    rows, day = on_other_days(gap, days, past, _net_wh)
+    heard = ~np.isnan(rows[:, gateway])
+    rows, day = rows[heard], day[heard]
     if len(np.unique(day)) < _LEAST:
         return None
     net, taken = rows[:, members], rows[:, gateway] * float(-sign[gateway])
     there = ~np.isnan(net)
-    heard = there.sum(axis=0)
-    if np.any(heard < _LEAST):
+    count = there.sum(axis=0)
+    if np.any(count < _LEAST):
         return None
-    mean = np.where(there, net, 0.0).sum(axis=0) / heard
+    mean = mean_of_known(net, axis=0)
     off = np.where(there, net - mean, 0.0)
-    variance = (off**2).sum(axis=0) / (heard - 1)
+    variance = (off**2).sum(axis=0) / (count - 1)
     weight = sign[members].astype(np.float64)
     lost = taken - np.where(there, net, mean) @ weight
     steps = STEP_VARIANCE * (there @ weight**2 + float(sign[gateway]) ** 2)
     unsure = ~there @ (variance * weight**2) + steps
     number, of_day = np.unique(day, return_inverse=True)
-    count = np.bincount(of_day, minlength=len(number))
-    usual, between, of_mean = consensus(*(np.bincount(of_day, v) / count for v in (lost, unsure)))
+    rows_of_day = np.bincount(of_day, minlength=len(number))
+    usual, between, of_mean = consensus(*(np.bincount(of_day, v) / rows_of_day for v in (lost, unsure)))
     return usual, between + of_mean
 
 
-def _nets(
-    gap: Gap, gateway: int, days: Sequence[Sequence[int]], past: Mapping[Key, Past]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Import less export of all members, NaN where it isn't known, in rows where the master meter's is; their days."""
-    found = list(_heard(gap, gateway, days, past))
-    return np.array([net for _, net in found]), np.array([day for day, _ in found], np.int64)
-
-
-def _heard(
-    gap: Gap, gateway: int, days: Sequence[Sequence[int]], past: Mapping[Key, Past]
-) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    size = len(gap.roster)
-    for day, ends_us in enumerate(days):
-        for end_us in ends_us:
-            held = past.get((gap.view.unit_id, end_us, gap.interval_s))
-            if held is None or gateway >= len(held.import_wh):
-                continue
-            there, doubted = held.measured(gap.at_us), held.doubted(gap.at_us)
-            if doubted is not None:
-                there &= ~doubted
-            if there[gateway]:
-                net = np.full(size, np.nan)
-                known = np.where(there, held.import_wh - np.maximum(held.export_wh, 0), np.nan)[:size]
-                net[: len(known)] = known
-                yield day, net
+def _net_wh(held: Past) -> NDArray[np.int64]:
+    """Imports less exports of a row."""
+    return held.import_wh - np.maximum(held.export_wh, 0)

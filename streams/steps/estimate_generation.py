@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from grid.history import Past
 from grid.model import Role, UnitKind
 from grid.quality import MISSING_WH
+from kernels.known import mean_of_known
 from kernels.member_error import STEP_VARIANCE
 from streams.steps.contribution import Key
 from streams.steps.gap import Gap
+from streams.steps.past_days import on_other_days
 
 #: Fewer values, or days, tell nothing.
 _LEAST = 3
@@ -45,11 +47,11 @@ def from_others(
     """
     if gap.heard_export_wh is None or gap.view.kind is not UnitKind.AREA:
         return None
-    fed, day = _exports(gap, days, past)
+    fed, day = on_other_days(gap, days, past, _fed_in)
     role = gap.roster.role
     is_customer = (role & int(Role.CUSTOMER) != 0) & (role & int(Role.GATEWAY) == 0)
     there = ~np.isnan(fed)
-    usual = np.where(there, fed, 0.0).sum(axis=0) / np.maximum(there.sum(axis=0), 1)
+    usual = mean_of_known(fed, axis=0)
     feeds_in = is_customer & (there.sum(axis=0) >= _LEAST) & (usual > 0.0)
     others = np.flatnonzero(feeds_in & (gap.heard_export_wh != MISSING_WH))
     if not len(others):
@@ -71,20 +73,6 @@ def from_others(
     return energy, variance
 
 
-def _exports(
-    gap: Gap, days: Sequence[Sequence[int]], past: Mapping[Key, Past]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Exports of all members in other rows, NaN where not known, and the rows' days."""
-    rows, of_day = [np.empty((0, len(gap.roster)))], []
-    for day, ends_us in enumerate(days):
-        for end_us in ends_us:
-            held = past.get((gap.view.unit_id, end_us, gap.interval_s))
-            if held is not None:
-                there, doubted = held.measured(gap.at_us), held.doubted(gap.at_us)
-                there = (there if doubted is None else there & ~doubted) & (held.export_wh >= 0)
-                row = np.full((1, len(gap.roster)), np.nan)
-                known = np.where(there, held.export_wh, np.nan)[: row.shape[1]]
-                row[0, : len(known)] = known
-                rows.append(row)
-                of_day.append(day)
-    return np.concatenate(rows), np.array(of_day, np.int64)
+def _fed_in(held: Past) -> NDArray[np.float64]:
+    """Exports of a row, NaN of who has none."""
+    return np.where(held.export_wh >= 0, held.export_wh, np.nan)

@@ -17,9 +17,9 @@ import numpy as np
 from grid.channels import EXPORT, GAP_SIGMA, IMPORT, SIGMA
 from grid.history import Past
 from grid.model import MAX_ENERGY_WH
+from grid.period import midnight_us
 from grid.quality import MISSING_WH
 from streams.steps.contribution import Contribution, Key
-from streams.steps.estimate import midnight_us
 from streams.steps.gap import ESTIMATE_PRECEDENCE, OFFLINE, ONLINE, Filled, Gap, contribution_of
 
 _SECOND_US = 1_000_000

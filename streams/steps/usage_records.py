@@ -19,6 +19,7 @@ from grid.model import Role
 from grid.roster import UnitView
 from grid.usage import AreaQuantities
 from kernels.association import SURE, Repair, voltage_association
+from kernels.known import mean_of_known
 from streams.steps.usage_energies import (
     Column,
     NearEnergies,
@@ -161,7 +162,7 @@ def _guess_phases(found: Neighbourhood) -> None:
     unknown = np.flatnonzero(~found.phase_known & ~found.certain)
     if not len(unknown):
         return
-    values = np.nan_to_num(found.voltage_v - _middle(found.voltage_v, axis=0))
+    values = np.nan_to_num(found.voltage_v - mean_of_known(found.voltage_v, axis=0))
     values -= values.mean(axis=1, keepdims=True)
     sure = np.flatnonzero(found.phase_known)
     for g in np.unique(found.group[unknown] // 3) * 3:
@@ -169,12 +170,6 @@ def _guess_phases(found: Neighbourhood) -> None:
         means = np.stack([values[:, sure[found.group[sure] == g + k]].sum(axis=1) for k in range(3)], axis=1)
         means /= np.maximum(np.linalg.norm(means, axis=0), 1e-9)
         found.group[of_area] = g + (values[:, of_area].T @ means).argmax(axis=1)
-
-
-def _middle(values: Floats, axis: int) -> Floats:
-    """Means without what is missing; 0 where all of it is."""
-    known = np.isfinite(values)
-    return np.asarray(np.where(known, values, 0.0).sum(axis=axis) / np.maximum(known.sum(axis=axis), 1))
 
 
 @dataclass(frozen=True, slots=True)
