@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import heapq
+import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 
@@ -21,6 +22,9 @@ _OLDEST, _OTHERS = 200, 200
 _HORIZON_S = 600.0
 #: Figures also leave the window: all units are gone through, this often at most.
 ROUND_S = 60.0
+#: For new results a unit is summed twice in this time at most: when intervals of hours come within seconds, once a look
+#: would take the database from those who write them.
+TWICE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,10 @@ class _Progress:
         Units with new results that aren't summed yet, by age, with the share that they lost or gained.
     after
         The unit that the round has come to; None: the round is over.
+    summed
+        When a unit was summed last for new results, and the time before.
+    is_due
+        Units wait that may be summed at once.
     """
 
     horizon: datetime | None
@@ -45,6 +53,8 @@ class _Progress:
     after: int | None
     round_at: float
     first_round: bool
+    summed: Mapping[int, tuple[float, float]] = field(default_factory=dict)
+    is_due: bool = False
 
 
 class UnitsDue:
@@ -57,7 +67,8 @@ class UnitsDue:
 
     def pick(self, connection: Connection) -> list[int]:
         """Units to sum, in order, inside the caller's transaction."""
-        last = self._progress or _Progress(None, frozenset(), {}, 0, self._clock(), first_round=True)
+        now = self._clock()
+        last = self._progress or _Progress(None, frozenset(), {}, 0, now, first_round=True)
         # Before what is recorded is read: what commits in between is read once more.
         horizon = read_horizon(connection, _HORIZON_S)
         rows = read_recorded(connection, last.horizon or horizon)
@@ -66,21 +77,36 @@ class UnitsDue:
             if (unit_id, recorded_at) not in last.recorded:
                 waiting[unit_id] = max(share, waiting.get(unit_id, 0.0))
         after, round_at = last.after, last.round_at
-        if after is None and self._clock() >= round_at + ROUND_S:
-            after, round_at = 0, self._clock()
+        if after is None and now >= round_at + ROUND_S:
+            after, round_at = 0, now
 
-        units = set(islice(waiting, _OLDEST))
+        summed = {unit_id: times for unit_id, times in last.summed.items() if times[0] > now - TWICE_S}
+        held_up = {unit_id for unit_id, times in summed.items() if times[1] > now - TWICE_S}
+        ready = {unit_id: share for unit_id, share in waiting.items() if unit_id not in held_up}
+        units = set(islice(ready, _OLDEST))
         if after is not None:
-            room = max(_OTHERS, SLICE - len(waiting))
+            room = max(_OTHERS, SLICE - len(ready))
             others = units_after(connection, after, room)
             units.update(others)
             after = others[-1] if len(others) == room else None
-        rest = waiting.keys() - units
-        units.update(heapq.nlargest(SLICE - len(units), rest, key=waiting.__getitem__))
+        rest = ready.keys() - units
+        units.update(heapq.nlargest(SLICE - len(units), rest, key=ready.__getitem__))
         waiting = {unit_id: share for unit_id, share in waiting.items() if unit_id not in units}
 
         recorded = frozenset((unit_id, recorded_at) for unit_id, recorded_at, _ in rows)
-        self._picked = _Progress(horizon, recorded, waiting, after, round_at, last.first_round and after is not None)
+        for unit_id in units & ready.keys():
+            before_s, _ = summed.get(unit_id, (-math.inf, -math.inf))
+            summed[unit_id] = now, before_s
+        self._picked = _Progress(
+            horizon=horizon,
+            recorded=recorded,
+            waiting=waiting,
+            after=after,
+            round_at=round_at,
+            first_round=last.first_round and after is not None,
+            summed=summed,
+            is_due=not rest <= units,
+        )
         return sorted(units)
 
     def done(self) -> None:
@@ -89,4 +115,4 @@ class UnitsDue:
 
     def more(self) -> bool:
         """Whether there are units to sum at once."""
-        return self._progress is not None and (self._progress.first_round or bool(self._progress.waiting))
+        return self._progress is not None and (self._progress.first_round or self._progress.is_due)

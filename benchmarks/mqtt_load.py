@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.scene import whole_intervals_us
+from benchmarks.scene import taken_wh, whole_intervals_us
 from meterline.config import Settings
 from meterline.settings.section import read_secret
 from store.blocks import to_datetime
@@ -90,7 +90,7 @@ class Messages:
         random = np.random.default_rng(len(code) + len(meters))
         fields = {
             "meter": list(meters),
-            "import_wh": random.gamma(0.8, 120, len(meters)).astype(int).tolist(),
+            "import_wh": taken_wh(random, len(meters)).tolist(),
             "export_wh": [0] * len(meters),
             "voltage_a_v": np.round(random.normal(230, 2, len(meters)), 1).tolist(),
             "interval_s": interval_s,

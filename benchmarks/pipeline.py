@@ -1,6 +1,7 @@
 """Readings a second from Kafka, and from MQTT, to queryable rows through real workers; what they cost and hold.
 
-Blocks go through join, merge, balance and rules into one transaction a batch. What waits on Kafka is there before the
+Blocks go through join, merge, balance and rules into one transaction a batch. All programs of the stack run: bridge,
+gatherer, workers, alerts, sync, usage, console. What waits on Kafka is there before the
 workers start, and the clock runs from the moment at which each has written its first rows until the last row is there.
 The peer is Faust with one JSON event a reading and a row a reading, on the same servers in the same run.
 

@@ -40,7 +40,7 @@ def publish_to_queryable() -> list[Result]:
         with opener(settings, "benchmark")() as connection:
             ids = unit_ids(connection)
         set_gateways(spec, [ACCOUNT])
-        start_programs(spec, ["bridge", "worker"])
+        start_programs(spec)
         # Before the bridge has subscribed, the broker has nobody to keep a message for.
         wait_until_ready(settings, _WORKERS, _READY_S)
         gateway, watch = Publisher(settings), Watch()

@@ -19,7 +19,16 @@ from benchmarks.mqtt_load import ACCOUNT, Intervals
 from benchmarks.peers.faust_rows import TABLE, TOPIC
 from benchmarks.report import Result, result
 from benchmarks.scene import BlockTemplate, make_model, meters_of, whole_intervals_us
-from benchmarks.stack import Measured, benchmark_stack, bytes_on_disk, event_loop_seconds, measured, peers, worker_sums
+from benchmarks.stack import (
+    Measured,
+    benchmark_stack,
+    bytes_on_disk,
+    event_loop_seconds,
+    measured,
+    peers,
+    start_others,
+    worker_sums,
+)
 from deploy.stack import StackSpec, set_gateways, start_programs, stop_programs
 from deploy.stack.postgres import superuser_dsn
 from grid.model import GridModel
@@ -76,10 +85,11 @@ def from_kafka(drain: Drain) -> list[Result]:
     with benchmark_stack(_WORKERS) as (spec, settings):
         load(settings, model)
         _fill(settings, model, drain)
+        start_others(spec, "worker")
         start_programs(spec, ["worker"])
         drained, loop_s = _drained(spec, drain, lambda: _written(spec))
         check(settings, drain)
-        stop_programs(spec, ["worker"])
+        stop_programs(spec)
         size = bytes_on_disk(settings, "telemetry.block")
         peer = _peer(spec, settings)
     rate = drained.rate * drain.size
@@ -117,7 +127,7 @@ def from_mqtt() -> list[Result]:
     with benchmark_stack(_WORKERS) as (spec, settings):
         load(settings, model)
         set_gateways(spec, [ACCOUNT])
-        start_programs(spec, ["bridge", "worker"])
+        start_programs(spec)
         # Before the bridge has subscribed, the broker has nobody to keep a message for.
         wait_until_ready(settings, _WORKERS, _READY_S)
         messages = Intervals(meters_of(model), drain.intervals, _INTERVAL_S)
@@ -145,7 +155,7 @@ def from_mqtt() -> list[Result]:
     return [
         result(name, drained.rate * drain.size, "readings/s", drain.target),
         result("measured for", drained.seconds, "s"),
-        *processor_times(drained, drain, ("bridge", "mosquitto")),
+        *processor_times(drained, drain),
         result("processor time of who publishes them", published.result() / million, "s/million"),
     ]
 
@@ -156,7 +166,7 @@ def whole_round() -> list[Result]:
     model = make_model(drain.areas, _FEEDERS, drain.size)
     with benchmark_stack(_WORKERS) as (spec, settings):
         load(settings, model)
-        start_programs(spec, ["worker"])
+        start_programs(spec)
         wait_for_workers(settings, _WORKERS, _READY_S)
         with ThreadPoolExecutor(1) as sender:
             arrived = sender.submit(_fill, settings, model, drain, _ROUND_S)
@@ -210,10 +220,10 @@ def check(settings: Settings, drain: Drain) -> None:
     assert row == (blocks, blocks * drain.size, blocks), f"blocks, readings, computable results: {row}"
 
 
-def processor_times(drained: Measured, drain: Drain, programs: tuple[str, ...] = ()) -> list[Result]:
-    """Processor time of the programs for a million readings; of the drain's rows each is a block."""
+def processor_times(drained: Measured, drain: Drain) -> list[Result]:
+    """Processor time of each program for a million readings; of the drain's rows each is a block."""
     million = drained.rows * drain.size / 1e6
-    seconds = {name: drained.processor_s[name] / million for name in (*programs, "worker", "postgres", "kafka")}
+    seconds = {name: s / million for name, s in sorted(drained.processor_s.items())}
     return [
         *(result(f"processor time, {name}, blocks of {drain.size}", s, "s/million") for name, s in seconds.items()),
         result(f"processor time, together, blocks of {drain.size}", sum(seconds.values()), "s/million"),

@@ -121,7 +121,7 @@ def _started(spec: StackSpec, settings: Settings, model: GridModel, workers: int
         load_grid(connection, model)
         connection.commit()
         ids = unit_ids(connection)
-    start_programs(spec, ["worker"])
+    start_programs(spec)
     wait_for_workers(settings, workers, _READY_S)
     first_us = whole_intervals_us(_INTERVAL_S) - (int(intervals) + 5) * _MINUTE_US
     return _senders(model, ids, first_us)

@@ -7,12 +7,13 @@ import random
 import time
 from dataclasses import replace
 
+import numpy as np
 from aiokafka import AIOKafkaProducer
 
 from benchmarks.pipeline_drain import Drain, check, load, processor_times
 from benchmarks.report import Result, result
-from benchmarks.scene import make_model, meters_of, whole_intervals_us
-from benchmarks.stack import benchmark_stack, gatherer_sum, measured, worker_sums
+from benchmarks.scene import make_model, meters_of, taken_wh, whole_intervals_us
+from benchmarks.stack import benchmark_stack, gatherer_sum, measured, start_others, worker_sums
 from deploy.stack import StackSpec, start_programs
 from grid.model import GridModel
 from grid.topics import TELEMETRY_READING
@@ -42,7 +43,7 @@ def single_readings(drain: Drain = _DRAIN) -> list[Result]:
     with benchmark_stack(_WORKERS) as (spec, settings):
         load(settings, model)
         bytes_each = asyncio.run(_fill(settings, model, drain))
-        start_programs(spec, ["worker"])
+        start_others(spec, "readings")
         wait_for_workers(settings, _WORKERS, _READY_S)
         start_programs(spec, ["readings"])
         drained = measured(spec, lambda: _stored(spec), drain.blocks * drain.size, lambda: _stored(spec) > 0, _ASKED_S)
@@ -57,7 +58,7 @@ def single_readings(drain: Drain = _DRAIN) -> list[Result]:
         result(name, drained.rate, "events/s", drain.target),
         result("bytes of an event", bytes_each, "bytes"),
         result("readings in a block", drain.blocks * drain.size / blocks, "readings"),
-        *processor_times(in_blocks, drain, ("readings",)),
+        *processor_times(in_blocks, drain),
     ]
 
 
@@ -84,13 +85,14 @@ def _wait_until_told(settings: Settings) -> None:
 async def _fill(settings: Settings, model: GridModel, drain: Drain) -> float:
     """Send all events, an interval after another, each in an order of its own; returns bytes of an event."""
     chance = random.Random(17)  # noqa: S311  # which reading comes when
+    values = np.random.default_rng(17)
     heads = [
         (
-            f'{{"meter": "{meter}", "interval_s": {_INTERVAL_S}, "import_wh": {chance.randrange(500)}, "export_wh": 0,'
+            f'{{"meter": "{meter}", "interval_s": {_INTERVAL_S}, "import_wh": {wh}, "export_wh": 0,'
             f' "voltage_a_v": {chance.randrange(2_200, 2_400) / 10}, "observed_at": "'
         ).encode()
         for meters in meters_of(model).values()
-        for meter in meters.to_pylist()
+        for meter, wh in zip(meters.to_pylist(), taken_wh(values, len(meters)).tolist(), strict=True)
     ]
     first_us = whole_intervals_us(_INTERVAL_S) - (drain.intervals + 5) * _INTERVAL_S * 1_000_000
     # kafka-python's producer would take minutes: this one fills a batch without Python's objects for each record.

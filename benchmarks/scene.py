@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from grid.block import Block, encode_block
-from grid.model import Feeder, GridModel, Meter, Role, Substation, TransformerArea, UnitKind
+from grid.model import Account, Feeder, GridModel, Meter, Role, Substation, TransformerArea, UnitKind
 from grid.points import Point, PointBatch, PointCause, PointKind, encode_points
 from store.connection import Connection
 
@@ -20,16 +21,22 @@ _OBSERVED_US = 1_111_111_111_111_111
 _RECEIVED_US = 2_222_222_222_222_222
 _DIGEST = 333_333_333_333_333_333
 _RANDOM = np.random.default_rng(11)
+#: Of an area's gateway meter, which is its first.
+_MULTIPLIER = 40
+#: More than anybody takes here.
+_CONTRACT_W = 200_000
 
 
 def make_model(areas: int, feeders: int, size: int = METERS) -> GridModel:
-    """Areas of `size` meters A0, A1, … on feeders F0, F1, … in turn, each with a gateway meter."""
-    of_areas, meters = [], []
+    """Areas A0, A1, … of `size` meters on feeders F0, F1, … in turn, each with a gateway meter and accounts."""
+    of_areas, meters, accounts = [], [], []
     for a in range(areas):
         code = f"A{a}"
         of_areas.append(TransformerArea(code, code, UnitKind.AREA, "headend", f"F{a % feeders}"))
-        meters.append(Meter(f"{code}-master", code, Role.GATEWAY, 40, 0.5))
-        meters += [Meter(f"{code}-{m}", code, Role.CUSTOMER) for m in range(1, size)]
+        meters.append(Meter(f"{code}-master", code, Role.GATEWAY, _MULTIPLIER, 0.5))
+        customers = [f"{code}-{m}" for m in range(1, size)]
+        meters += [Meter(customer, code, Role.CUSTOMER, account=customer) for customer in customers]
+        accounts += [Account(customer, "residential", _CONTRACT_W) for customer in customers]
     codes = [f"F{f}" for f in range(feeders)]
     meters += [Meter(f"{code}-head", code, Role.GATEWAY, 60, 0.2) for code in codes]
     return GridModel(
@@ -37,7 +44,7 @@ def make_model(areas: int, feeders: int, size: int = METERS) -> GridModel:
         tuple(Feeder(code, code, "S") for code in codes),
         tuple(of_areas),
         tuple(meters),
-        (),
+        tuple(accounts),
         dict.fromkeys(codes, "rtu"),
     )
 
@@ -63,6 +70,13 @@ def meters_of(model: GridModel) -> dict[str, pa.StringArray]:
     return {code: pa.array(meters, pa.string()) for code, meters in codes.items()}
 
 
+def taken_wh(random: np.random.Generator, size: int) -> NDArray[np.int64]:
+    """What an area's meters count in an interval: customers differently much, the gateway meter 3 % more than they."""
+    wh = random.gamma(0.8, 120, size).astype(np.int64)
+    wh[0] = round(1.03 * int(wh[1:].sum()) / _MULTIPLIER)
+    return wh
+
+
 def unit_ids(connection: Connection) -> dict[str, int]:
     """The store's numbers of all units."""
     return {code: number for number, code in connection.execute("select unit_id, code from grid.unit")}
@@ -81,7 +95,7 @@ class BlockTemplate:
             meters=meters,
             sequence=np.ones(len(meters), np.int64),
             channels={
-                "import_wh": _RANDOM.gamma(0.8, 120, len(meters)).astype(np.int64),
+                "import_wh": taken_wh(_RANDOM, len(meters)),
                 "export_wh": np.zeros(len(meters), np.int64),
                 "voltage_a_dv": _RANDOM.normal(2300, 20, len(meters)).astype(np.int16),
             },

@@ -16,7 +16,8 @@ from pathlib import Path
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.stack import StackSpec, destroy, start_servers, status, stop
+from deploy.stack import StackSpec, destroy, start_programs, start_servers, status, stop
+from deploy.stack.programs import SERVICES
 from meterline.bootstrap import opener, prepare
 from meterline.config import Settings, load_settings
 
@@ -46,6 +47,11 @@ def benchmark_stack(workers: int = 1, keep: Path | None = None) -> Iterator[tupl
         settings = load_settings(spec.config_path)
         prepare(settings)
         yield spec, settings
+
+
+def start_others(spec: StackSpec, last: str) -> None:
+    """Start all programs but one, which is to find its work waiting."""
+    start_programs(spec, [name for name in SERVICES if name != last])
 
 
 @contextlib.contextmanager

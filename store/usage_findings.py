@@ -10,9 +10,11 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from store.connection import Connection
-from store.sql import load_queries
+from store.sql import load_queries, rows_of
 
 _SQL = load_queries("usage")
+#: Rows written by one statement.
+_CHUNK = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,21 @@ def add_finding(
     connection: Connection, unit_id: int, meter: str | None, kind: str, source: str, values: FindingValues
 ) -> int:
     """Write a new finding; returns its number."""
-    arguments = {"unit_id": unit_id, "meter": meter, "kind": kind, "source": source, **_columns(values)}
-    row = connection.execute(_SQL["add_finding"], arguments).fetchone()
-    assert row is not None  # noqa: S101  # insert … returning
-    return int(row[0])
+    return add_usage_findings(connection, [NewFinding(unit_id, meter, kind, source, values)])[0]
+
+
+def add_usage_findings(connection: Connection, findings: Sequence[NewFinding]) -> list[int]:
+    """Write new findings; returns their numbers in the same order."""
+    numbers: dict[tuple[int, str | None, str, datetime], int] = {}
+    for start in range(0, len(findings), _CHUNK):
+        rows = [
+            {"n": n, "unit_id": f.unit_id, "meter": f.meter, "kind": f.kind, "source": f.source, **_plain(f.values)}
+            for n, f in enumerate(findings[start : start + _CHUNK])
+        ]
+        for number, *key in connection.execute(_SQL["add_findings"], {"rows": rows_of(rows)}):
+            unit_id, meter, kind, opened_at = key
+            numbers[unit_id, meter, kind, opened_at] = number
+    return [numbers[f.unit_id, f.meter, f.kind, f.values.opened_at] for f in findings]
 
 
 def update_finding(connection: Connection, finding_id: int, values: FindingValues) -> None:
@@ -67,7 +80,13 @@ def update_finding(connection: Connection, finding_id: int, values: FindingValue
 
 def end_finding(connection: Connection, finding_id: int, ended_at: datetime) -> None:
     """Say that a finding doesn't hold any more."""
-    connection.execute(_SQL["end_finding"], {"finding_id": finding_id, "ended_at": ended_at})
+    end_findings(connection, {finding_id: ended_at})
+
+
+def end_findings(connection: Connection, ends: Mapping[int, datetime]) -> None:
+    """Say of some findings, by number, that they don't hold any more, and since when."""
+    if ends:
+        connection.execute(_SQL["end_findings"], {"finding_ids": list(ends), "ended_at": list(ends.values())})
 
 
 def link_alerts(connection: Connection, finding_ids: Sequence[int]) -> None:
@@ -76,9 +95,23 @@ def link_alerts(connection: Connection, finding_ids: Sequence[int]) -> None:
         connection.execute(_SQL["link_alerts"], {"finding_ids": list(finding_ids)})
 
 
+def _plain(values: FindingValues) -> dict[str, object]:
+    return {name: getattr(values, name) for name in FindingValues.__slots__}
+
+
 def _columns(values: FindingValues) -> dict[str, object]:
-    columns: dict[str, object] = {name: getattr(values, name) for name in FindingValues.__slots__}
-    return columns | {"reasons": list(values.reasons), "evidence": Jsonb(dict(values.evidence))}
+    return _plain(values) | {"reasons": list(values.reasons), "evidence": Jsonb(dict(values.evidence))}
+
+
+@dataclass(frozen=True, slots=True)
+class NewFinding:
+    """A finding that begins; of one unit, meter and kind none opens at the same time as another."""
+
+    unit_id: int
+    meter: str | None
+    kind: str
+    source: str
+    values: FindingValues
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
-"""What the live rules of usage read and keep in the store; inside the caller's transaction."""
+"""What the live rules of usage read and keep in the store; inside the caller's transaction, but for their lock."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -51,9 +51,14 @@ class HeldEvent:
 
 
 def begin_live(connection: Connection) -> datetime | None:
-    """Take the lock of the live rules for the transaction; up to when was looked, None while another has it."""
+    """Take the lock of the live rules for the session; up to when was looked, None while another has it."""
     row = connection.execute(_SQL["lock_live"]).fetchone()
     return None if row is None else row[0]
+
+
+def end_live(connection: Connection) -> None:
+    """Give the lock back."""
+    connection.execute(_SQL["unlock_live"])
 
 
 def advance_live(connection: Connection, until: datetime) -> None:
@@ -76,10 +81,12 @@ def read_live_intervals(
         return cursor.execute(_SQL["live_intervals"], arguments).fetchall()
 
 
-def write_live_state(connection: Connection, unit_id: int, through: datetime, version: int, state: bytes) -> None:
-    """Keep the counters of an area after an interval."""
-    arguments = {"unit_id": unit_id, "through": through, "version": version, "state": state}
-    connection.execute(_SQL["write_live_state"], arguments)
+def write_live_states(connection: Connection, states: Mapping[int, tuple[datetime, bytes]], version: int) -> None:
+    """Keep the counters of areas after their last intervals."""
+    if states:
+        through, counters = zip(*states.values(), strict=True)
+        arguments = {"unit_ids": list(states), "through": list(through), "version": version, "states": list(counters)}
+        connection.execute(_SQL["write_live_states"], arguments)
 
 
 def read_held(connection: Connection, unit_ids: Sequence[int]) -> list[HeldLive]:

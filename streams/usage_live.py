@@ -1,7 +1,8 @@
 """Live rules of usage on what is stored: some seconds behind the workers, so that they are not slowed down by it.
 
 Intervals of an area are judged in order, each once, when they are complete or `lag_s` old. What comes after that isn't
-seen here; the daily job sees it. State and findings are written in one transaction, so that a repeat changes nothing.
+seen here; the daily job sees it. State and findings of an area are written in one transaction, so that a repeat changes
+nothing; some areas at a time, since what is recorded after a transaction began isn't looked at by others until it ends.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from grid.finding import Finding
 from grid.quality import MISSING_WH, Quality
 from grid.roster import UnitView
 from kernels import live_rules
@@ -22,22 +22,21 @@ from kernels.detector import dump, restore
 from kernels.live_rules import MISSING, LiveLimits, LiveRules, LiveState
 from store.blocks import to_datetime
 from store.connection import Connection
-from store.findings import add_findings
 from store.horizon import read_horizon
 from store.periods import Progress, next_batch
 from store.usage import read_accounts
-from store.usage_findings import FindingValues, add_finding, end_finding, link_alerts
+from store.usage_findings import FindingValues, NewFinding
 from store.usage_live import (
-    HeldLive,
     LiveUnit,
     advance_live,
     begin_live,
+    end_live,
     live_units,
     read_held,
     read_held_events,
     read_live_intervals,
     read_tampering,
-    write_live_state,
+    write_live_states,
 )
 from store.views import load_views, read_model_version
 from streams.steps.usage_live import (
@@ -49,12 +48,14 @@ from streams.steps.usage_live import (
     LiveInterval,
     OverloadRule,
     Reported,
+    Standing,
     grow_live,
     judge,
     overload,
     reopened,
+    standing_of,
 )
-from streams.usage_findings import finding_for_alerts, over_for_alerts
+from streams.usage_batch import FindingBatch
 
 _ROWS, _UNITS, _INTERVALS = 20_000, 50, 200
 #: What is older than this isn't live any more.
@@ -108,39 +109,60 @@ class LiveWatch:
         self._read_at: datetime | None = None
 
     def look(self, connection: Connection, now: datetime) -> bool:
-        """Judge what has come, in one transaction; returns whether there is more."""
+        """Judge what has come; returns whether there is more. Nothing where another process is at it."""
+        through = begin_live(connection)
+        if through is None:
+            return False
+        try:
+            return self._look(connection, through, now)
+        finally:
+            end_live(connection)
+
+    def _look(self, connection: Connection, through: datetime, now: datetime) -> bool:
         with connection.transaction():
-            through = begin_live(connection)
-            if through is None:
-                return False
             horizon = read_horizon(connection)
             # At a first start, what lies long back is the daily job's.
             through = max(through, horizon - _LIVE)
             found = next_batch(connection, Progress(through, horizon), _ROWS)
-            if found is not None:
-                units = live_units(connection, through, found.until, now - _LIVE)
-                for n in range(0, len(units), _UNITS):
-                    self._judge(connection, units[n : n + _UNITS], now)
-                advance_live(connection, found.until)
+            units = [] if found is None else live_units(connection, through, found.until, now - _LIVE)
+        for n in range(0, len(units), _UNITS):
+            with connection.transaction():
+                self._judge(connection, units[n : n + _UNITS], now)
+        with connection.transaction():
             self._events(connection, now)
+            if found is not None:
+                advance_live(connection, found.until)
         return found is not None and found.rows >= _ROWS
 
     def _judge(self, connection: Connection, units: Sequence[LiveUnit], now: datetime) -> None:
         self._learn(connection, units, now)
-        held: dict[int, list[HeldLive]] = {unit.unit_id: [] for unit in units}
-        for one in read_held(connection, list(held)):
-            held[one.unit_id].append(one)
-        told: list[tuple[int, Finding]] = []
+        batch = FindingBatch(read_held(connection, [unit.unit_id for unit in units]))
+        states: dict[int, tuple[datetime, bytes]] = {}
         for unit in units:
             known = self._known[unit.unit_id]
-            for change, interval_s in self._unit(connection, unit, known, held[unit.unit_id], now):
-                told += self._write(connection, unit, known, change, interval_s, held[unit.unit_id])
-            told += self._end_gone(connection, unit, known, held[unit.unit_id], now)
-        add_findings(connection, (finding for _, finding in told))
-        link_alerts(connection, sorted(number for number, _ in told))
+            for change, interval_s in self._unit(connection, unit, known, batch, states, now):
+                _say(batch, unit, known, change, interval_s)
+            # What is said of meters that don't hang on the area any more: no interval of theirs will end it.
+            there = {None, *known.codes.values()}
+            for one in batch.of_rules(unit.unit_id):
+                if one.meter not in there:
+                    batch.end_rule(unit, one.meter, one.kind, now)
+        write_live_states(connection, states, live_rules.VERSION)
+        self._write(connection, batch)
+
+    def _write(self, connection: Connection, batch: FindingBatch) -> None:
+        batch.write(connection)
+        self.counts.begun += batch.begun
+        self.counts.ended += batch.ended
 
     def _unit(
-        self, connection: Connection, unit: LiveUnit, known: _Known, held: Sequence[HeldLive], now: datetime
+        self,
+        connection: Connection,
+        unit: LiveUnit,
+        known: _Known,
+        batch: FindingBatch,
+        states: dict[int, tuple[datetime, bytes]],
+        now: datetime,
     ) -> list[tuple[Change, int]]:
         size = known.view.size
         state = LiveRules().init(size)
@@ -148,12 +170,13 @@ class LiveWatch:
             state = grow_live(restore(LiveState, unit.state, live_rules.VERSION), size)
         elif unit.state is not None:
             # Rules of another version counted otherwise: what they said goes on, and ends by these.
-            said_live = {(one.meter, one.kind) for one in held if one.source == "live"}
+            said_live = {(one.meter, one.kind) for one in batch.of_rules(unit.unit_id)}
             state = reopened(state, known.codes, said_live)
         since = max(unit.through or now - _LIVE, now - _LIVE)
         # Some that were judged before are wanted for the transformer's load.
         before = self._settings.overload.intervals
         judged: list[LiveInterval] = []
+        standing: Standing | None = None
         changes: list[tuple[Change, int]] = []
         through = since
         for row in read_live_intervals(connection, unit.unit_id, since, before, _INTERVALS):
@@ -163,7 +186,9 @@ class LiveWatch:
                 if row[2] < 1.0 and (now - end).total_seconds() < self._settings.lag_s:
                     break
                 roster = known.view.roster(interval.end_us, interval.interval_s)
-                state, said = judge(state, interval, roster, known.contracts, self._settings.limits)
+                if standing is None or standing.roster is not roster:
+                    standing = standing_of(roster, known.contracts)
+                state, said = judge(state, interval, standing, self._settings.limits)
                 changes += [(change, interval.interval_s) for change in said]
                 through = end
                 self.counts.intervals += 1
@@ -171,64 +196,12 @@ class LiveWatch:
         if through == since:
             return []
         plate = known.view.plate(judged[-1].end_us, judged[-1].interval_s)
-        overloaded = any(one.kind == OVERLOAD for one in held)
+        overloaded = batch.holds(unit.unit_id, None, OVERLOAD)
         if plate is not None:
             said_now = overload(judged, plate.rating_va, self._settings.overload, holds=overloaded)
             changes += [] if said_now is None else [(said_now, judged[-1].interval_s)]
-        write_live_state(connection, unit.unit_id, through, live_rules.VERSION, dump(state, live_rules.VERSION))
+        states[unit.unit_id] = through, dump(state, live_rules.VERSION)
         return changes
-
-    def _write(
-        self,
-        connection: Connection,
-        unit: LiveUnit,
-        known: _Known,
-        change: Change,
-        interval_s: int,
-        held: list[HeldLive],
-    ) -> list[tuple[int, Finding]]:
-        meter = None if change.position is None else known.codes.get(change.position)
-        at = to_datetime(change.at_us)
-        if meter is None and change.position is not None:
-            return []
-        same = next((one for one in held if (one.meter, one.kind) == (meter, change.kind)), None)
-        if change.begins:
-            if same is not None:
-                return []
-            begin = at - timedelta(seconds=interval_s)
-            values = FindingValues(
-                confidence=0.8,
-                begin_at=begin,
-                opened_at=at,
-                seen_at=at,
-                ended_at=None,
-                expected_wh=change.energy_wh * _MONTH_S // interval_s,
-                expected_money=None,
-                reasons=[f"rule_{change.kind}"],
-                evidence={"rules": live_rules.VERSION, "interval_s": interval_s},
-            )
-            number = add_finding(connection, unit.unit_id, meter, change.kind, "live", values)
-            held.append(HeldLive(number, unit.unit_id, meter, change.kind, "live", at, None))
-            self.counts.begun += 1
-            return [(number, finding_for_alerts(number, unit.unit, meter, change.kind, values))]
-        if same is None or same.source != "live":
-            return []
-        held.remove(same)
-        return [self._end(connection, unit, same, at)]
-
-    def _end_gone(
-        self, connection: Connection, unit: LiveUnit, known: _Known, held: Sequence[HeldLive], now: datetime
-    ) -> list[tuple[int, Finding]]:
-        """End what is said of meters that don't hang on the area any more: no interval of theirs will end it."""
-        there = {None, *known.codes.values()}
-        return [
-            self._end(connection, unit, one, now) for one in held if one.source == "live" and one.meter not in there
-        ]
-
-    def _end(self, connection: Connection, unit: LiveUnit, one: HeldLive, at: datetime) -> tuple[int, Finding]:
-        end_finding(connection, one.finding_id, at)
-        self.counts.ended += 1
-        return one.finding_id, over_for_alerts(one.finding_id, unit.unit, one.meter, one.kind, one.opened_at, at)
 
     def _events(self, connection: Connection, now: datetime) -> None:
         reported = [Reported(*row) for row in read_tampering(connection, now - QUIET, now)]
@@ -236,14 +209,11 @@ class LiveWatch:
         for each in reported:
             if each.finding is not None:
                 wanted.setdefault((each.unit_id, each.meter, each.finding), each)
-        told: list[tuple[int, Finding]] = []
+        batch = FindingBatch()
         for held in read_held_events(connection):
             if wanted.pop((held.unit_id, held.meter or "", held.kind), None) is None:
-                end_finding(connection, held.finding_id, now)
-                self.counts.ended += 1
-                if held.kind != SINGLE_OUTAGE:
-                    over = over_for_alerts(held.finding_id, held.unit, held.meter, held.kind, held.opened_at, now)
-                    told.append((held.finding_id, over))
+                is_told = held.kind != SINGLE_OUTAGE
+                batch.end(held.finding_id, held.unit, held.meter, held.kind, held.opened_at, now, is_told=is_told)
         for (unit_id, meter, kind), each in wanted.items():
             values = FindingValues(
                 confidence=0.5,
@@ -256,12 +226,8 @@ class LiveWatch:
                 reasons=[each.kind],
                 evidence={"times": each.times, "neighbours": each.neighbours, "meters": each.meters},
             )
-            number = add_finding(connection, unit_id, meter, kind, "event", values)
-            self.counts.begun += 1
-            if kind != SINGLE_OUTAGE:
-                told.append((number, finding_for_alerts(number, each.unit, meter, kind, values)))
-        add_findings(connection, (finding for _, finding in told))
-        link_alerts(connection, sorted(number for number, _ in told))
+            batch.begin(each.unit, NewFinding(unit_id, meter, kind, "event", values), is_told=kind != SINGLE_OUTAGE)
+        self._write(connection, batch)
 
     def _learn(self, connection: Connection, units: Sequence[LiveUnit], now: datetime) -> None:
         """Read what is known of these areas, where it isn't in memory or the model has changed."""
@@ -281,6 +247,29 @@ class LiveWatch:
                 capacity_w[account.position] = account.contract_w
                 generates[account.position] = account.tariff_class in self._settings.generating
             self._known[unit.unit_id] = _Known(view, codes, Contracts(capacity_w, generates))
+
+
+def _say(batch: FindingBatch, unit: LiveUnit, known: _Known, change: Change, interval_s: int) -> None:
+    """Let a finding begin or end, as a rule says."""
+    meter = None if change.position is None else known.codes.get(change.position)
+    if meter is None and change.position is not None:
+        return
+    at = to_datetime(change.at_us)
+    if not change.begins:
+        batch.end_rule(unit, meter, change.kind, at)
+        return
+    values = FindingValues(
+        confidence=0.8,
+        begin_at=at - timedelta(seconds=interval_s),
+        opened_at=at,
+        seen_at=at,
+        ended_at=None,
+        expected_wh=change.energy_wh * _MONTH_S // interval_s,
+        expected_money=None,
+        reasons=[f"rule_{change.kind}"],
+        evidence={"rules": live_rules.VERSION, "interval_s": interval_s},
+    )
+    batch.begin(unit.unit, NewFinding(unit.unit_id, meter, change.kind, "live", values))
 
 
 def _interval(row: Sequence[Any], size: int) -> LiveInterval:

@@ -20,6 +20,9 @@ from deploy.stack.spec import StackSpec
 
 SERVERS: Final = ("postgres", "kafka", "mosquitto")
 SERVICES: Final = ("bridge", "readings", "worker", "alerts", "sync", "usage", "console")
+#: What looks at what is stored, and may do so later, takes the processors last (nice): under a flood readings, results
+#: and alerts come first.
+LAST: Final = {"usage": ("nice", "-n", "10")}
 COMMANDS: Final = {
     "bridge": ("ingest", "mqtt"),
     "readings": ("ingest", "readings"),
@@ -103,7 +106,7 @@ def stack_programs(spec: StackSpec, *, mosquitto: Path, java: Path, libs: Path, 
     services = [
         Program(
             name,
-            (spec.python, "-m", "meterline", *COMMANDS[name], *_ops(spec, name)),
+            (*LAST.get(name, ()), spec.python, "-m", "meterline", *COMMANDS[name], *_ops(spec, name)),
             40,
             stop_group=True,
             instances=spec.workers if name == "worker" else 1,

@@ -145,15 +145,21 @@ where unit_id = %(unit_id)s and (source = 'daily' or (source = 'live' and kind =
   and (ended_at is null or ended_at >= %(since)s)
 order by finding_id
 
--- name: add_finding
+-- name: add_findings
+-- In the order given, so that their numbers rise with it.
 insert into usage.finding (
   unit_id, meter, kind, source, confidence, begin_at, opened_at, seen_at, ended_at, expected_wh, expected_money,
   reasons, evidence
-) values (
-  %(unit_id)s, %(meter)s, %(kind)s, %(source)s, %(confidence)s, %(begin_at)s, %(opened_at)s, %(seen_at)s, %(ended_at)s,
-  %(expected_wh)s, %(expected_money)s, %(reasons)s, %(evidence)s
+) select
+  r.unit_id, r.meter, r.kind, r.source, r.confidence, r.begin_at, r.opened_at, r.seen_at, r.ended_at, r.expected_wh,
+  r.expected_money, r.reasons, r.evidence
+from json_to_recordset(%(rows)s::json) as r (
+  n integer, unit_id integer, meter text, kind text, source text, confidence real, begin_at timestamptz,
+  opened_at timestamptz, seen_at timestamptz, ended_at timestamptz, expected_wh bigint,
+  expected_money double precision, reasons text[], evidence jsonb
 )
-returning finding_id
+order by r.n
+returning finding_id, unit_id, meter, kind, opened_at
 
 -- name: update_finding
 update usage.finding
@@ -162,8 +168,11 @@ set source = case when source = 'live' then 'daily' else source end, confidence 
   evidence = %(evidence)s
 where finding_id = %(finding_id)s
 
--- name: end_finding
-update usage.finding set ended_at = %(ended_at)s where finding_id = %(finding_id)s and ended_at is null
+-- name: end_findings
+update usage.finding f
+set ended_at = e.ended_at
+from unnest(%(finding_ids)s::bigint[], %(ended_at)s::timestamptz[]) as e (finding_id, ended_at)
+where f.finding_id = e.finding_id and f.ended_at is null
 
 -- name: link_alerts
 update usage.finding f
@@ -240,9 +249,12 @@ select count(*) filter (where ended_at is null), count(*) from usage.finding
 select count(*) filter (where through is null or through < %(day)s), min(through) from usage.area
 
 -- name: lock_live
--- The daily job has a lock of its own.
+-- Of the session, since a look has several transactions; the daily job has a lock of its own.
 select live_through from usage.progress
-where pg_try_advisory_xact_lock(hashtextextended('usage.live', 0))
+where pg_try_advisory_lock(hashtextextended('usage.live', 0))
+
+-- name: unlock_live
+select pg_advisory_unlock(hashtextextended('usage.live', 0))
 
 -- name: advance_live
 update usage.progress set live_through = %(until)s
@@ -272,9 +284,10 @@ where b.unit_id = %(unit_id)s and b.observed_at > %(since)s - %(before)s * inter
 order by b.observed_at, b.interval_s
 limit %(limit)s
 
--- name: write_live_state
+-- name: write_live_states
 insert into usage.live_state (unit_id, through, version, state)
-values (%(unit_id)s, %(through)s, %(version)s, %(state)s)
+select s.unit_id, s.through, %(version)s, s.state
+from unnest(%(unit_ids)s::integer[], %(through)s::timestamptz[], %(states)s::bytea[]) as s (unit_id, through, state)
 on conflict (unit_id) do update set through = excluded.through, version = excluded.version, state = excluded.state
 
 -- name: held_live

@@ -107,34 +107,61 @@ class OverloadRule:
             raise ValueError("share and intervals must be above 0")
 
 
-def judge(
-    state: LiveState, interval: LiveInterval, roster: Roster, contracts: Contracts, limits: LiveLimits
-) -> tuple[LiveState, list[Change]]:
-    """Judge an interval of all meters; returns what begins and ends with it."""
-    customer = roster.role & int(Role.CUSTOMER) != 0
+@dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """What the rules know of an area's members while the same ones stand there; arrays of shape (positions,).
+
+    Attributes
+    ----------
+    is_customer
+        bool.
+    account
+        uint8: bits of `kernels.live_rules.LiveBatch.account`.
+    capacity_w
+        int64, as `Contracts` has it.
+    """
+
+    roster: Roster
+    is_customer: NDArray[np.bool_]
+    account: NDArray[np.uint8]
+    capacity_w: NDArray[np.int64]
+
+
+def standing_of(roster: Roster, contracts: Contracts) -> Standing:
+    """Members and contracts as the rules want them."""
     account = (
         np.where(roster.role & UNCONTRACTED == 0, ACTIVE, 0)
         | np.where(contracts.generates, GENERATES, 0)
         | np.where(roster.phases == _THREE_PHASES, THREE_PHASE, 0)
     ).astype(np.uint8)
+    return Standing(roster, roster.role & int(Role.CUSTOMER) != 0, account, contracts.capacity_w)
+
+
+def judge(
+    state: LiveState, interval: LiveInterval, standing: Standing, limits: LiveLimits
+) -> tuple[LiveState, list[Change]]:
+    """Judge an interval of all meters; returns what begins and ends with it."""
+    customer, multiplier = standing.is_customer, standing.roster.multiplier
 
     def energy(wh: NDArray[np.int64]) -> NDArray[np.int64]:
         there = customer & (wh != MISSING_WH)
-        return np.where(there, np.where(there, wh, 0) * roster.multiplier, MISSING_WH)
+        return np.where(there, np.where(there, wh, 0) * multiplier, MISSING_WH)
 
     def triple(values: NDArray[np.int16] | None) -> NDArray[np.int16] | None:
-        return None if values is None else np.where(customer[:, None], values, np.int16(MISSING)).astype(np.int16)
+        return None if values is None else np.where(customer[:, None], values, np.int16(MISSING))
 
     batch = LiveBatch(
         import_wh=energy(interval.import_wh),
         export_wh=energy(interval.export_wh),
         voltage_dv=triple(interval.voltage_dv),
         current_ca=triple(interval.current_ca),
-        capacity_wh=contracts.capacity_w * interval.interval_s // 3_600,
-        account=account,
+        capacity_wh=standing.capacity_w * interval.interval_s // 3_600,
+        account=standing.account,
     )
     before = state.open
     state, said = _rules(limits, interval.interval_s).update(state, batch)
+    if not (said.begun.any() or said.ended.any()):  # most often; what is the area's begins and ends with a meter's
+        return state, []
     changes: list[Change] = []
     for rule, kind in KINDS.items():
         bit = np.uint8(1 << rule)

@@ -12,7 +12,7 @@ import pytest
 from alerts.evaluate import AnothersTurnError, evaluate
 from alerts.routing import Routing
 from alerts.rules import AlertPolicy
-from alerts.units_due import ROUND_S, SLICE, UnitsDue
+from alerts.units_due import ROUND_S, SLICE, TWICE_S, UnitsDue
 from benchmarks.alerts_storm import storm_model
 from store.alerts import lock_evaluation
 from store.connection import Connection, connect
@@ -88,6 +88,25 @@ def test_a_record_is_summed_once_and_a_later_one_of_the_same_unit_again(connecti
     second = settle(connection, "F2")
     settle(connection, "F1", loss_wh=500, at=datetime.now(UTC))
     assert pick(connection, due) == sorted([first, second])
+
+
+def test_a_flood_of_results_sums_a_unit_twice_in_a_while_and_what_is_new_elsewhere_at_once(
+    connection: Connection,
+) -> None:
+    clock = Clock()
+    flooded = settle(connection, "F1")
+    due = after_first_round(connection, clock)
+    for n, wanted in enumerate((True, True, False, False)):
+        clock.now_s = TWICE_S + n
+        settle(connection, "F1", loss_wh=500 + n)
+        assert pick(connection, due) == ([flooded] if wanted else [])
+        due.done()
+        assert not due.more()  # what is held up doesn't hurry
+    other = settle(connection, "F2")
+    assert pick(connection, due) == [other]
+    due.done()
+    clock.now_s = 2 * TWICE_S
+    assert pick(connection, due) == [flooded]
 
 
 def test_what_was_not_committed_is_picked_again(connection: Connection) -> None:

@@ -23,6 +23,7 @@ from meterline.usage import rules_of, run_usage_service
 from store.connection import Connection, connect
 from store.events import write_events
 from store.usage_findings import FindingQuery, list_usage_findings
+from store.usage_live import begin_live, end_live
 from store.views import load_views
 from streams.usage_live import LiveSettings, LiveWatch
 from sync.load import load_grid
@@ -123,6 +124,47 @@ def test_what_rules_of_another_version_said_ends_by_these(connection: Connection
     put(connection, 6, quiet(6))
     look(LiveWatch(LiveSettings()), connection)
     assert (CODES[1 + OVER], "over_capacity") not in held(connection)
+
+
+def test_what_begins_and_ends_within_one_look_is_stored_as_over(connection: Connection) -> None:
+    wh = quiet(16)
+    wh[[*range(5), *range(11, 16)], 1 + OVER] = 4_000
+    put(connection, 0, wh)
+    watch = LiveWatch(LiveSettings())
+    look(watch, connection)
+    rows = connection.execute(
+        "select opened_at, ended_at, alert_finding_id is not null from usage.finding"
+        " where meter = %s and kind = 'over_capacity' order by finding_id",
+        [CODES[1 + OVER]],
+    ).fetchall()
+    quarter = timedelta(seconds=QUARTER_S)
+    # Said after four in a row, over after four others.
+    assert rows == [(BEGIN + 4 * quarter, BEGIN + 9 * quarter, False), (BEGIN + 15 * quarter, None, True)]
+    assert (watch.counts.begun, watch.counts.ended) == (2, 1)
+
+
+def test_a_finding_of_every_meter_at_once(connection: Connection) -> None:
+    wh = quiet(6)
+    wh[:, 1:] = 4_000
+    wh[:, 0] = wh[:, 1:].sum(axis=1) // 10
+    put(connection, 0, wh)
+    look(LiveWatch(LiveSettings()), connection)
+    said = {meter for meter, kind in held(connection) if kind in {"over_capacity", "no_contract"}}
+    assert said == set(CODES[1:])
+    unlinked = "select count(*) from usage.finding where meter is not null and alert_finding_id is null"
+    assert connection.execute(unlinked).fetchone() == (0,)
+
+
+def test_who_has_no_turn_does_nothing(connection: Connection, database: Database) -> None:
+    put(connection, 0, quiet(6))
+    watch = LiveWatch(LiveSettings())
+    with connect(database.conninfo("app"), "other") as other:
+        assert begin_live(other) is not None
+        look(watch, connection)
+        assert watch.counts.intervals == 0
+        end_live(other)
+    look(watch, connection)
+    assert watch.counts.intervals == 6
 
 
 def test_a_short_one_is_nothing_and_a_voltage_is_the_areas(connection: Connection) -> None:
