@@ -2,7 +2,8 @@
 
 Blocks go through join, merge, balance and rules into one transaction a batch. All programs of the stack run: bridge,
 gatherer, workers, alerts, sync, usage, console. What waits on Kafka is there before the
-workers start, and the clock runs from the moment at which each has written its first rows until the last row is there.
+workers start; the clock runs from the moment at which each has written rows, and ten intervals are through, until the
+last row is there.
 The peer is Faust with one JSON event a reading and a row a reading, on the same servers in the same run.
 
 --part NAME  one of these alone (kafka400 and kafka80 without it; all): kafka400, kafka80: blocks of so many meters;

@@ -71,7 +71,7 @@ SMALL = Drain(size=80, areas=1_700, intervals=350, target=700_000)
 BY_MQTT = Drain(size=400, areas=1_800, intervals=110, target=1_000_000)
 #: Messages that are published at most before the rows of those before them are there.
 _AHEAD = 8_000
-#: Of these, so many go through before the clock runs: the workers' first look at each area, and Kafka's compiler, take
+#: So many intervals go through before the clock runs: the workers' first look at each area, and Kafka's compiler, take
 #: some 8 s of processor time, as 5 million readings do.
 _WARM_INTERVALS = 10
 #: 100 million meters: these areas, each as often as there are intervals.
@@ -193,7 +193,9 @@ def _drained(spec: StackSpec, drain: Drain, count: Callable[[], int]) -> tuple[M
 
     def begun() -> bool:
         loops_s[0] = event_loop_seconds(spec)
-        return all(now > then for now, then in zip(_written_by(spec), before, strict=True))
+        written = _written_by(spec)
+        each = all(now > then for now, then in zip(written, before, strict=True))
+        return each and sum(written) >= _WARM_INTERVALS * drain.areas
 
     drained = measured(spec, count, drain.blocks, begun, _ASKED_S)
     return drained, event_loop_seconds(spec) - loops_s[0]

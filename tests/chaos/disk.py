@@ -22,7 +22,7 @@ def small_disk(stack: Stack, size_mib: int = 64) -> Iterator[Path]:
     assert cluster is not None
     stack.empty()
     folder = small_folder(stack)
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)  # a run that was killed leaves it
     owner = cluster.directory.stat()
     options = f"size={size_mib}m,uid={owner.st_uid},gid={owner.st_gid},mode=700"
     mounted = subprocess.run(
@@ -48,6 +48,7 @@ def small_disk(stack: Stack, size_mib: int = 64) -> Iterator[Path]:
         finally:
             # Lazily: a server's process may still have a removed file open.
             subprocess.run(["umount", "--lazy", str(folder)], check=True)
+            folder.rmdir()
 
 
 def small_folder(stack: Stack) -> Path:
