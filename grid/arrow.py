@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import overload
 
 import pyarrow as pa
 
@@ -45,6 +46,46 @@ def read_record(data: bytes, plain: pa.Schema | None, header: bytes) -> tuple[st
     if plain is not None and not schema.equals(plain, check_metadata=False):
         raise InvalidBlockError(f"columns are {schema.names}")
     return text, batch
+
+
+class Names(Sequence[str]):
+    """Codes that stay in their column, and become text one after the other when they are read.
+
+    As text at once, those of one batch of messages whose meters are all unknown take some 30 MB.
+
+    Parameters
+    ----------
+    column
+        Without nulls.
+    """
+
+    __slots__ = ("_column",)
+
+    def __init__(self, column: pa.StringArray) -> None:
+        self._column = column
+
+    def __len__(self) -> int:
+        return len(self._column)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> Names: ...
+    def __getitem__(self, index: int | slice) -> str | Names:
+        if isinstance(index, slice):
+            return Names(self._column.take(pa.array(range(*index.indices(len(self))), pa.int64())))
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        return str(self._column[index % len(self)].as_py())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Names | tuple | list) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __repr__(self) -> str:
+        return f"Names({list(self)!r})"
 
 
 def own_strings(strings: pa.StringArray) -> pa.StringArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -47,10 +48,10 @@ class Rejection:
     detail: str
     topic: str
     original: bytes
-    meters: tuple[str, ...] = ()
+    meters: Sequence[str] = ()
 
     @classmethod
-    def of_failure(cls, error: BaseException, topic: str, original: bytes, meters: tuple[str, ...] = ()) -> Rejection:
+    def of_failure(cls, error: BaseException, topic: str, original: bytes, meters: Sequence[str] = ()) -> Rejection:
         """An input that a fault of ours kept from being processed; the detail holds the end of the traceback."""
         detail = "".join(traceback.format_exception(error))[-4_000:]
         return cls(Reason.PROCESSING_FAILED, detail, topic, original, meters)

@@ -10,6 +10,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from grid.arrow import Names
 from grid.block import Block, filled
 from grid.channels import CHANNELS, CLOSING, EXPORT, IMPORT, SIGMA, Values
 from grid.errors import Reason, Rejection
@@ -77,7 +78,7 @@ def from_block(block: Block, view: UnitView, topic: str, original: bytes) -> tup
     positions = view.positions(roster, block.meters)
     rejections = []
     if len(positions) and positions.min() < 0:
-        unknown = tuple(block.meters[int(i)].as_py() for i in np.flatnonzero(positions < 0))
+        unknown = Names(block.meters.take(np.flatnonzero(positions < 0)))
         detail = f"{len(unknown)} of {len(block)} meters are not members of {view.unit} at that time"
         rejections.append(Rejection(Reason.UNKNOWN_METER, detail, topic, original, unknown))
     contribution = Contribution(

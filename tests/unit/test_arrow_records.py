@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from grid import block, block_layout, unit_energy
-from grid.arrow import InvalidBlockError, write_record
+from grid.arrow import InvalidBlockError, Names, write_record
 
 HEADER = {b"block": b"A1\ng\n900000000\n900\n1\n1"}
 PLAIN = block._schema(("meter", "quality", "import_wh", "voltage_a_dv"))
@@ -97,3 +97,17 @@ def plain(found: block.Block) -> dict[str, object]:
         "meters": found.meters.to_pylist(),
     }
     return {**values, **arrays, "channels": channels}
+
+
+def test_names_are_a_sequence_of_text_whatever_they_are_compared_with() -> None:
+    codes = ["M-1", "M-2", "表-3"]
+    names = Names(pa.array(codes, pa.string()))
+    assert list(names) == codes
+    assert names == tuple(codes)
+    assert hash(names) == hash(tuple(codes))
+    assert names[-1] == "表-3"
+    assert names[:2] == ["M-1", "M-2"]
+    assert names != "M-1"
+    assert len(Names(pa.array([], pa.string()))) == 0
+    with pytest.raises(IndexError):
+        names[3]
