@@ -46,6 +46,7 @@ _MINUTE_US = _INTERVAL_S * 1_000_000
 _ASKED_S = 0.5
 _PEER_READINGS = 200_000
 _READY_S = 120.0
+_JUDGED_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ def from_kafka(drain: Drain) -> list[Result]:
         start_others(spec, "worker")
         start_programs(spec, ["worker"])
         drained, loop_s = _drained(spec, drain, lambda: _written(spec))
+        judged_s = _wait_until_judged(settings)
         check(settings, drain)
         stop_programs(spec)
         size = bytes_on_disk(settings, "telemetry.block")
@@ -105,6 +107,7 @@ def from_kafka(drain: Drain) -> list[Result]:
         ),
         result(f"over the peer, blocks of {drain.size}", rate / peer, "times", 150 if drain is LARGE else None),
         *processor_times(drained, drain),
+        result("from the last row until live rules of usage have looked at all", judged_s, "s"),
         result(
             f"of the worker's, taking messages, blocks of {drain.size}",
             loop_s / (drained.rows * drain.size / 1e6),
@@ -199,6 +202,23 @@ def _drained(spec: StackSpec, drain: Drain, count: Callable[[], int]) -> tuple[M
 
     drained = measured(spec, count, drain.blocks, begun, _ASKED_S)
     return drained, event_loop_seconds(spec) - loops_s[0]
+
+
+def _wait_until_judged(settings: Settings) -> float:
+    """Seconds until the live rules, which come after all else, have looked at each row."""
+    started_s = time.monotonic()
+    with opener(settings, "benchmark")() as connection:
+        connection.autocommit = True
+        while (
+            connection.execute(
+                "select from usage.progress p"
+                " where exists (select from loss.balance b where b.recorded_at > p.live_through)"
+            ).fetchone()
+            is not None
+        ):
+            assert time.monotonic() < started_s + _JUDGED_S, "the live rules don't come to an end"
+            time.sleep(_ASKED_S)
+    return time.monotonic() - started_s
 
 
 def _written(spec: StackSpec) -> int:
