@@ -46,6 +46,9 @@ FINDING_KINDS = tuple(dict.fromkeys(map(str, (*UsageKind, *LIVE_KINDS.values(), 
 _ACTIONS = {outcome: action for action, outcome in OUTCOMES.items()}
 #: Results from before that don't move the ranking any more.
 _LEARNT = timedelta(days=730)
+#: Where more waits than one look takes, the live rules rest this many times as long as they looked: under a flood they
+#: take a third of a core at most, the database included.
+_REST = 2.0
 #: Characters of a reason, as alerts takes them.
 _MAX_REASON = 1_000
 #: Findings that are ranked; there are fewer that hold.
@@ -78,7 +81,11 @@ def run_usage_service(settings: Settings, stop: threading.Event, counts: UsageCo
         return run_round(connection, rules, rules.last_closed(datetime.now(UTC)), counted, stop=stop)
 
     def live(connection: Connection) -> bool:
-        return watch.look(connection, datetime.now(UTC))
+        started_s = time.monotonic()
+        more = watch.look(connection, datetime.now(UTC))
+        if more:
+            stop.wait(_REST * (time.monotonic() - started_s))
+        return more
 
     compared_by = record_rules(settings)
 
