@@ -31,7 +31,7 @@ from tests.chaos.publishing import (
     within_the_hour,
 )
 from tests.chaos.single_readings import send_invented, singly
-from tests.waiting import PATIENCE_S, allowed_s, until
+from tests.waiting import PATIENCE_S, until
 
 Now = float
 
@@ -45,6 +45,8 @@ class Round:
     chance: random.Random
     over: contextlib.ExitStack
     """What is entered here ends when all is settled again."""
+    recoveries_s: list[float] = field(default_factory=list)
+    """How long it took each time, while the fault went on, until all was settled again."""
 
 
 Act = Callable[[Round], Now]
@@ -192,7 +194,7 @@ def _sleep_worker(round_: Round) -> Now:
     """Its partitions are taken over while it sleeps; awake again, it may write nothing that has moved on."""
     began = time.time()
     with round_.stack.paused(round_.chance.choice(_WORKERS)):
-        round_.stack.until_settled(since=began, within_s=allowed_s(15.0))
+        round_.recoveries_s.append(round_.stack.until_settled(since=began, within_s=PATIENCE_S))
         time.sleep(max(0.0, _LONG_S - (time.time() - began)))
     return time.time()
 

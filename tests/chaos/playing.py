@@ -28,7 +28,7 @@ class Played:
     seconds: float
     """From the beginning of the load to its end, before all is compared."""
     recovered_s: float
-    """Until each area was settled again; 0 where nothing was away."""
+    """Until each area was settled again, the longest time of it; 0 where nothing was away."""
     growth: dict[str, int]
     """Bytes by which each program's memory grew."""
     load: float
@@ -70,9 +70,10 @@ def play(stack: Stack, name: str, seed: int, folder: Path) -> Played:
                 memory.clean_until_now()
             recovered_s = 0.0
             with contextlib.ExitStack() as over:
-                since = fault.act(Round(stack, load, chance, over))
+                round_ = Round(stack, load, chance, over)
+                since = fault.act(round_)
                 if fault.recovery_s is not None:
-                    recovered_s = stack.until_settled(since, _PATIENCE_S)
+                    recovered_s = max(stack.until_settled(since, _PATIENCE_S), *round_.recoveries_s, 0.0)
             stack.until_no_gap()
             seconds, machine = time.monotonic() - began, os.getloadavg()[0]
         stack.check(load, at_least=300)
