@@ -121,6 +121,34 @@ class LiveChanges:
     ended: NDArray[np.uint8]
 
 
+def of_customers(
+    wh: NDArray[np.int64], is_customer: NDArray[np.bool_], multiplier: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Energies of customers' meters times their multipliers, as `LiveBatch` wants them.
+
+    Parameters
+    ----------
+    wh, is_customer, multiplier
+        Of shape (meters,); Wh as counted, `MISSING_WH` = missing. In the result who is no customer is missing, too.
+
+    Raises
+    ------
+    ValueError
+        When shapes differ.
+    """
+    if not wh.shape == is_customer.shape == multiplier.shape:
+        raise ValueError(f"shapes are {wh.shape}, {is_customer.shape}, {multiplier.shape}")
+    out = np.empty(len(wh), np.int64)
+    _of_customers(wh, is_customer, multiplier, out)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _of_customers(wh, is_customer, multiplier, out):  # type: ignore[no-untyped-def]  # numba infers
+    for m in range(len(wh)):
+        out[m] = wh[m] * multiplier[m] if is_customer[m] and wh[m] != MISSING_WH else MISSING_WH
+
+
 class LiveRules:
     """The detector, as `kernels.detector.Detector` has it."""
 

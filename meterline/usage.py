@@ -47,8 +47,8 @@ _ACTIONS = {outcome: action for action, outcome in OUTCOMES.items()}
 #: Results from before that don't move the ranking any more.
 _LEARNT = timedelta(days=730)
 #: Where more waits than one look takes, the live rules rest as long as they looked, times this: under a flood they take
-#: half a core at most, the database included.
-_REST = 1.0
+#: a third of a core at most, the database included.
+_REST = 2.0
 #: Characters of a reason, as alerts takes them.
 _MAX_REASON = 1_000
 #: Findings that are ranked; there are fewer that hold.

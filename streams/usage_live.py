@@ -275,26 +275,32 @@ def _say(batch: FindingBatch, unit: LiveUnit, known: _Known, change: Change, int
 def _interval(row: Sequence[Any], size: int) -> LiveInterval:
     end_us, interval_s, _, inflow_wh, computable, quality, *arrays = row
 
-    def full(values: NDArray[Any] | None, missing: int, dtype: type[np.int64 | np.int16]) -> NDArray[Any]:
-        out: NDArray[Any] = np.full(size, missing, dtype)
+    flags = np.frombuffer(quality, np.uint8)[:size]
+    is_whole = len(flags) == size and not np.any(flags & _NOT_COUNTED)
+
+    def energy(values: NDArray[Any] | None) -> NDArray[np.int64]:
+        if is_whole and values is not None and len(values) == size:
+            return values.astype(np.int64, copy=False)
+        out = np.full(size, MISSING_WH, np.int64)
         if values is not None:
-            out[: len(values)] = values[:size]
+            there = min(len(values), len(flags), size)
+            out[:there] = np.where(flags[:there] & _NOT_COUNTED == 0, values[:there], MISSING_WH)
         return out
 
     def triple(three: Sequence[NDArray[Any] | None]) -> NDArray[np.int16] | None:
         if all(values is None for values in three):
             return None
-        return np.stack([full(values, MISSING, np.int16) for values in three], axis=1)
+        out = np.full((size, 3), MISSING, np.int16)
+        for phase, values in enumerate(three):
+            if values is not None:
+                out[: len(values), phase] = values[:size]
+        return out
 
-    flags = np.ones(size, np.uint8)
-    given = np.frombuffer(quality, np.uint8)[:size]
-    flags[: len(given)] = given
-    counted = flags & _NOT_COUNTED == 0
     return LiveInterval(
         end_us=end_us,
         interval_s=interval_s,
-        import_wh=np.where(counted, full(arrays[0], MISSING_WH, np.int64), MISSING_WH),
-        export_wh=np.where(counted, full(arrays[1], MISSING_WH, np.int64), MISSING_WH),
+        import_wh=energy(arrays[0]),
+        export_wh=energy(arrays[1]),
         voltage_dv=triple(arrays[2:5]),
         current_ca=triple(arrays[5:8]),
         inflow_wh=inflow_wh if computable else None,

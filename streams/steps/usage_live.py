@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid.model import Role
-from grid.quality import MISSING_WH
 from grid.roster import UNCONTRACTED, Roster
 from kernels.live_rules import (
     ACTIVE,
@@ -28,6 +27,7 @@ from kernels.live_rules import (
     LiveRules,
     LiveState,
     Rule,
+    of_customers,
 )
 
 #: Kinds of findings by rule.
@@ -144,8 +144,7 @@ def judge(
     customer, multiplier = standing.is_customer, standing.roster.multiplier
 
     def energy(wh: NDArray[np.int64]) -> NDArray[np.int64]:
-        there = customer & (wh != MISSING_WH)
-        return np.where(there, np.where(there, wh, 0) * multiplier, MISSING_WH)
+        return of_customers(wh, customer, multiplier)
 
     def triple(values: NDArray[np.int16] | None) -> NDArray[np.int16] | None:
         return None if values is None else np.where(customer[:, None], values, np.int16(MISSING))

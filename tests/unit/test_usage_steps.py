@@ -16,6 +16,7 @@ from grid.model import Role, UnitKind
 from grid.quality import MISSING_WH, Quality
 from grid.roster import BEGINNING_US, END_US, UnitView
 from grid.usage import AreaIntervals, DayConclusion
+from kernels.live_rules import of_customers
 from meterline.usage_plot import baseline, days_of_series
 from streams.steps.usage_conclude import days_without_account
 from streams.steps.usage_day import chain_of, fit_slots, is_abnormal, is_weekend, make_day
@@ -260,3 +261,11 @@ def test_days_of_a_series_and_what_was_usual() -> None:
     assert kwh[:4].tolist() == [24.0, 24.0, 24.0, pytest.approx(9.6)]
     assert np.isnan(kwh[4])  # a third of it is there
     assert baseline(days, kwh, date(2026, 5, 7)).tolist() == [24.0] * 5
+
+
+def test_energies_of_customers_are_multiplied_and_others_missing() -> None:
+    wh = np.array([5, MISSING_WH, 7, 0], np.int64)
+    found = of_customers(wh, np.array([True, True, False, True]), np.array([10, 10, 1, 3]))
+    assert found.tolist() == [50, MISSING_WH, MISSING_WH, 0]
+    with pytest.raises(ValueError, match="shapes"):
+        of_customers(wh, np.ones(3, np.bool_), np.ones(4, np.int64))
