@@ -99,7 +99,7 @@ def migrate(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 @ingest_app.command("mqtt")
 def ingest_mqtt(config: ConfigOption = None, ops_port: OpsPortOption = None) -> None:
     """Bring the gateways' messages from MQTT into Kafka until stopped. Example: meterline ingest mqtt"""
-    from meterline.memory import without_collecting
+    from meterline.memory import give_back, without_collecting
 
     with without_collecting():
         from meterline.bootstrap import make_bridge, stop_on_signals
@@ -107,6 +107,7 @@ def ingest_mqtt(config: ConfigOption = None, ops_port: OpsPortOption = None) -> 
         from meterline.ops import ops_of
 
         bridge = make_bridge(read_settings(config))
+    give_back()
     with ops_of(ops_port, BridgeMetrics(bridge), bridge.idle_reason):
         bridge.run(stop_on_signals())
 
@@ -123,7 +124,7 @@ def ingest_readings(
     """
     from threading import Thread
 
-    from meterline.memory import keep_freed_memory, without_collecting
+    from meterline.memory import give_back, keep_freed_memory, without_collecting
 
     keep_freed_memory()
     with without_collecting():
@@ -135,6 +136,7 @@ def ingest_readings(
         settings = read_settings(config)
         stop = stop_on_signals()
         gatherer = make_reading_gatherer(settings, instance)
+    give_back()
     teller = ReadingStateTeller(opener(settings, "meterline-readings"), instance, gatherer)
     Thread(target=teller.run, args=(stop,), name="state", daemon=True).start()
     with ops_of(ops_port, ReadingMetrics(gatherer), gatherer.idle_reason):

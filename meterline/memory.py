@@ -6,6 +6,8 @@ import contextlib
 import ctypes
 import gc
 import sys
+import threading
+import time
 from collections.abc import Iterator
 
 # Parameters of glibc's mallopt(3).
@@ -14,6 +16,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _MMAP_BYTES = 32 * 1024 * 1024
 _TRIM_BYTES = 256 * 1024 * 1024
 _SWITCH_S = 0.000_2
+#: How often unused memory is handed back.
+GIVE_BACK_S = 60.0
 #: New containers until the collector looks at the youngest of them; by default 700.
 _YOUNG = 50_000
 
@@ -32,6 +36,26 @@ def keep_freed_memory() -> bool:
     wanted = ((_M_ARENA_MAX, 1), (_M_MMAP_THRESHOLD, _MMAP_BYTES), (_M_TRIM_THRESHOLD, _TRIM_BYTES))
     taken = [mallopt(parameter, value) for parameter, value in wanted]
     return all(taken)
+
+
+def give_back(every_s: float = GIVE_BACK_S) -> None:
+    """Hand unused memory back to the kernel again and again, from a thread of its own; nothing where libc can't.
+
+    What is kept for the next batch is as much as several parts of a process have ever had at the same instant, and that
+    rises for hours as they meet. What a batch needs comes back with the next one, for some milliseconds a minute.
+    """
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError):
+        return
+
+    def again() -> None:
+        while True:
+            time.sleep(every_s)
+            gc.collect()  # what failed refers to its own frames, and they to a batch's arrays
+            trim(0)
+
+    threading.Thread(target=again, name="memory", daemon=True).start()
 
 
 @contextlib.contextmanager

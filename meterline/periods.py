@@ -19,6 +19,8 @@ log = structlog.get_logger("meterline.periods")
 
 #: Keeping up takes at most one part in this of one core's time, however many the units.
 _SPARE = 10
+#: While more waits than one round takes, at most one part in three.
+_REST = 2.0
 
 
 def refresh(connection: Connection, settings: Settings) -> Refreshed | None:
@@ -50,6 +52,7 @@ def keep_up(connection: Connection, settings: Settings, stop: threading.Event) -
         figures = {"intervals": done.intervals, "days": done.days, "months": done.months, "rows": done.rows}
         log.info("summed up", **figures, seconds=round(time.monotonic() - started, 2))
     if done.more:
+        stop.wait(_REST * (time.monotonic() - started))
         return True
     zone = settings.settling.zone()
     explained = explain_days(connection, zone, datetime.now(zone).date())

@@ -10,7 +10,7 @@ from faust.worker import Worker
 from grid.network import SwitchPosition
 from meterline.bootstrap import opener
 from meterline.config import Settings, loss_rules
-from meterline.memory import keep_freed_memory, share_interpreter, without_collecting
+from meterline.memory import give_back, keep_freed_memory, share_interpreter, without_collecting
 from meterline.metrics import WorkerMetrics
 from meterline.ops import ops_of
 from store.connection import Connection
@@ -29,6 +29,7 @@ def run_worker(settings: Settings, instance: str, ops_port: int | None = None) -
     with without_collecting():
         warm_steps()
     share_interpreter()
+    give_back()
     vitals = Vitals()
     # Faust keeps no state of ours: its folder may vanish with the process.
     with tempfile.TemporaryDirectory(prefix="meterline-worker-") as data_dir:

@@ -48,3 +48,41 @@ def test_arrays_that_a_thread_frees_cost_no_faults_again() -> None:
     pages = 5 * 50 * 8 * 400_000 // 4_096
     assert faults("keep") < pages / 20
     assert faults("as it is") > pages / 2
+
+
+GIVES_BACK = """
+import os, sys, time
+import numpy as np
+import psutil
+from meterline.memory import give_back, keep_freed_memory
+
+if not keep_freed_memory():
+    sys.exit(77)
+process = psutil.Process()
+before = process.memory_info().rss
+arrays = [np.ones(100_000) for _ in range(150)]
+pinned = arrays[-1]
+del arrays
+kept = process.memory_info().rss - before
+give_back(0.2)
+deadline = time.monotonic() + 20
+while process.memory_info().rss - before > kept / 4 and time.monotonic() < deadline:
+    time.sleep(0.1)
+print(kept, process.memory_info().rss - before, pinned.sum())
+"""
+
+
+def test_what_is_kept_for_the_next_batch_is_handed_back_after_a_while() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", GIVES_BACK],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"NUMPY_MADVISE_HUGEPAGE": "0", "PYTHONPATH": ":".join(sys.path)},
+    )
+    if done.returncode == 77:
+        pytest.skip("this libc has no mallopt that takes it")
+    assert done.returncode == 0, done.stderr
+    kept, left = map(int, done.stdout.split()[:2])
+    assert kept > 80_000_000
+    assert left < kept / 4
