@@ -10,6 +10,7 @@ import structlog
 
 from meterline.config import Settings
 from meterline.day_changes import MOST, explain_days
+from meterline.pace import rest
 from store.connection import Connection
 from store.thresholds import load_thresholds
 from streams.periods import Refreshed, refresh_periods
@@ -19,8 +20,6 @@ log = structlog.get_logger("meterline.periods")
 
 #: Keeping up takes at most one part in this of one core's time, however many the units.
 _SPARE = 10
-#: While more waits than one round takes, at most one part in three.
-_REST = 2.0
 
 
 def refresh(connection: Connection, settings: Settings) -> Refreshed | None:
@@ -52,7 +51,7 @@ def keep_up(connection: Connection, settings: Settings, stop: threading.Event) -
         figures = {"intervals": done.intervals, "days": done.days, "months": done.months, "rows": done.rows}
         log.info("summed up", **figures, seconds=round(time.monotonic() - started, 2))
     if done.more:
-        stop.wait(_REST * (time.monotonic() - started))
+        rest(time.monotonic() - started, stop)
         return True
     zone = settings.settling.zone()
     explained = explain_days(connection, zone, datetime.now(zone).date())

@@ -17,6 +17,7 @@ from alerts.work_orders import issue, report
 from kernels.live_rules import LiveLimits
 from meterline.bootstrap import opener
 from meterline.config import Settings
+from meterline.pace import rest
 from store.connection import Connection
 from store.loop import keep_running, run_together
 from store.usage_findings import (
@@ -46,9 +47,6 @@ FINDING_KINDS = tuple(dict.fromkeys(map(str, (*UsageKind, *LIVE_KINDS.values(), 
 _ACTIONS = {outcome: action for action, outcome in OUTCOMES.items()}
 #: Results from before that don't move the ranking any more.
 _LEARNT = timedelta(days=730)
-#: Where more waits than one look takes, the live rules rest as long as they looked, times this: under a flood they take
-#: a third of a core at most, the database included.
-_REST = 2.0
 #: Characters of a reason, as alerts takes them.
 _MAX_REASON = 1_000
 #: Findings that are ranked; there are fewer that hold.
@@ -84,7 +82,7 @@ def run_usage_service(settings: Settings, stop: threading.Event, counts: UsageCo
         started_s = time.monotonic()
         more = watch.look(connection, datetime.now(UTC))
         if more:
-            stop.wait(_REST * (time.monotonic() - started_s))
+            rest(time.monotonic() - started_s, stop)
         return more
 
     compared_by = record_rules(settings)
