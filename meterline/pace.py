@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 
 #: While the machine has more to do than it has cores, they take one part in this of the time.
 _SPARE = 10
+#: How often who waits looks whether it still must.
+_LOOK_S = 1.0
 
 
 def is_busy() -> bool:
@@ -15,6 +18,7 @@ def is_busy() -> bool:
 
 
 def rest(worked_s: float, stop: threading.Event) -> None:
-    """After work that leaves more to do at once: on a busy machine wait, since readings and their results come first."""
-    if is_busy():
-        stop.wait((_SPARE - 1) * worked_s)
+    """After work that leaves more to do: on a busy machine wait, since readings and their results come first."""
+    until_s = time.monotonic() + (_SPARE - 1) * worked_s
+    while is_busy() and (left_s := until_s - time.monotonic()) > 0 and not stop.is_set():
+        stop.wait(min(left_s, _LOOK_S))
