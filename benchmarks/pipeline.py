@@ -1,10 +1,9 @@
 """Readings a second from Kafka, and from MQTT, to queryable rows through real workers; what they cost and hold.
 
 Blocks go through join, merge, balance and rules into one transaction a batch. All programs of the stack run: bridge,
-gatherer, workers, alerts, sync, usage, console. What waits on Kafka is there before the
-workers start; the clock runs from the moment at which each has written rows, and ten intervals are through, until the
-last row is there.
-The peer is Faust with one JSON event a reading and a row a reading, on the same servers in the same run.
+gatherer, workers, alerts, sync, usage, console. What waits on Kafka is there before the workers start; the clock runs
+from the moment at which each has written rows, and ten intervals are through, until the last row is there. The peer is
+Faust with one JSON event a reading and a row a reading, on the same servers in the same run.
 
 --part NAME  one of these alone (kafka400 and kafka80 without it; all): kafka400, kafka80: blocks of so many meters;
              mqtt: from the broker; single: a JSON event a reading, gathered into blocks; round: 100 million meters

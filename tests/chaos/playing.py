@@ -73,7 +73,7 @@ def play(stack: Stack, name: str, seed: int, folder: Path) -> Played:
                 round_ = Round(stack, load, chance, over)
                 since = fault.act(round_)
                 if fault.recovery_s is not None:
-                    recovered_s = max(stack.until_settled(since, _PATIENCE_S), *round_.recoveries_s, 0.0)
+                    recovered_s = max([stack.until_settled(since, _PATIENCE_S), *round_.recoveries_s])
             stack.until_no_gap()
             seconds, machine = time.monotonic() - began, os.getloadavg()[0]
         stack.check(load, at_least=300)
