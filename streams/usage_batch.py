@@ -5,6 +5,7 @@ There may be one of each meter, where the accounts of a whole area aren't known 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,8 +16,6 @@ from store.findings import add_findings
 from store.usage_findings import NewFinding, add_usage_findings, end_findings, link_alerts
 from store.usage_live import HeldLive, LiveUnit
 from streams.usage_findings import finding_for_alerts, over_for_alerts
-
-_Key = tuple[int, str | None, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +35,11 @@ class FindingBatch:
     """
 
     def __init__(self, held: Iterable[HeldLive] = ()) -> None:
-        self._held: dict[_Key, HeldLive] = {}
+        #: By unit: there may be thousands, and each unit asks for its own.
+        self._held: defaultdict[int, dict[tuple[str | None, str], HeldLive]] = defaultdict(dict)
         for one in held:
-            self._held.setdefault((one.unit_id, one.meter, one.kind), one)
-        self._new: dict[_Key, _New] = {}
+            self._held[one.unit_id].setdefault((one.meter, one.kind), one)
+        self._new: dict[tuple[int, str | None, str], _New] = {}
         #: Begun and over within this look.
         self._passed: list[_New] = []
         self._ends: dict[int, datetime] = {}
@@ -48,30 +48,28 @@ class FindingBatch:
 
     def of_rules(self, unit_id: int) -> list[HeldLive]:
         """What the store says of a unit by live rules, and hasn't ended."""
-        return [one for one in self._held.values() if one.unit_id == unit_id and one.source == "live"]
+        return [one for one in self._held[unit_id].values() if one.source == "live"]
 
     def holds(self, unit_id: int, meter: str | None, kind: str) -> bool:
         """Whether this is said, by whomever."""
-        key = (unit_id, meter, kind)
-        return key in self._held or key in self._new
+        return (meter, kind) in self._held[unit_id] or (unit_id, meter, kind) in self._new
 
     def begin(self, unit: str, finding: NewFinding, *, is_told: bool = True) -> None:
         """A finding begins; where it is said already, nothing does. `is_told`: alerts learns of it."""
-        key = (finding.unit_id, finding.meter, finding.kind)
-        if key not in self._held and key not in self._new:
-            self._new[key] = _New(unit, finding, is_told)
+        if not self.holds(finding.unit_id, finding.meter, finding.kind):
+            self._new[finding.unit_id, finding.meter, finding.kind] = _New(unit, finding, is_told)
             self.begun += 1
 
     def end_rule(self, unit: LiveUnit, meter: str | None, kind: str, at: datetime) -> None:
         """What a live rule has said is over; what others say stays."""
-        key = (unit.unit_id, meter, kind)
-        new, held = self._new.pop(key, None), self._held.get(key)
+        of_unit = self._held[unit.unit_id]
+        new, held = self._new.pop((unit.unit_id, meter, kind), None), of_unit.get((meter, kind))
         if new is not None:
             values = replace(new.finding.values, ended_at=at)
             self._passed.append(replace(new, finding=replace(new.finding, values=values)))
             self.ended += 1
         elif held is not None and held.source == "live":
-            del self._held[key]
+            del of_unit[meter, kind]
             self.end(held.finding_id, unit.unit, meter, kind, held.opened_at, at)
 
     def end(
