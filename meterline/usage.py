@@ -79,11 +79,7 @@ def run_usage_service(settings: Settings, stop: threading.Event, counts: UsageCo
         return run_round(connection, rules, rules.last_closed(datetime.now(UTC)), counted, stop=stop)
 
     def live(connection: Connection) -> bool:
-        started_s = time.monotonic()
-        more = watch.look(connection, datetime.now(UTC))
-        if more:
-            rest(time.monotonic() - started_s, stop)
-        return more
+        return watch.look(connection, datetime.now(UTC), lambda worked_s: rest(worked_s, stop))
 
     compared_by = record_rules(settings)
 

@@ -7,7 +7,8 @@ nothing; some areas at a time, since what is recorded after a transaction began 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -108,31 +109,42 @@ class LiveWatch:
         self._version = -1
         self._read_at: datetime | None = None
 
-    def look(self, connection: Connection, now: datetime) -> bool:
-        """Judge what has come; returns whether there is more. Nothing where another process is at it."""
+    def look(self, connection: Connection, now: datetime, rest: Callable[[float], None] = lambda _: None) -> bool:
+        """Judge what has come; returns whether there is more. Nothing where another process is at it.
+
+        Parameters
+        ----------
+        rest
+            Called after each transaction that isn't the last, with the seconds that it took.
+        """
         through = begin_live(connection)
         if through is None:
             return False
         try:
-            return self._look(connection, through, now)
+            return self._look(connection, through, now, rest)
         finally:
             end_live(connection)
 
-    def _look(self, connection: Connection, through: datetime, now: datetime) -> bool:
+    def _look(self, connection: Connection, through: datetime, now: datetime, rest: Callable[[float], None]) -> bool:
+        began_s = time.monotonic()
         with connection.transaction():
             horizon = read_horizon(connection)
             # At a first start, what lies long back is the daily job's.
             through = max(through, horizon - _LIVE)
             found = next_batch(connection, Progress(through, horizon), _ROWS)
             units = [] if found is None else live_units(connection, through, found.until, now - _LIVE)
+        more = found is not None and found.rows >= _ROWS
         for n in range(0, len(units), _UNITS):
             with connection.transaction():
                 self._judge(connection, units[n : n + _UNITS], now)
+            if more or n + _UNITS < len(units):
+                rest(time.monotonic() - began_s)
+                began_s = time.monotonic()
         with connection.transaction():
             self._events(connection, now)
             if found is not None:
                 advance_live(connection, found.until)
-        return found is not None and found.rows >= _ROWS
+        return more
 
     def _judge(self, connection: Connection, units: Sequence[LiveUnit], now: datetime) -> None:
         self._learn(connection, units, now)
