@@ -12,7 +12,7 @@ _PRESSURE = Path("/proc/pressure/cpu")
 _WAITED = re.compile(r"^some avg10=(\d+\.\d+)", re.MULTILINE)
 _MOST_PERCENT = 50.0
 #: While the machine has more to do than it has cores, they take one part in this of the time.
-_SPARE = 10
+_SPARE = 40
 #: How often who waits looks whether it still must.
 _LOOK_S = 1.0
 

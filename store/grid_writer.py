@@ -25,6 +25,9 @@ _SQL = load_queries("grid_writer")
 #: From when on a model holds that doesn't say so: before any reading.
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 
+#: Of fewer new members autovacuum learns in time.
+_MANY = 10_000
+
 _STATES = (UNIT_STATE, ACCOUNT_STATE, METER_STATE, AREA_NETWORK)
 
 
@@ -151,6 +154,8 @@ def load_model(connection: Connection, model: GridModel, valid_from: datetime = 
         if announced or organised or connections:
             arguments["version"] = next_model_version(connection)
             resettled = run("resettle")
+        if written > _MANY:
+            run("statistics")
     closed, written = closed + moved.closed, written + moved.written
     return LoadReport(
         substations, units, accounts, meters, closed, written, announced, organised, resettled, connections

@@ -519,3 +519,7 @@ select
 from grid.unit u, pg_temp.newest n
 where u.unit_id in (select unit_id from pg_temp.resettled_unit) and u.unit_id <= n.unit_id
 order by u.unit_id
+
+-- name: statistics
+-- For whoever reads the model next: with nothing known of full tables the planner scans one for each member.
+select grid.renew_statistics()

@@ -14,6 +14,7 @@ import pytest
 from psycopg.types.range import Range
 
 from grid.model import Feeder, GridModel, Meter, Role, Substation, TransformerArea, UnitKind
+from store import grid_writer
 from store.connection import Connection, connect
 from store.grid_writer import BEGINNING
 from store.views import load_views, read_model_version
@@ -66,6 +67,19 @@ def outbox(connection: Connection) -> list[tuple[Any, ...]]:
 
 
 ALWAYS = Range(BEGINNING, None)
+
+
+@pytest.mark.parametrize("many", [0, 1_000])
+def test_after_a_large_load_the_planner_knows_the_tables(
+    connection: Connection, database: Any, monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    monkeypatch.setattr(grid_writer, "_MANY", many)
+    load_grid(connection, small_model())
+    with connect(database.conninfo("owner"), "test") as owner:
+        known = {
+            table for (table,) in owner.execute("select distinct tablename from pg_stats where schemaname = 'grid'")
+        }
+    assert ({"member", "meter_state", "unit_state"} <= known) is (many == 0)
 
 
 class TestLoad:

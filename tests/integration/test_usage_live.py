@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
+from psycopg.pq import TransactionStatus
 
 from grid.device_events import EventBatch
 from grid.model import AccountStatus, GridModel
@@ -25,6 +26,7 @@ from store.events import write_events
 from store.usage_findings import FindingQuery, list_usage_findings
 from store.usage_live import begin_live, end_live
 from store.views import load_views
+from streams import usage_live
 from streams.usage_live import LiveSettings, LiveWatch
 from sync.load import load_grid
 from tests.integration.conftest import Database
@@ -244,6 +246,23 @@ def test_minutes_are_judged_for_hours(connection: Connection) -> None:
             pass
     assert watch.counts.intervals == minutes
     assert (CODES[1 + CLOSED], "no_contract") in held(connection)
+
+
+def test_who_looks_rests_between_transactions(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(usage_live, "_ROWS", 6)
+    put(connection, 0, quiet(6))
+    rests: list[tuple[float, TransactionStatus]] = []
+
+    def rest(worked_s: float) -> None:
+        rests.append((worked_s, connection.info.transaction_status))
+
+    watch, now = LiveWatch(LiveSettings()), BEGIN + timedelta(hours=4)
+    assert watch.look(connection, now, rest)
+    assert watch.counts.intervals == 6
+    assert not watch.look(connection, now, rest)
+    ((worked_s, status),) = rests
+    assert 0 < worked_s < PATIENCE_S
+    assert status is TransactionStatus.IDLE
 
 
 def test_what_holds_is_still_seen_and_ends_with_the_meter(connection: Connection) -> None:

@@ -43,7 +43,7 @@ def test_only_on_a_busy_machine_work_is_followed_by_a_rest(monkeypatch: pytest.M
     monkeypatch.setattr(pace, "is_busy", lambda: busy)
     started_s = time.monotonic()
     pace.rest(0.02, threading.Event())
-    assert (time.monotonic() - started_s >= 0.18) is busy
+    assert (time.monotonic() - started_s >= 0.7) is busy
 
 
 def test_who_is_asked_to_stop_does_not_rest(monkeypatch: pytest.MonkeyPatch) -> None:
