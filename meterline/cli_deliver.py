@@ -50,11 +50,13 @@ def alert_deliver(config: ConfigOption = None, ops_port: OpsPortOption = None) -
     """
     from meterline.bootstrap import opener, stop_on_signals
     from meterline.deliver import run_alert_service
+    from meterline.memory import give_back
     from meterline.metrics_alerts import AlertMetrics
     from meterline.ops import ops_of
 
     settings = read_settings(config)
     metrics = AlertMetrics(opener(settings, "meterline-alert-metrics"))
+    give_back()
     with ops_of(ops_port, metrics, metrics.idle_reason):
         run_alert_service(settings, stop_on_signals(), metrics.counts)
 

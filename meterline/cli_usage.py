@@ -59,6 +59,7 @@ def usage_run(
     Example: meterline usage run --day 2026-06-01 --once
     """
     from meterline.bootstrap import opener, stop_on_signals
+    from meterline.memory import give_back
     from meterline.metrics_usage import UsageMetrics
     from meterline.ops import ops_of
     from meterline.usage import rules_of, run_through, run_usage_service
@@ -69,6 +70,7 @@ def usage_run(
         if day is not None or area is not None:
             fail("--day and --area go with --once", code=2)
         metrics = UsageMetrics(opener(settings, "meterline-usage-metrics"), rules)
+        give_back()
         with ops_of(ops_port, metrics, metrics.idle_reason):
             run_usage_service(settings, stop_on_signals(), metrics.counts)
         return

@@ -14,10 +14,17 @@ from store.pgbinary import parse_array
 Connection = psycopg.Connection[tuple[Any, ...]]
 _ROWS_AT_A_TIME = 20_000
 
-#: Failures of the store and not of what is written: it is away, or not yet what this release needs. To be tried again.
-STORE_ERRORS: tuple[type[psycopg.Error], ...] = (
+#: The connection is lost. The server ends one whose transaction waits for too long for its client, as after a sleep of
+#: either, and psycopg has that for an internal error.
+LOST: tuple[type[psycopg.Error], ...] = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+)
+
+#: Failures of the store and not of what is written: it is away, or not yet what this release needs. To be tried again.
+STORE_ERRORS: tuple[type[psycopg.Error], ...] = (
+    *LOST,
     psycopg.errors.ReadOnlySqlTransaction,
     psycopg.errors.InsufficientPrivilege,
     psycopg.errors.InvalidSchemaName,

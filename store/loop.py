@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-import psycopg
 import structlog
 from tenacity import (
     RetryCallState,
@@ -18,7 +17,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from store.connection import Connection
+from store.connection import LOST, Connection
 
 log = structlog.get_logger("store.loop")
 
@@ -79,7 +78,7 @@ def keep_running(
     every_s
         Pause after a round that leaves nothing to do.
     """
-    retried: tuple[type[Exception], ...] = (psycopg.OperationalError, psycopg.InterfaceError, *also_retried)
+    retried: tuple[type[Exception], ...] = (*LOST, *also_retried)
     connection: Connection | None = None
 
     def one_round() -> bool:
