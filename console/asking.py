@@ -15,6 +15,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from console.window import Window
 from deploy.boards.macros import bind
+from store.connection import LOST
 
 #: Of a row: numbers are finite floats or whole, times are aware, the rest is text.
 Value = float | int | str | bool | datetime | None
@@ -137,7 +138,7 @@ class Asker:
             raise AskError("no answer from the database") from None
         except psycopg.errors.QueryCanceled:
             raise AskError(f"the query took longer than {self.limits.timeout_s:g} s and was stopped") from None
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        except LOST as error:
             raise AskError(f"no answer from the database ({_first_line(error)})") from error
         except psycopg.Error as error:
             raise AskError(f"the database refused the query ({_first_line(error)})") from error
