@@ -30,9 +30,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.report import Result, main, processor_seconds, result
-from kernels.energy_balance import MISSING_WH
 from kernels.estimation import estimate_missing
 from kernels.estimation_errors import sum_variance
+from kernels.member import MISSING_WH
 from twin.households import FILE_LEAD_S, Households
 from twin.steps import make_steps
 

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from benchmarks import load_flow
 from benchmarks.report import Result, main, processor_seconds, result
-from kernels.energy_balance import MISSING_WH, line_loss
+from kernels.energy_balance import line_loss
+from kernels.member import MISSING_WH
 
 
 def measure(feeders: Path | None = None) -> list[Result]:

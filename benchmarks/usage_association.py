@@ -18,7 +18,7 @@ from benchmarks.usage_households import Households
 from benchmarks.usage_localisation import stretches
 from kernels.association import Association, paired_repair, voltage_association
 from kernels.association_energy import energy_association
-from kernels.energy_balance import MISSING_WH
+from kernels.member import MISSING_WH
 
 SEEDS = (20_341, 20_342, 20_343)
 _CITY_SEED = 11

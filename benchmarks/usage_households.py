@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.energy_balance import MISSING_WH
+from kernels.member import MISSING_WH
 from twin.households import FILE_LEAD_S
 
 SLOTS, MINUTES = 48, 30.0

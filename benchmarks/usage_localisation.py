@@ -25,7 +25,7 @@ from benchmarks.usage_households import (
     scaled,
 )
 from kernels.correlation import Blame, LossCorrelation, LossDay, blame, fold_loss_day
-from kernels.energy_balance import MISSING_WH
+from kernels.member import MISSING_WH
 
 SEEDS = tuple(range(20_291, 20_331))
 _HOMES, _THIEVES, _DAYS, _HONEST = 38, 3, 56, 28

@@ -19,8 +19,8 @@ from sklearn.ensemble import IsolationForest
 from benchmarks.report import Result, result
 from benchmarks.usage_detection import Cases, summary
 from benchmarks.usage_households import FALLS, MINUTES, WINDOW, Households, usual_wh
-from kernels.energy_balance import MISSING_WH
 from kernels.live_rules import ACTIVE, THREE_PHASE, LiveBatch, LiveRules
+from kernels.member import MISSING_WH
 from kernels.usage import UsageDay, UsageModel, fold_day, usage_scores
 
 #: A home's hour as a share of its usual mean is cut here, so that it lies in 0…1 for the half-space trees.

@@ -18,7 +18,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from kernels.coordinate_descent import bounded
-from kernels.energy_balance import MISSING_WH
+from kernels.member import MISSING_WH
 
 Floats = NDArray[np.float64]
 

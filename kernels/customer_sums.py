@@ -5,15 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from kernels.member import CUSTOMER, ESTIMATED, MISSING_WH, SUBSTITUTED
 from kernels.member_error import class_variances, extra_variances
-
-#: A missing energy.
-MISSING_WH = np.iinfo(np.int64).min
-#: Role of a plain customer; the same as of `grid.model.Role`.
-CUSTOMER = 2
-#: Bits of a reading's quality; the same as of `grid.quality.Quality`.
-ESTIMATED = 2
-SUBSTITUTED = 8
 
 #: So many members are looked at together for one that isn't a plain customer.
 _TOGETHER = np.uint64(64)

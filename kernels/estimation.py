@@ -15,12 +15,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from kernels.energy_balance import MISSING_WH
 from kernels.estimation_history import STRATA, moments, place_in_history, sample, shift, slot_lists, strata
 from kernels.estimation_kriging import factored, weights
 from kernels.estimation_model import CONTRADICTED, HISTORY, INTERPOLATED, REGISTER, UNKNOWN, Estimates, Model
 from kernels.estimation_own import own_shares
 from kernels.estimation_spread import at_common_quantile, covariance_with_sum, whole
+from kernels.member import MISSING_WH
 
 
 def estimate_missing(

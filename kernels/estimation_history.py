@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from kernels.energy_balance import MISSING_WH
+from kernels.member import MISSING_WH
 
 #: A distribution is kept as the means and mean squares of so many equally likely strata, in rising order.
 STRATA = 24

@@ -10,8 +10,8 @@ import math
 import numpy as np
 from numba import njit
 
-from kernels.energy_balance import MISSING_WH
 from kernels.estimation_history import sample
+from kernels.member import MISSING_WH
 
 #: The shares that last must leave something for each value's own.
 _MOST = 0.97

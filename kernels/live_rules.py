@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from kernels.energy_balance import MISSING_WH
+from kernels.member import MISSING_WH
 
 VERSION = 1
 #: A missing voltage or current.

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from kernels.energy_balance import CUSTOMER, GATEWAY, MISSING_WH, TIE_IN, TIE_OUT, UNIT
+from kernels.member import CUSTOMER, GATEWAY, MISSING_WH, TIE_IN, TIE_OUT, UNIT
 from kernels.member_error import STEP_VARIANCE, class_variances, extra_variances
 
 

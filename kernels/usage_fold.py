@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numba import njit
 
-from kernels.energy_balance import MISSING_WH
+from kernels.member import MISSING_WH
 
 #: Days whose figures are kept one by one, and of them those that are compared with what lay before.
 KEPT, RECENT = 35, 28

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from grid import roster
 from grid.model import MAX_ENERGY_WH, MAX_MULTIPLIER, Role
-from kernels import energy_balance
+from kernels import member
 from kernels.energy_balance import Balance, line_loss
 from tests.naive.energy_balance import MISSING, Member, balance
 
@@ -124,8 +124,8 @@ def _agrees(units: list[list[Member]], clock_share: float, start_wh: float, powe
 
 def test_the_kernel_and_the_model_mean_the_same_roles() -> None:
     names = ("GATEWAY", "CUSTOMER", "UNIT", "TIE_IN", "TIE_OUT")
-    assert [int(Role[name]) for name in names] == [getattr(energy_balance, name) for name in names]
-    assert (roster.UNCONTRACTED, roster.INNER) == (energy_balance.UNCONTRACTED, energy_balance.INNER)
+    assert [int(Role[name]) for name in names] == [getattr(member, name) for name in names]
+    assert (roster.UNCONTRACTED, roster.INNER) == (member.UNCONTRACTED, member.INNER)
     assert not (roster.UNCONTRACTED | roster.INNER) & sum(Role)
 
 

@@ -10,10 +10,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kernels.energy_balance import MISSING_WH
 from kernels.estimation import estimate_missing
 from kernels.estimation_errors import sum_variance
 from kernels.estimation_model import REGISTER, Estimates, Model
+from kernels.member import MISSING_WH
 from tests.naive.estimation import Case, Settings, fill, fill_to_register, runs
 
 SLOTS, MINUTES = 4, 360.0

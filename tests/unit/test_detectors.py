@@ -9,7 +9,7 @@ import pytest
 
 from kernels import correlation, live_rules, usage
 from kernels.detector import bytes_per_meter, dump, restore
-from kernels.energy_balance import MISSING_WH
+from kernels.member import MISSING_WH
 
 METERS, ROUNDS = 9, 44
 

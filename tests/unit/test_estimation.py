@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kernels.energy_balance import MISSING_WH
 from kernels.estimation import estimate_missing
 from kernels.estimation_errors import sum_variance
 from kernels.estimation_model import CONTRADICTED, HISTORY, INTERPOLATED, REGISTER, UNKNOWN, Estimates, Model
+from kernels.member import MISSING_WH
 
 SLOTS, MINUTES = 24, 60.0
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from kernels.energy_balance import MISSING_WH
+from kernels.member import MISSING_WH
 from kernels.validation import (
     CLOCK,
     FLAT_RUN,

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from kernels.energy_balance import MISSING_WH
 from kernels.live_rules import ACTIVE, GENERATES, MISSING, RULES, THREE_PHASE, LiveBatch, LiveLimits, LiveRules, Rule
+from kernels.member import MISSING_WH
 from tests.naive import live_rules as naive
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from grid.circuit import Bus, Capacitor, Circuit, Earthing, Line, Load, Matrix, Source, Switch, Transformer, Winding
-from kernels.load_flow_phases import LANES, unbalanced_flow
+from kernels.load_flow_phases import unbalanced_flow
+from kernels.load_flow_sweep import LANES
 from kernels.load_flow_tree import Outcome
 from streams.steps.circuit_flow import CircuitError, circuit_flow, prepare
 from tests.naive.load_flow import inverse, phasors

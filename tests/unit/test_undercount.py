@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kernels.coordinate_descent import bounded
-from kernels.energy_balance import MISSING_WH
+from kernels.member import MISSING_WH
 from kernels.undercount import JUDGED_DAYS, AreaWindow, Undercount, undercount
 
 HOMES, DAYS, SLOTS = 14, 2 * JUDGED_DAYS, 48

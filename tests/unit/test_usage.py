@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels.energy_balance import MISSING_WH
+from kernels.member import MISSING_WH
 from kernels.usage import (
     SHARES,
     SPREADS,

@@ -13,7 +13,7 @@ from streams.warm import warm_steps
 warm_steps()
 loops = {
     name: loop
-    for module in ("store.pgcopy", "store.precedence", "kernels.energy_balance", "kernels.merge")
+    for module in ("store.pgcopy", "store.precedence", "kernels.balance_sums", "kernels.merge")
     for name, loop in vars(import_module(module)).items()
     if isinstance(loop, Dispatcher)
     and loop.targetoptions.get("inline") != "always"
