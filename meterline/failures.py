@@ -20,6 +20,7 @@ from meterline.replay_moments import ChangesFileError
 from meterline.replaying import ReplayError
 from meterline.score.reading import ScoreError
 from meterline.settings.section import ConfigError
+from store.connection import LOST
 from store.points import UnknownReferenceError
 from store.rollout import TakenNumberError, UnknownCodeError
 from streams.ordering import OutOfOrderError
@@ -73,7 +74,7 @@ def explain(error: Exception) -> str | None:
     """One line for an expected failure; None for a bug, which shall show its traceback."""
     if isinstance(error, _PLAIN):
         return str(error)
-    if isinstance(error, psycopg.OperationalError):
+    if isinstance(error, LOST):
         return f"the database can't be used ({_first_line(error)}); `meterline doctor` tells more"
     if isinstance(error, _NOT_MIGRATED):
         return f"the database isn't that of this release ({_first_line(error)}): run `meterline migrate`"

@@ -247,6 +247,7 @@ def test_a_change_that_is_no_change_is_one_line(run: Run, config: Path, monkeypa
         KafkaTimeoutError("x"),
         psycopg.OperationalError("x\ny"),
         psycopg.OperationalError(""),
+        psycopg.errors.IdleInTransactionSessionTimeout("x\ny"),
         psycopg.errors.UndefinedTable("x"),
         psycopg.errors.InsufficientPrivilege("x"),
         PermissionError(13, "Permission denied", "/x"),
