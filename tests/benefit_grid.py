@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from benefit.parameters import hash_of, parse_parameters, to_body
+from benefit.update import Updated, update_ledger
 from grid.model import Duty, GridModel, Organisation, OrganisationKind, Responsibility
 from store.benefit import add_parameters, approve_parameters
 from store.connection import Connection
@@ -17,6 +19,7 @@ from tests.small_grid import small_model
 FIRST = date(2026, 3, 2)
 #: Local day of the repair: four weeks after the first.
 REPAIRED = FIRST + timedelta(days=28)
+NOON = datetime(REPAIRED.year, REPAIRED.month, REPAIRED.day, 12, tzinfo=UTC)
 LONG_AFTER = datetime(2026, 6, 1, tzinfo=UTC)
 AREAS = tuple(f"A{n}" for n in range(1, 21))
 STOLEN_WH = 30_000
@@ -188,3 +191,16 @@ def confirm(
         },
     ).fetchall()[0]
     return int(number)
+
+
+def with_theft(connection: Connection) -> Connection:
+    """A theft that was found and ended, with its days; nothing is entered yet."""
+    approve_some(connection)
+    write_losses(connection, *losses())
+    confirm(connection, "A1", "A1-m1", NOON, 500_000)
+    return connection
+
+
+def update(connection: Connection, at: datetime = LONG_AFTER) -> Updated:
+    """Bring the ledger up to date as of then."""
+    return update_ledger(connection, ZoneInfo("UTC"), at)

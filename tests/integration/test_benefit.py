@@ -3,62 +3,39 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
-from fastapi import FastAPI
-from psycopg_pool import ConnectionPool
-from starlette.testclient import TestClient
-from typer.testing import CliRunner
 
-from benefit.ledger import Repair
-from benefit.measure import Sizes, measure
 from benefit.report import add_up, all_entries, explain, programme, social, summary
-from benefit.update import LedgerAheadError, NotApprovedError, Updated, load_approved, update_ledger
-from console.api import add_routes
-from console.api.benefit import benefit_router
-from console.api.desk import Desk
-from console.api.flow import flow_router
-from console.api.tokens import RateLimiter, Tokens, hash_of
-from meterline import cli
-from store.benefit import unit_codes
+from benefit.update import LedgerAheadError, NotApprovedError, load_approved
 from store.connection import Connection, connect
 from store.rollout import read_figure
-from store.sync_conflicts import ConflictRow, write_conflicts
 from sync.load import load_grid
-from sync.proposals.lifecycle import Action, ReviewRules
-from sync.proposals.review import propose, review
-from sync.rollout.desk import open_ticket
 from sync.rollout.report import Level, make_report
 from sync.rollout.report_html import show_figure
-from sync.rollout.tickets import Kind, Priority
 from sync.rollout.timetable import Span
 from tests.benefit_grid import (
     AREAS,
     FIRST,
     LONG_AFTER,
+    NOON,
     PARAMETERS,
-    REPAIRED,
     STOLEN_WH,
     approve_some,
     benefit_model,
     confirm,
     losses,
     publish_day,
+    update,
+    with_theft,
     write_losses,
 )
-from tests.integration.test_alerts_api import as_, problem
-from tests.served_api import ask_wrongly, serve
-from tests.workflow import DESK
-
-NOON = datetime(REPAIRED.year, REPAIRED.month, REPAIRED.day, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -69,10 +46,6 @@ def connection(database: Any) -> Iterator[Connection]:
         yield opened
 
 
-def update(connection: Connection, at: datetime = LONG_AFTER) -> Updated:
-    return update_ledger(connection, ZoneInfo("UTC"), at)
-
-
 def shown(connection: Connection) -> dict[str, Any]:
     """Everything that `benefit show --json` prints."""
     _, parameters = load_approved(connection)
@@ -81,11 +54,7 @@ def shown(connection: Connection) -> dict[str, Any]:
 
 @pytest.fixture
 def ledger(connection: Connection) -> Connection:
-    """A theft that was found and ended, with its days; nothing is entered yet."""
-    approve_some(connection)
-    write_losses(connection, *losses())
-    confirm(connection, "A1", "A1-m1", NOON, 500_000)
-    return connection
+    return with_theft(connection)
 
 
 def test_nothing_is_valued_by_parameters_that_nobody_approved(connection: Connection) -> None:
@@ -333,127 +302,6 @@ def test_the_programme_counts_what_was_measured_and_adds_up(ledger: Connection) 
     )
 
 
-def test_the_commands(ledger: Connection, config_path: Path, tmp_path: Path, monkeypatch: Any, database: Any) -> None:
-    monkeypatch.setenv("METERLINE_DATABASE__NAME", database.section.name)
-    monkeypatch.setenv("METERLINE_CONFIG", str(config_path))
-
-    def run(*words: str, code: int = 0) -> str:
-        done = CliRunner().invoke(cli.app, ["benefit", *words])
-        assert done.exit_code == code, done.output
-        return done.output
-
-    assert "--until must be later" in run("show", "--since", "2026-05-01", "--until", "2026-04-01", code=2)
-    assert json.loads(run("update", "--json"))["written"] == {"new": 2}
-    assert "entries: none new, 2 as they were" in run("update")
-    said = run("show", "--json")
-    assert run("show", "--json") == said
-    assert len(json.loads(said)["list"]) == 2
-    text = run("show")
-    assert "by department: dispatch" in text
-    assert "how exact that is isn't known" in text
-    text = run("explain", "work_order", "1")
-    assert "an effect is shown" in text
-    assert "500.000 kWh ± not known" in text
-    assert "0 units were none, since something was done at them too" in text
-    assert "computed again: same" in text
-    assert "simple comparison of before and after" in text
-    run("explain", "work_order", "9", code=1)
-    assert json.loads(run("model", "--json"))["all"]["npv_cents"]
-    assert "all" in run("model")
-    assert "saidi_minutes: 0.000 min, measured" in run("social", "--since", "2026-01-01", "--until", "2026-12-31")
-    file = tmp_path / "parameters.toml"
-    file.write_text(PARAMETERS.replace('currency = "CNY"', 'currency = "EUR"'))
-    assert json.loads(run("parameters", "load", str(file), "--reason", "euro", "--by", "li", "--json"))["new"]
-    run("parameters", "approve", "2", "--by", "li", code=1)
-    run("parameters", "approve", "2", "--by", "zhao")
-    assert "approved by zhao" in run("parameters", "list")
-    file.write_text("currency = 3")
-    run("parameters", "load", str(file), "--reason", "wrong", code=1)
-
-
-@pytest.fixture
-def client(ledger: Connection, database: Any, tmp_path: Path) -> Iterator[TestClient]:
-    update(ledger)
-    file = tmp_path / "tokens.toml"
-    who = {"county1": "unit", "county2": "unit", "leader": "leading_group", "marketer": "marketing"}
-    units = {"county1": "county-01", "county2": "county-02"}
-    file.write_text(
-        "\n".join(
-            f'[[tokens]]\nname = "{name}"\nsha256 = "{hash_of(name)}"\nroles = ["{role}"]\n'
-            + (f'unit = "{units[name]}"\n' if name in units else "")
-            for name, role in who.items()
-        )
-    )
-    made = FastAPI(openapi_url="/api/openapi.json")
-    options = {"autocommit": True, "options": "-c timezone=UTC"}
-    pool = ConnectionPool[Connection](database.conninfo("app"), kwargs=options, min_size=1, max_size=3, open=False)
-    with pool:
-        limiter = RateLimiter(100_000, 100_000, time.monotonic)
-        desk = Desk(pool, Tokens(file), limiter, limiter, lambda: datetime.now(UTC))
-        add_routes(made, [benefit_router(desk, ZoneInfo("UTC")), flow_router(desk, timedelta(days=90))])
-        yield TestClient(made, raise_server_exceptions=True)
-
-
-def test_the_api_says_what_the_ledger_says_to_those_whom_it_concerns(client: TestClient) -> None:
-    county, other, leader = as_(client, "county1"), as_(client, "county2"), as_(client, "leader")
-    found = leader.get("/rollout/benefit").json()
-    assert found["entries"] == 2
-    entries = leader.get("/rollout/benefit/entries").json()
-    assert entries["next"] is None
-    assert sum(row["energy_wh"] for row in entries["items"]) == found["total"]["energy_wh"]
-    first = leader.get("/rollout/benefit/entries", params={"limit": 1}).json()
-    assert first["next"] == "work_order/1/loss_avoided"
-    second = leader.get("/rollout/benefit/entries", params={"limit": 1, "after": first["next"]}).json()
-    assert [*first["items"], *second["items"]] == entries["items"]
-    assert county.get("/rollout/benefit").json()["total"] == found["total"]
-    assert other.get("/rollout/benefit").json()["entries"] == 0
-    problem(other.get("/rollout/benefit", params={"organisation": "county-01"}), 403)
-    problem(as_(client, "marketer").get("/rollout/benefit"), 403)
-    problem(as_(client, None).get("/rollout/benefit"), 401)
-    (row, _) = leader.get("/rollout/benefit/entries/work_order/1").json()["items"]
-    assert (row["item"], row["check"]) == ("loss_avoided", "same")
-    problem(county.get("/rollout/benefit/entries/work_order/1"), 403)
-    problem(leader.get("/rollout/benefit/entries/work_order/7"), 404)
-    assert leader.get("/rollout/benefit/model").json()["all"]["npv_cents"]
-    span = {"since": "2026-01-01T00:00:00Z", "until": "2026-12-31T00:00:00Z"}
-    names = [row["name"] for row in county.get("/rollout/benefit/social", params=span).json()["items"]]
-    assert names[:3] == ["saidi_minutes", "saifi", "caidi_minutes"]
-    problem(leader.get("/rollout/benefit/social", params={"since": span["until"], "until": span["since"]}), 422)
-
-
-def test_the_api_tells_the_groups_how_the_work_flows(client: TestClient, ledger: Connection) -> None:
-    number = open_ticket(
-        ledger, DESK, Kind.CHANGE, "county-01", Priority.NORMAL, "Swaps", "x", "clerk",
-        datetime.now(UTC) - timedelta(days=100),
-    )  # fmt: skip
-    leader = as_(client, "leader")
-    found = leader.get("/rollout/flow").json()
-    assert [flow["process"] for flow in found["processes"]] == ["conflict", "delivery", "alert", "ticket"]
-    (ticket,) = leader.get("/rollout/flow", params={"process": "ticket"}).json()["processes"]
-    # It began before, and still waits; nothing else is known of tickets.
-    assert (ticket["cases"], ticket["lead_p50_s"], ticket["older"][0]["cases"]) == (0, None, 1)
-    long_ago = {"process": "ticket", "since": (datetime.now(UTC) - timedelta(days=200)).isoformat()}
-    (ticket,) = leader.get("/rollout/flow", params=long_ago).json()["processes"]
-    assert (number, ticket["cases"], ticket["older"]) == (1, 1, [])
-    problem(as_(client, "county1").get("/rollout/flow"), 403)
-    problem(as_(client, None).get("/rollout/flow"), 401)
-    problem(leader.get("/rollout/flow", params={"at": "2090-01-01T00:00:00Z"}), 422)
-    problem(leader.get("/rollout/flow", params={"since": "2020-01-02T00:00:00Z", "at": "2020-01-01T00:00:00Z"}), 422)
-    problem(leader.get("/rollout/flow", params={"process": "billing"}), 422)
-    turned = {"since": "2026-12-31T00:00:00Z", "until": "2026-01-01T00:00:00Z"}
-    problem(leader.get("/rollout/benefit", params=turned), 422)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_the_api_stands_what_nobody_should_ask(client: TestClient, tmp_path: Path) -> None:
-    with serve(client.app) as url:
-        ask_wrongly(
-            url, "leader", tmp_path, '"2xx", "404", "409", "422"', "--include-path-regex", "benefit|flow", examples=10,
-            timeout_s=500,
-        )  # fmt: skip
-
-
 def test_outages_are_kept_compared_and_counted(connection: Connection) -> None:
     approve_some(connection)
     rows = [("A1", 0, 30, 40, None), ("A2", 60, 180, 10, None), ("A3", 0, 4, 99, None), ("A4", 0, 60, 50, "work")]
@@ -498,80 +346,3 @@ def test_outages_are_kept_compared_and_counted(connection: Connection) -> None:
     assert found["outage_customer_hours_avoided"]["value"] == pytest.approx(avoided_s / 3_600)
     assert found["outage_customer_hours_avoided"]["basis"] == "estimate"
     assert found["saidi_minutes"]["basis"] == "measured"
-
-
-def propose_a_move(connection: Connection) -> int:
-    """A meter that the records have in A1 and that hangs in A2: proposed and applied by four eyes; the proposal."""
-    now = datetime.now(UTC)
-    connection.execute("insert into sync.entity (entity_id, kind, code) values (1, 'meter', 'A1-m1')")
-    row = ConflictRow(
-        b"1" * 16, "impossible", "meter", 1, "area", "model", "meter", "A1-m1", "marketing", "A2", "A1",
-        {"model": "A1", "voltage": "A2"}, 0.99,
-    )  # fmt: skip
-    with connection.transaction():
-        write_conflicts(connection, [row], now)
-    (number,) = connection.execute("select conflict_id from sync.conflict").fetchall()[0]
-    (done,) = propose(connection, [number], "li", "voltage", ReviewRules(), now, now)
-    assert done.proposal_id is not None
-    review(connection, done.proposal_id, Action.APPROVE, "wang", "metering", None, now)
-    assert review(connection, done.proposal_id, Action.APPROVE, "zhao", "operation", None, now).state == "applied"
-    return done.proposal_id
-
-
-def test_a_repaired_relation_is_entered_once_and_taken_back_with_it(connection: Connection) -> None:
-    approve_some(connection)
-    number = propose_a_move(connection)
-    connection.execute("update sync.conflict set closed_at = now()")
-    now = datetime.now(UTC)
-    # The conflict that it resolved isn't counted beside it; of the loss nothing is known yet.
-    done = update(connection, now)
-    assert (done.written, [one["why"] for one in done.waiting]) == ({"new": 1}, ["0 of 14 days after are over"])
-    (entry,) = all_entries(connection)
-    assert (entry["source"], entry["source_id"], entry["unit"], entry["basis"]) == (
-        "proposal",
-        number,
-        "A1",
-        "estimate",
-    )
-    assert (entry["visits_milli"], entry["work_s"], entry["money_cents"]) == (1_000, 9_000, 18_000)
-    (row,) = explain(connection, "proposal", number)
-    assert row["evidence"]["source"]["before"] == {"area": "A1"}
-    review(connection, number, Action.UNDO, "wang", "metering", "it was right", now)
-    written = update(connection, datetime.now(UTC)).written
-    assert written["withdrawn"] == 1
-    # What is left is a conflict that went by itself: nobody has earned a visit.
-    assert all_entries(connection) == []
-    assert [(row["version"], row["withdrawn"]) for row in explain(connection, "proposal", number)] == [
-        (1, False),
-        (2, True),
-    ]
-
-
-def test_energy_that_moves_between_two_areas_is_no_benefit(connection: Connection) -> None:
-    approve_some(connection)
-    loss, inflow = losses(stolen_wh=0)
-    loss[29:, 0] -= 40_000
-    loss[29:, 1] += 40_000
-    write_losses(connection, loss, inflow)
-    confirm(connection, "A1", None, NOON, None)
-    confirm(connection, "A2", None, NOON, None)
-    # Each by itself has changed; as one, which a relation repaired between them makes of them, they have not.
-    update(connection)
-    assert [e["shown"] for e in all_entries(connection)] == [True, True]
-    units = unit_ids(connection, "A1", "A2")
-    together = measure(
-        connection,
-        Repair((0,), units, REPAIRED, REPAIRED),
-        REPAIRED + timedelta(days=28),
-        frozenset(),
-        load_approved(connection)[1].windows,
-        unit_codes(connection, units),
-        Sizes(),
-    )
-    assert not together.values["shown"]
-    assert together.values["low_wh"] < 0 < together.values["high_wh"]
-
-
-def unit_ids(connection: Connection, *codes: str) -> tuple[int, ...]:
-    rows = connection.execute("select unit_id from grid.unit where code = any(%s) order by 1", [list(codes)])
-    return tuple(row[0] for row in rows)

@@ -16,7 +16,7 @@ from benefit.effect import EffectError
 from benefit.ledger import Repair
 from benefit.measure import Sizes, measure
 from benefit.report import all_entries, explain, social
-from benefit.update import LedgerBusyError, Updated, load_approved, update_ledger
+from benefit.update import LedgerBusyError, load_approved
 from grid.finding import Finding, Severity
 from meterline.bootstrap import opener
 from meterline.config import Settings
@@ -36,6 +36,7 @@ from tests.benefit_grid import (
     AREAS,
     FIRST,
     LONG_AFTER,
+    NOON,
     PARAMETERS,
     REPAIRED,
     approve_some,
@@ -43,11 +44,10 @@ from tests.benefit_grid import (
     confirm,
     losses,
     publish_day,
+    update,
     write_losses,
 )
 from tests.waiting import PATIENCE_S, until
-
-NOON = datetime(REPAIRED.year, REPAIRED.month, REPAIRED.day, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -65,10 +65,6 @@ def ledger(connection: Connection) -> Connection:
     write_losses(connection, *losses())
     confirm(connection, "A1", "A1-m1", NOON, 500_000)
     return connection
-
-
-def update(connection: Connection, at: datetime = LONG_AFTER) -> Updated:
-    return update_ledger(connection, ZoneInfo("UTC"), at)
 
 
 def restate(connection: Connection, unit: str, day: int, revision: int, more_wh: int = 1_000) -> None:
